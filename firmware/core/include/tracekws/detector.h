@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file detector.h  From scores to events: smoothing, thresholds, rejection, refractory time. */
+#ifndef TRACEKWS_DETECTOR_H
+#define TRACEKWS_DETECTOR_H
+
+#include <stdint.h>
+
+#include "tracekws/model.h"
+
+/** A word was heard. */
+typedef struct {
+    uint16_t word;         /**< class; never unknown or silence */
+    int16_t score_q15;     /**< smoothed posterior, Q15 */
+    uint64_t first_sample; /**< of the window that the score is the mean of, from the stream's start */
+    uint64_t end_sample;   /**< one past the window's last sample */
+} tkws_event;
+
+/** State of the detector. The model is the caller's and must outlive it. */
+typedef struct {
+    const tkws_model *model;
+    uint64_t n_steps;                           /**< since the stream's start */
+    uint16_t refractory;                        /**< steps left without a further event */
+    uint16_t fired;                             /**< word of the last event until it has faded, or n_classes */
+    uint16_t posterior_q15[TKWS_MAX_CLASSES];   /**< smoothed */
+} tkws_detector;
+
+/** Start at silence. */
+void tkws_detector_init(tkws_detector *detector, const tkws_model *model);
+
+/** Take the scores of one step.
+ *  A word is an event when its smoothed posterior is the largest of all classes, unknown and silence
+ *  included, and above the word's threshold, no event came in the last refractory_steps, and the word
+ *  has faded below its threshold since its own last event. No event comes before the window is full.
+ *  @param scores  n_classes int32, Q10
+ *  @return 1 with event written, else 0 with event untouched */
+int tkws_detector_step(tkws_detector *detector, const int32_t *scores, tkws_event *event);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file fx.h  All fixed-point arithmetic of the core: saturation, rounding shifts, Q15 products.
+ *
+ * Qn means n fractional bits. Nothing here is undefined or implementation-defined in C11: negative
+ * numbers are shifted through their complement, which compilers turn into one arithmetic shift. */
+#ifndef TRACEKWS_FX_H
+#define TRACEKWS_FX_H
+
+#include <stdint.h>
+
+#define TKWS_Q15_ONE 32767
+
+/** Clamp to the range of int16. */
+static inline int16_t tkws_fx_sat16(int32_t value)
+{
+    return (int16_t)(value > INT16_MAX ? INT16_MAX : value < INT16_MIN ? INT16_MIN : value);
+}
+
+/** Clamp to the range of int32. */
+static inline int32_t tkws_fx_sat32(int64_t value)
+{
+    return (int32_t)(value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : value);
+}
+
+/** floor(value / 2^bits), bits 0..31. */
+static inline int32_t tkws_fx_shr(int32_t value, unsigned bits)
+{
+    return value < 0 ? ~(~value >> bits) : value >> bits;
+}
+
+/** floor(value / 2^bits), bits 0..63. */
+static inline int64_t tkws_fx_shr64(int64_t value, unsigned bits)
+{
+    return value < 0 ? ~(~value >> bits) : value >> bits;
+}
+
+/** value / 2^bits to the nearest, halves upward, bits 0..30; no overflow at either end. */
+static inline int32_t tkws_fx_shr_round(int32_t value, unsigned bits)
+{
+    return bits == 0 ? value : tkws_fx_shr(tkws_fx_shr(value, bits - 1) + 1, 1);
+}
+
+/** a * b / 2^15 to the nearest: the product of two Q15 numbers, or any Qn number scaled by a Q15.
+ *  (-32768 * -32768 gives 32768, hence the int32 result.) */
+static inline int32_t tkws_fx_mul_q15(int16_t a, int16_t b)
+{
+    return tkws_fx_shr((int32_t)a * b + (1 << 14), 15);
+}
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file model.h  The model image: one file of bytes on disk, in flash and on the wire.
+ *
+ * Little endian throughout:
+ *   header            the fields of tkws_model_header in order, uint32 each
+ *   name              TKWS_NAME_BYTES, ASCII, filled with zeros
+ *   labels            n_classes x TKWS_LABEL_BYTES, ASCII, filled with zeros
+ *   word_threshold    n_classes x int16, Q15: posterior above which a word is an event
+ *   weights           n_neurons x n_inputs int16, Q weight_q: a row a neuron
+ *   recurrent         n_neurons x n_neurons int16, Q recurrent_q: a row a presynaptic neuron
+ *   bias              n_neurons x int16, Q membrane_q
+ *   readout           n_neurons x n_classes int16, Q10: a row a neuron
+ *   readout_bias      n_classes x int16, Q10
+ *   decay             n_neurons x int16, Q15: what a membrane keeps each step
+ *   target            n_classes x n_neurons int16, Q membrane_q: the matrix S of the target path
+ *   latent            n_latent x (class, n_neurons mean rates in Q8), bytes: replay vectors
+ *   sequences         n_sequences x (class, sequence_steps x n_inputs features), bytes: replay takes
+ *   crc               uint32, CRC-32 of all bytes before it */
+#ifndef TRACEKWS_MODEL_H
+#define TRACEKWS_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TKWS_MODEL_MAGIC 0x53574b54 /**< "TKWS" */
+#define TKWS_MODEL_FORMAT 1         /**< the format_version that this core reads */
+#define TKWS_LAYER_RECURRENT_LIF 1  /**< the layer_kind that this core runs */
+#define TKWS_NAME_BYTES 16
+#define TKWS_LABEL_BYTES 12
+#define TKWS_MAX_CLASSES 32
+#define TKWS_MAX_NEURONS 1024
+#define TKWS_MAX_WINDOW_STEPS 200
+#define TKWS_LOGIT_Q 10 /**< Q format of readout weights, scores and contrast logits */
+
+/** The numbers of a model. Each learning rate is the change of a weight for a unit gradient, in 2^-16 of
+ *  the weight's least significant bit; the gradients are defined in learner.h. */
+typedef struct {
+    uint32_t magic;              /**< TKWS_MODEL_MAGIC */
+    uint32_t format_version;     /**< TKWS_MODEL_FORMAT */
+    uint32_t image_bytes;        /**< the whole image, CRC included */
+    uint32_t version;            /**< of the tools that wrote it: major << 16 | minor << 8 | patch */
+    uint32_t sample_rate;        /**< Hz */
+    uint32_t window;             /**< samples */
+    uint32_t hop;                /**< samples */
+    uint32_t channels;           /**< mel channels a frame */
+    uint32_t stack;              /**< frames a step */
+    uint32_t alpha_q15;          /**< energy normalisation, as are the next two: see frontend.h */
+    uint32_t mean_shift;
+    uint32_t energy_floor;
+    uint32_t n_classes;          /**< 3..TKWS_MAX_CLASSES */
+    uint32_t unknown_class;      /**< index of the class for other words */
+    uint32_t silence_class;      /**< index of the class for no speech */
+    uint32_t n_layers;           /**< 1 */
+    uint32_t layer_kind;         /**< TKWS_LAYER_RECURRENT_LIF */
+    uint32_t n_inputs;           /**< TKWS_FEATURES */
+    uint32_t n_neurons;          /**< 1..TKWS_MAX_NEURONS */
+    uint32_t weight_q;           /**< Q format of the input weights, 4..15 */
+    uint32_t recurrent_q;        /**< Q format of the recurrent weights, 4..15 */
+    uint32_t membrane_q;         /**< Q format of membranes, biases and S, 4..14 */
+    uint32_t threshold;          /**< of the membrane, in Q membrane_q, 1..16383 */
+    uint32_t window_steps;       /**< steps that scores are the mean of, 1..TKWS_MAX_WINDOW_STEPS */
+    uint32_t surrogate_q;        /**< half width of the triangle surrogate is 2^surrogate_q, 4..14 */
+    uint32_t trace_decay_q15;    /**< beta of the eligibility traces, 0..32767 */
+    uint32_t contrast_gain_q8;   /**< contrast logit of two equal traces of norm 1, 0..2^20 */
+    uint32_t rate_weights;       /**< learning rate of the input weights, a unit of the int8 feature; 0..2^24 */
+    uint32_t rate_recurrent;     /**< of the recurrent weights */
+    uint32_t rate_bias;          /**< of the biases */
+    uint32_t rate_readout;       /**< of the readout weights */
+    uint32_t rate_readout_bias;  /**< of the readout's biases */
+    uint32_t method;             /**< what adaptation does by default: TKWS_LEARN_* flags */
+    uint32_t passes;             /**< passes over the takes by default, 1..100 */
+    uint32_t latent_per_take;    /**< latent replays after each take, 0..16 */
+    uint32_t sequences_per_take; /**< replayed sequences after each take, 0..4 */
+    uint32_t smoothing_shift;    /**< detector: posteriors are smoothed by 1 / 2^n a step, 0..6 */
+    uint32_t refractory_steps;   /**< detector: steps without a further event, 0..1000 */
+    uint32_t n_latent;           /**< latent replay vectors, 0..4096 */
+    uint32_t n_sequences;        /**< replay sequences, 0..256 */
+    uint32_t sequence_steps;     /**< steps of each sequence, 1..200 when there are any */
+} tkws_model_header;
+
+/** Bytes of tkws_model_header in an image. */
+#define TKWS_MODEL_HEADER_BYTES 164
+
+/** A checked view of an image. The image stays the caller's and must outlive the model. */
+typedef struct {
+    tkws_model_header header;
+    const uint8_t *image;
+    const uint8_t *name;
+    const uint8_t *labels;
+    const uint8_t *word_threshold;
+    const uint8_t *trainable; /**< weights, recurrent, bias, readout, readout_bias, in this order */
+    const uint8_t *decay;
+    const uint8_t *target;
+    const uint8_t *latent;
+    const uint8_t *sequences;
+    uint32_t crc; /**< of the image: names the model in saved slots */
+} tkws_model;
+
+/** How many numbers each trainable matrix holds, all int16. */
+typedef struct {
+    size_t weights;      /**< n_neurons * n_inputs */
+    size_t recurrent;    /**< n_neurons * n_neurons */
+    size_t bias;         /**< n_neurons */
+    size_t readout;      /**< n_neurons * n_classes */
+    size_t readout_bias; /**< n_classes */
+} tkws_weight_counts;
+
+/** The trainable state: buffers of the caller, of at least the sizes of tkws_weight_counts. They may lie
+ *  in different memories. */
+typedef struct {
+    int16_t *weights;
+    int16_t *recurrent;
+    int16_t *bias;
+    int16_t *readout;
+    int16_t *readout_bias;
+} tkws_weights;
+
+/** Check an image and take a view of it. Every field is checked before model is written.
+ *  @param image   n_bytes of image, any alignment
+ *  @return TKWS_OK, or the TKWS_E_MODEL_* that names the bad field, with model untouched */
+int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes);
+
+/** Bytes of the image that a header describes, CRC included; 0 if a field is out of range. */
+size_t tkws_model_image_bytes(const tkws_model_header *header);
+
+/** Write a header as the image has it. @param bytes TKWS_MODEL_HEADER_BYTES, the caller's */
+void tkws_model_header_write(const tkws_model_header *header, uint8_t *bytes);
+
+/** Sizes of the trainable matrices. */
+tkws_weight_counts tkws_model_weight_counts(const tkws_model *model);
+
+/** Bytes of the trainable state as it is saved and sent: two for each weight. */
+size_t tkws_model_trainable_bytes(const tkws_model *model);
+
+/** Find a label. @param label n_bytes of ASCII, no terminator needed
+ *  @return the class, or TKWS_E_LABEL */
+int tkws_model_class(const tkws_model *model, const char *label, size_t n_bytes);
+
+/** Set the weights to the factory's, those of the image. */
+void tkws_weights_load(const tkws_model *model, const tkws_weights *weights);
+
+/** Read a part of the trainable state as little-endian bytes, in the image's order.
+ *  @param offset, n_bytes  both even; the part must lie within tkws_model_trainable_bytes()
+ *  @return TKWS_OK or TKWS_E_ARGUMENT, with bytes untouched */
+int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size_t offset,
+                      uint8_t *bytes, size_t n_bytes);
+
+/** Replace a part of the trainable state; arguments as for tkws_weights_read(). */
+int tkws_weights_write(const tkws_model *model, const tkws_weights *weights, size_t offset,
+                       const uint8_t *bytes, size_t n_bytes);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file recognizer.h  The whole path from samples to events: front end, network, detector. */
+#ifndef TRACEKWS_RECOGNIZER_H
+#define TRACEKWS_RECOGNIZER_H
+
+#include "tracekws/detector.h"
+#include "tracekws/frontend.h"
+#include "tracekws/network.h"
+
+/** State of a recognizer, the caller's. */
+typedef struct {
+    tkws_frontend frontend;
+    tkws_network network;
+    tkws_detector detector;
+} tkws_recognizer;
+
+/** Start at silence. Arguments and result as for tkws_network_init(). */
+int tkws_recognizer_init(tkws_recognizer *recognizer, const tkws_model *model,
+                         const tkws_weights *weights, void *memory, size_t n_bytes);
+
+/** Back to silence, with the same model and weights. */
+void tkws_recognizer_reset(tkws_recognizer *recognizer);
+
+/** Take PCM until it is used up or a word is heard. The events are the same for any division of the
+ *  stream into calls.
+ *  @param pcm        n_samples int16 at 16 kHz; read only
+ *  @param n_consumed how many samples were taken; call again with the rest
+ *  @param event      written only when the result is 1
+ *  @return 1 when a word was heard, 0 when all samples are used up */
+int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t n_samples,
+                         size_t *n_consumed, tkws_event *event);
+
+#endif

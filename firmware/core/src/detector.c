@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tracekws/detector.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "tracekws/frontend.h"
+#include "tracekws/softmax.h"
+
+/* The first step needs one frame more than a hop's samples. */
+#define LEAD_SAMPLES (TKWS_WINDOW - TKWS_HOP)
+
+void tkws_detector_init(tkws_detector *detector, const tkws_model *model)
+{
+    memset(detector, 0, sizeof *detector);
+    detector->model = model;
+    detector->fired = (uint16_t)model->header.n_classes;
+}
+
+static bool above_threshold(const tkws_detector *d, size_t word)
+{
+    return (int32_t)d->posterior_q15[word] > get_i16(d->model->word_threshold + 2 * word);
+}
+
+static void smooth(tkws_detector *d, const int32_t *scores)
+{
+    const tkws_model_header *h = &d->model->header;
+    int16_t p[TKWS_MAX_CLASSES];
+    tkws_softmax(scores, h->n_classes, p);
+    for (size_t c = 0; c < h->n_classes; c++) {
+        uint32_t old = d->posterior_q15[c];
+        uint32_t now = (uint32_t)p[c];
+        if (now >= old)
+            d->posterior_q15[c] = (uint16_t)(old + ((now - old) >> h->smoothing_shift));
+        else
+            d->posterior_q15[c] = (uint16_t)(old - ((old - now) >> h->smoothing_shift));
+    }
+}
+
+static size_t largest(const tkws_detector *d)
+{
+    size_t best = 0;
+    for (size_t c = 1; c < d->model->header.n_classes; c++)
+        best = d->posterior_q15[c] > d->posterior_q15[best] ? c : best;
+    return best;
+}
+
+int tkws_detector_step(tkws_detector *detector, const int32_t *scores, tkws_event *event)
+{
+    const tkws_model_header *h = &detector->model->header;
+    smooth(detector, scores);
+    detector->n_steps++;
+    if (detector->fired < h->n_classes && !above_threshold(detector, detector->fired))
+        detector->fired = (uint16_t)h->n_classes;
+    if (detector->refractory > 0) {
+        detector->refractory--;
+        return 0;
+    }
+    size_t word = largest(detector);
+    if (detector->n_steps < h->window_steps || word == h->unknown_class ||
+        word == h->silence_class || word == detector->fired || !above_threshold(detector, word))
+        return 0;
+    detector->fired = (uint16_t)word;
+    detector->refractory = (uint16_t)h->refractory_steps;
+    event->word = (uint16_t)word;
+    event->score_q15 = (int16_t)detector->posterior_q15[word];
+    event->end_sample = detector->n_steps * TKWS_STEP_SAMPLES + LEAD_SAMPLES;
+    event->first_sample = event->end_sample - (uint64_t)h->window_steps * TKWS_STEP_SAMPLES;
+    return 1;
+}

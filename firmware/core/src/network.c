@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tracekws/network.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "bytes.h"
+#include "tracekws/errors.h"
+#include "tracekws/frontend.h"
+#include "tracekws/fx.h"
+
+size_t tkws_network_memory_bytes(const tkws_model *model)
+{
+    size_t n = model->header.n_neurons;
+    size_t c = model->header.n_classes;
+    return 5 * arena_size(n * 2) + arena_size(n * 4) +
+           arena_size(model->header.window_steps * c * 4) + arena_size(c * 4);
+}
+
+int tkws_network_init(tkws_network *network, const tkws_model *model, const tkws_weights *weights,
+                      void *memory, size_t n_bytes)
+{
+    if (!arena_fits(memory, n_bytes, tkws_network_memory_bytes(model)))
+        return TKWS_E_MEMORY;
+    size_t n = model->header.n_neurons;
+    size_t c = model->header.n_classes;
+    uint8_t *arena = memory;
+    network->model = model;
+    network->weights = *weights;
+    network->membrane = arena_take(&arena, n * 2);
+    network->potential = arena_take(&arena, n * 2);
+    network->decay = arena_take(&arena, n * 2);
+    network->spikes = arena_take(&arena, n * 2);
+    network->previous = arena_take(&arena, n * 2);
+    network->current = arena_take(&arena, n * 4);
+    network->history = arena_take(&arena, model->header.window_steps * c * 4);
+    network->total = arena_take(&arena, c * 4);
+    for (size_t j = 0; j < n; j++)
+        network->decay[j] = get_i16(model->decay + 2 * j);
+    tkws_network_reset(network);
+    return TKWS_OK;
+}
+
+void tkws_network_reset(tkws_network *network)
+{
+    const tkws_model_header *h = &network->model->header;
+    memset(network->membrane, 0, h->n_neurons * sizeof *network->membrane);
+    memset(network->potential, 0, h->n_neurons * sizeof *network->potential);
+    memset(network->history, 0, h->window_steps * h->n_classes * sizeof *network->history);
+    memset(network->total, 0, h->n_classes * sizeof *network->total);
+    network->n_spikes = 0;
+    network->n_previous = 0;
+    network->at = 0;
+    network->n_steps = 0;
+}
+
+/* Add the rows of R that last step's spikes select. */
+static void recurrent_current(const tkws_network *net)
+{
+    size_t n = net->model->header.n_neurons;
+    int32_t *current = net->current;
+    memset(current, 0, n * sizeof *current);
+    for (size_t k = 0; k < net->n_previous; k++) {
+        const int16_t *row = net->weights.recurrent + net->previous[k] * n;
+        for (size_t j = 0; j < n; j++)
+            current[j] += row[j];
+    }
+}
+
+/* n_inputs products of int16 and int8 fit int32 with room to spare: 80 * 2^15 * 2^7 < 2^29. */
+static int32_t input_current(const int16_t *row, const int8_t *features, size_t n_inputs)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < n_inputs; i++)
+        sum += row[i] * features[i];
+    return sum;
+}
+
+static void integrate_and_fire(tkws_network *net, const int8_t *features)
+{
+    const tkws_model_header *h = &net->model->header;
+    unsigned weight_shift = h->weight_q + TKWS_FEATURE_Q - h->membrane_q;
+    unsigned recurrent_shift = h->recurrent_q - h->membrane_q;
+    int32_t threshold = (int32_t)h->threshold;
+    uint16_t n_spikes = 0;
+    for (size_t j = 0; j < h->n_neurons; j++) {
+        const int16_t *row = net->weights.weights + j * h->n_inputs;
+        int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j] +
+                    tkws_fx_shr_round(input_current(row, features, h->n_inputs), weight_shift) +
+                    tkws_fx_shr_round(net->current[j], recurrent_shift);
+        int16_t potential = tkws_fx_sat16(u);
+        net->potential[j] = potential;
+        if (potential > threshold) {
+            net->spikes[n_spikes++] = (uint16_t)j;
+            potential = (int16_t)(potential - threshold);
+        }
+        net->membrane[j] = potential;
+    }
+    net->n_spikes = n_spikes;
+}
+
+/* Replace the oldest step of the window by the readout of this one. */
+static void read_out(tkws_network *net)
+{
+    const tkws_model_header *h = &net->model->header;
+    size_t n_classes = h->n_classes;
+    int32_t *slot = net->history + net->at * n_classes;
+    for (size_t c = 0; c < n_classes; c++) {
+        net->total[c] -= slot[c];
+        slot[c] = 0;
+    }
+    for (size_t k = 0; k < net->n_spikes; k++) {
+        const int16_t *row = net->weights.readout + net->spikes[k] * n_classes;
+        for (size_t c = 0; c < n_classes; c++)
+            slot[c] += row[c];
+    }
+    for (size_t c = 0; c < n_classes; c++)
+        net->total[c] += slot[c];
+    net->at = (uint16_t)(net->at + 1u == h->window_steps ? 0u : net->at + 1u);
+    if (net->n_steps < h->window_steps)
+        net->n_steps++;
+}
+
+void tkws_network_step(tkws_network *network, const int8_t *features)
+{
+    uint16_t *spikes = network->previous;
+    network->previous = network->spikes;
+    network->n_previous = network->n_spikes;
+    network->spikes = spikes;
+    recurrent_current(network);
+    integrate_and_fire(network, features);
+    read_out(network);
+}
+
+void tkws_network_scores(const tkws_network *network, int32_t *scores)
+{
+    int32_t n = network->n_steps > 0 ? network->n_steps : 1;
+    for (size_t c = 0; c < network->model->header.n_classes; c++)
+        scores[c] = network->total[c] / n + network->weights.readout_bias[c];
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tracekws/recognizer.h"
+
+#include "tracekws/errors.h"
+
+int tkws_recognizer_init(tkws_recognizer *recognizer, const tkws_model *model,
+                         const tkws_weights *weights, void *memory, size_t n_bytes)
+{
+    const tkws_model_header *h = &model->header;
+    int error = tkws_network_init(&recognizer->network, model, weights, memory, n_bytes);
+    if (error != TKWS_OK)
+        return error;
+    tkws_detector_init(&recognizer->detector, model);
+    return tkws_frontend_init(&recognizer->frontend, (int16_t)h->alpha_q15, h->mean_shift,
+                              h->energy_floor);
+}
+
+void tkws_recognizer_reset(tkws_recognizer *recognizer)
+{
+    tkws_frontend_reset(&recognizer->frontend);
+    tkws_network_reset(&recognizer->network);
+    tkws_detector_init(&recognizer->detector, recognizer->network.model);
+}
+
+int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t n_samples,
+                         size_t *n_consumed, tkws_event *event)
+{
+    int8_t features[TKWS_FEATURES];
+    int32_t scores[TKWS_MAX_CLASSES];
+    size_t consumed = 0;
+    while (consumed < n_samples) {
+        size_t n = 0;
+        int step = tkws_frontend_push(&recognizer->frontend, pcm + consumed, n_samples - consumed,
+                                      &n, features);
+        consumed += n;
+        if (step == 0)
+            continue;
+        tkws_network_step(&recognizer->network, features);
+        tkws_network_scores(&recognizer->network, scores);
+        if (tkws_detector_step(&recognizer->detector, scores, event) != 0) {
+            *n_consumed = consumed;
+            return 1;
+        }
+    }
+    *n_consumed = consumed;
+    return 0;
+}
