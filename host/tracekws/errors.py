@@ -6,10 +6,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from tracekws import _core
+from tracekws._core import ffi as _untyped_ffi
+from tracekws._core import lib as _untyped_lib
 
-_lib: Any = _core.lib
-_ffi: Any = _core.ffi
+_lib: Any = _untyped_lib
+_ffi: Any = _untyped_ffi
 
 _MODEL_CODES = range(-63, -31)
 _DEVICE_CODES = range(-95, -63)
@@ -51,7 +52,7 @@ class StorageError(DeviceError):
 
 
 class ProtocolError(TraceKwsError):
-    """What answers on the port is not a TraceKWS device of this protocol version, or the line fails."""
+    """What answers is not a TraceKWS device of this protocol version, or the line fails."""
 
 
 class NoDeviceError(TraceKwsError):
