@@ -248,7 +248,7 @@ static void replay_sequences(tkws_learner *learner)
 {
     const tkws_model *model = learner->network->model;
     const tkws_model_header *h = &model->header;
-    int8_t features[TKWS_FEATURES];
+    int8_t features[TKWS_FEATURES] = {0};
     size_t stride = 1 + (size_t)h->sequence_steps * h->n_inputs;
     for (uint32_t i = 0; i < h->sequences_per_take && h->n_sequences > 0; i++) {
         const uint8_t *sequence =

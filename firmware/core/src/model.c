@@ -27,7 +27,8 @@ static int check_features(const tkws_model_header *h)
 {
     bool known = h->sample_rate == TKWS_SAMPLE_RATE && h->window == TKWS_WINDOW &&
                  h->hop == TKWS_HOP && h->channels == TKWS_CHANNELS && h->stack == TKWS_STACK;
-    bool in_range = h->alpha_q15 <= INT16_MAX && within(h->mean_shift, 1, 12) && h->energy_floor != 0;
+    bool in_range =
+        h->alpha_q15 <= INT16_MAX && within(h->mean_shift, 1, 12) && h->energy_floor != 0;
     return known && in_range ? TKWS_OK : TKWS_E_MODEL_FEATURES;
 }
 
@@ -120,8 +121,9 @@ static size_t part_bytes(const tkws_model_header *h, size_t bytes[N_PARTS])
 
 static void point_into(tkws_model *m, const uint8_t *image, const size_t bytes[N_PARTS])
 {
-    const uint8_t **const part[N_PARTS] = {&m->name,  &m->labels, &m->word_threshold, &m->trainable,
-                                           &m->decay, &m->target, &m->latent,         &m->sequences};
+    const uint8_t **const part[N_PARTS] = {&m->name,      &m->labels,   &m->word_threshold,
+                                           &m->trainable, &m->decay,    &m->target,
+                                           &m->latent,    &m->sequences};
     const uint8_t *at = image + TKWS_MODEL_HEADER_BYTES;
     m->image = image;
     for (size_t i = 0; i < N_PARTS; i++) {
@@ -251,9 +253,9 @@ int tkws_model_class(const tkws_model *model, const char *label, size_t n_bytes)
 static int16_t *weight_at(const tkws_weight_counts *counts, const tkws_weights *weights, size_t i)
 {
     const size_t n[N_MATRICES] = {counts->weights, counts->recurrent, counts->bias, counts->readout,
-                                 counts->readout_bias};
+                                  counts->readout_bias};
     int16_t *const part[N_MATRICES] = {weights->weights, weights->recurrent, weights->bias,
-                                      weights->readout, weights->readout_bias};
+                                       weights->readout, weights->readout_bias};
     size_t p = 0;
     while (p < N_MATRICES - 1 && i >= n[p])
         i -= n[p++];
@@ -269,7 +271,8 @@ static int check_part(const tkws_model *model, size_t offset, size_t n_bytes)
 
 void tkws_weights_load(const tkws_model *model, const tkws_weights *weights)
 {
-    (void)tkws_weights_write(model, weights, 0, model->trainable, tkws_model_trainable_bytes(model));
+    (void)tkws_weights_write(model, weights, 0, model->trainable,
+                             tkws_model_trainable_bytes(model));
 }
 
 int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size_t offset,

@@ -11,17 +11,17 @@
 typedef struct {
     uint16_t word;         /**< class; never unknown or silence */
     int16_t score_q15;     /**< smoothed posterior, Q15 */
-    uint64_t first_sample; /**< of the window that the score is the mean of, from the stream's start */
+    uint64_t first_sample; /**< start of the window behind the score, from the stream's */
     uint64_t end_sample;   /**< one past the window's last sample */
 } tkws_event;
 
 /** State of the detector. The model is the caller's and must outlive it. */
 typedef struct {
     const tkws_model *model;
-    uint64_t n_steps;                           /**< since the stream's start */
-    uint16_t refractory;                        /**< steps left without a further event */
-    uint16_t fired;                             /**< word of the last event until it has faded, or n_classes */
-    uint16_t posterior_q15[TKWS_MAX_CLASSES];   /**< smoothed */
+    uint64_t n_steps;    /**< since the stream's start */
+    uint16_t refractory; /**< steps left without a further event */
+    uint16_t fired;      /**< word of the last event until it has faded, or n_classes */
+    uint16_t posterior_q15[TKWS_MAX_CLASSES]; /**< smoothed */
 } tkws_detector;
 
 /** Start at silence. */

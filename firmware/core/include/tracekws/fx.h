@@ -37,7 +37,9 @@ static inline int64_t tkws_fx_shr64(int64_t value, unsigned bits)
 /** value / 2^bits to the nearest, halves upward, bits 0..30; no overflow at either end. */
 static inline int32_t tkws_fx_shr_round(int32_t value, unsigned bits)
 {
-    return bits == 0 ? value : tkws_fx_shr(tkws_fx_shr(value, bits - 1) + 1, 1);
+    if (bits == 0)
+        return value;
+    return tkws_fx_shr(value, bits) + (int32_t)((uint32_t)value >> (bits - 1) & 1u);
 }
 
 /** a * b / 2^15 to the nearest: the product of two Q15 numbers, or any Qn number scaled by a Q15.

@@ -27,17 +27,17 @@
 /** State of the learner. The network and memory are the caller's and must outlive it. */
 typedef struct {
     tkws_network *network;
-    int16_t *trace;           /**< eps, Q15 */
-    int16_t *bank_trace;      /**< eps~, Q15: n_classes rows of n_neurons */
-    int16_t *bank_membrane;   /**< of the target path's neurons, Q membrane_q, rows likewise */
-    int16_t *target;          /**< S in rows of n_neurons, Q membrane_q */
-    uint16_t *count;          /**< spikes of each neuron in this take */
-    tkws_rng rng;             /**< behind stochastic rounding and replay draws */
-    uint32_t n_steps;         /**< of the take; 0 when none is open */
-    uint16_t method;          /**< TKWS_LEARN_* flags of the open take */
-    uint16_t label;           /**< class of the open take */
-    uint16_t scale_q15;       /**< of all rates in the open take */
-    uint16_t open;            /**< 1 between begin and end */
+    int16_t *trace;         /**< eps, Q15 */
+    int16_t *bank_trace;    /**< eps~, Q15: n_classes rows of n_neurons */
+    int16_t *bank_membrane; /**< of the target path's neurons, Q membrane_q, rows likewise */
+    int16_t *target;        /**< S in rows of n_neurons, Q membrane_q */
+    uint16_t *count;        /**< spikes of each neuron in this take */
+    tkws_rng rng;           /**< behind stochastic rounding and replay draws */
+    uint32_t n_steps;       /**< of the take; 0 when none is open */
+    uint16_t method;        /**< TKWS_LEARN_* flags of the open take */
+    uint16_t label;         /**< class of the open take */
+    uint16_t scale_q15;     /**< of all rates in the open take */
+    uint16_t open;          /**< 1 between begin and end */
 } tkws_learner;
 
 /** Bytes of memory that tkws_learner_init() needs for a model. */

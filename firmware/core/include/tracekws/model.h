@@ -35,34 +35,35 @@
 /** The numbers of a model. Each learning rate is the change of a weight for a unit gradient, in 2^-16 of
  *  the weight's least significant bit; the gradients are defined in learner.h. */
 typedef struct {
-    uint32_t magic;              /**< TKWS_MODEL_MAGIC */
-    uint32_t format_version;     /**< TKWS_MODEL_FORMAT */
-    uint32_t image_bytes;        /**< the whole image, CRC included */
-    uint32_t version;            /**< of the tools that wrote it: major << 16 | minor << 8 | patch */
-    uint32_t sample_rate;        /**< Hz */
-    uint32_t window;             /**< samples */
-    uint32_t hop;                /**< samples */
-    uint32_t channels;           /**< mel channels a frame */
-    uint32_t stack;              /**< frames a step */
-    uint32_t alpha_q15;          /**< energy normalisation, as are the next two: see frontend.h */
+    uint32_t magic;          /**< TKWS_MODEL_MAGIC */
+    uint32_t format_version; /**< TKWS_MODEL_FORMAT */
+    uint32_t image_bytes;    /**< the whole image, CRC included */
+    uint32_t version;        /**< of the tools that wrote it: major << 16 | minor << 8 | patch */
+    uint32_t sample_rate;    /**< Hz */
+    uint32_t window;         /**< samples */
+    uint32_t hop;            /**< samples */
+    uint32_t channels;       /**< mel channels a frame */
+    uint32_t stack;          /**< frames a step */
+    uint32_t alpha_q15;      /**< energy normalisation, as are the next two: see frontend.h */
     uint32_t mean_shift;
     uint32_t energy_floor;
-    uint32_t n_classes;          /**< 3..TKWS_MAX_CLASSES */
-    uint32_t unknown_class;      /**< index of the class for other words */
-    uint32_t silence_class;      /**< index of the class for no speech */
-    uint32_t n_layers;           /**< 1 */
-    uint32_t layer_kind;         /**< TKWS_LAYER_RECURRENT_LIF */
-    uint32_t n_inputs;           /**< TKWS_FEATURES */
-    uint32_t n_neurons;          /**< 1..TKWS_MAX_NEURONS */
-    uint32_t weight_q;           /**< Q format of the input weights, 4..15 */
-    uint32_t recurrent_q;        /**< Q format of the recurrent weights, 4..15 */
-    uint32_t membrane_q;         /**< Q format of membranes, biases and S, 4..14 */
-    uint32_t threshold;          /**< of the membrane, in Q membrane_q, 1..16383 */
-    uint32_t window_steps;       /**< steps that scores are the mean of, 1..TKWS_MAX_WINDOW_STEPS */
-    uint32_t surrogate_q;        /**< half width of the triangle surrogate is 2^surrogate_q, 4..14 */
-    uint32_t trace_decay_q15;    /**< beta of the eligibility traces, 0..32767 */
-    uint32_t contrast_gain_q8;   /**< contrast logit of two equal traces of norm 1, 0..2^20 */
-    uint32_t rate_weights;       /**< learning rate of the input weights, a unit of the int8 feature; 0..2^24 */
+    uint32_t n_classes;        /**< 3..TKWS_MAX_CLASSES */
+    uint32_t unknown_class;    /**< index of the class for other words */
+    uint32_t silence_class;    /**< index of the class for no speech */
+    uint32_t n_layers;         /**< 1 */
+    uint32_t layer_kind;       /**< TKWS_LAYER_RECURRENT_LIF */
+    uint32_t n_inputs;         /**< TKWS_FEATURES */
+    uint32_t n_neurons;        /**< 1..TKWS_MAX_NEURONS */
+    uint32_t weight_q;         /**< Q format of the input weights, 4..15 */
+    uint32_t recurrent_q;      /**< Q format of the recurrent weights, 4..15 */
+    uint32_t membrane_q;       /**< Q format of membranes, biases and S, 4..14 */
+    uint32_t threshold;        /**< of the membrane, in Q membrane_q, 1..16383 */
+    uint32_t window_steps;     /**< steps that scores are the mean of, 1..TKWS_MAX_WINDOW_STEPS */
+    uint32_t surrogate_q;      /**< half width of the triangle surrogate is 2^surrogate_q, 4..14 */
+    uint32_t trace_decay_q15;  /**< beta of the eligibility traces, 0..32767 */
+    uint32_t contrast_gain_q8; /**< contrast logit of two equal traces of norm 1, 0..2^20 */
+    uint32_t
+        rate_weights; /**< learning rate of the input weights, a unit of the feature; 0..2^24 */
     uint32_t rate_recurrent;     /**< of the recurrent weights */
     uint32_t rate_bias;          /**< of the biases */
     uint32_t rate_readout;       /**< of the readout weights */
