@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small random model images for tests, made without the package's own writer.
+
+image = make_image(seed=1, n_neurons=8, rate_readout=1 << 14)     # header fields by name
+image = make_image(arrays={"decay": np.zeros(8)})                 # or whole arrays
+"""
+
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+
+from tracekws._core import ffi, lib
+
+LABELS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+N_FIELDS = lib.TKWS_MODEL_HEADER_BYTES // 4
+TRAINABLE = ("weights", "recurrent", "bias", "readout", "readout_bias")
+
+
+def make_header(**fields: int) -> Any:
+    """A header in range, with some fields changed; image_bytes follows unless it is given."""
+    n_classes = fields.get("n_classes", 5)
+    header = ffi.new(
+        "tkws_model_header *",
+        {
+            "magic": lib.TKWS_MODEL_MAGIC,
+            "format_version": lib.TKWS_MODEL_FORMAT,
+            "version": 1 << 8,
+            "sample_rate": lib.TKWS_SAMPLE_RATE,
+            "window": lib.TKWS_WINDOW,
+            "hop": lib.TKWS_HOP,
+            "channels": lib.TKWS_CHANNELS,
+            "stack": lib.TKWS_STACK,
+            "alpha_q15": 32113,
+            "mean_shift": 6,
+            "energy_floor": 16,
+            "n_classes": n_classes,
+            "unknown_class": n_classes - 2,
+            "silence_class": n_classes - 1,
+            "n_layers": 1,
+            "layer_kind": lib.TKWS_LAYER_RECURRENT_LIF,
+            "n_inputs": lib.TKWS_FEATURES,
+            "n_neurons": 8,
+            "weight_q": 12,
+            "recurrent_q": 12,
+            "membrane_q": 10,
+            "threshold": 1024,
+            "window_steps": 10,
+            "surrogate_q": 10,
+            "trace_decay_q15": 31130,
+            "contrast_gain_q8": 30 << 8,
+            "rate_weights": 1 << 10,
+            "rate_recurrent": 1 << 14,
+            "rate_bias": 1 << 14,
+            "rate_readout": 1 << 20,
+            "rate_readout_bias": 1 << 20,
+            "method": lib.TKWS_LEARN_READOUT | lib.TKWS_LEARN_TRACES,
+            "passes": 5,
+            "latent_per_take": 2,
+            "sequences_per_take": 1,
+            "smoothing_shift": 1,
+            "refractory_steps": 5,
+            "n_latent": 3,
+            "n_sequences": 2,
+            "sequence_steps": 5,
+        },
+    )
+    for name, value in fields.items():
+        setattr(header, name, value)
+    if "image_bytes" not in fields:
+        header.image_bytes = lib.tkws_model_image_bytes(header)
+    return header
+
+
+def header_bytes(header: Any) -> bytes:
+    """The header as the image has it, written by the core."""
+    out = ffi.new("uint8_t[]", lib.TKWS_MODEL_HEADER_BYTES)
+    lib.tkws_model_header_write(header, out)
+    return bytes(ffi.buffer(out))
+
+
+def random_arrays(header: Any, seed: int) -> dict[str, np.ndarray]:
+    """Every array behind the header, in the image's order; about a quarter of the neurons fire."""
+    rng = np.random.default_rng(seed)
+    n, c, i = header.n_neurons, header.n_classes, header.n_inputs
+    words = [f"{LABELS[k % 10]}{k // 10 or ''}" for k in range(c)]
+    words[header.unknown_class], words[header.silence_class] = "_unknown_", "_silence_"
+    one = 1 << header.membrane_q
+    weight_one, recurrent_one = 1 << header.weight_q, 1 << header.recurrent_q
+
+    def normal(scale: float, *shape: int) -> np.ndarray:
+        return np.clip(np.round(rng.normal(0, scale, shape)), -32768, 32767).astype("<i2")
+
+    def tagged(rows: int, length: int, low: int, high: int) -> np.ndarray:
+        tags = rng.integers(0, c, (rows, 1))
+        return np.hstack([tags, rng.integers(low, high, (rows, length))]).astype(np.uint8)
+
+    return {
+        "name": np.frombuffer(b"random".ljust(lib.TKWS_NAME_BYTES, b"\0"), np.uint8),
+        "labels": np.frombuffer(
+            b"".join(w.encode().ljust(lib.TKWS_LABEL_BYTES, b"\0") for w in words), np.uint8
+        ),
+        "word_threshold": np.full(c, 16384, "<i2"),
+        "weights": normal(0.06 * weight_one, n, i),
+        "recurrent": normal(0.3 / np.sqrt(n) * recurrent_one, n, n),
+        "bias": normal(0.05 * one, n),
+        "readout": normal(1024, n, c),
+        "readout_bias": normal(100, c),
+        "decay": rng.integers(19000, 31000, n).astype("<i2"),
+        "target": normal(0.5 * one, c, n),
+        "latent": tagged(header.n_latent, n, 0, 120),
+        "sequences": tagged(header.n_sequences, header.sequence_steps * i, 0, 60),
+    }
+
+
+def seal(body: bytes) -> bytes:
+    """Append the CRC."""
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+def reseal(image: bytes) -> bytes:
+    """Replace the CRC by the right one, after a change."""
+    return seal(image[:-4])
+
+
+def make_image(seed: int = 0, arrays: dict[str, np.ndarray] | None = None, **fields: int) -> bytes:
+    """A valid image with random weights."""
+    header = make_header(**fields)
+    assert header.image_bytes != 0, "a field is out of range"
+    parts = random_arrays(header, seed)
+    for name, values in (arrays or {}).items():
+        parts[name] = np.asarray(values).astype(parts[name].dtype).reshape(parts[name].shape)
+    image = seal(header_bytes(header) + b"".join(part.tobytes() for part in parts.values()))
+    assert len(image) == header.image_bytes
+    return image
+
+
+def set_field(image: bytes, name: str, value: int) -> bytes:
+    """The image with one header field changed and the CRC made right; all else as it was."""
+    offset = ffi.offsetof("tkws_model_header", name)
+    return reseal(image[:offset] + struct.pack("<I", value) + image[offset + 4 :])
