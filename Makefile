@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# make setup        .venv with the package, and the virtual board at build/tracekws-board
+# make setup-train  adds torch and what training needs
+# make demo         sets up, then shows the whole product on the virtual board
+# make board        the virtual board alone
+# make test         everything, in its own environment: sanitized builds, lint, tests
+# make lint         formats, types, static analysis, generated files
+# make bench        benchmarks/results.json and benchmarks/README.md
+# make clean        removes what was built (.venv stays)
+
+CC ?= cc
+PYTHON := .venv/bin/python
+WARNINGS := -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wvla -Wundef -Werror
+INCLUDES := -Ifirmware/core/include -Ifirmware/app -Ifirmware/boards
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g
+
+CORE_C := $(wildcard firmware/core/src/*.c)
+CORE_H := $(wildcard firmware/core/include/tracekws/*) $(wildcard firmware/core/src/*.h)
+BOARD_C := $(CORE_C) $(wildcard firmware/app/*.c) $(wildcard firmware/boards/virtual/*.c)
+BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/boards/*.h firmware/boards/virtual/*.h)
+PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H)
+OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
+	$(wildcard firmware/app/*.[ch] firmware/boards/*.h firmware/boards/*/*.[ch]) \
+	$(wildcard tests/core/*.c benchmarks/*.c)
+OUR_PYTHON := host tests scripts benchmarks setup.py
+
+.PHONY: setup setup-train setup-test demo board test lint bench clean
+
+setup: .venv/.installed-base board
+
+setup-train: .venv/.installed-train board
+
+setup-test: .venv/.installed-test board
+
+.venv/.installed-base: $(PACKAGE) scripts/make_venv.sh
+	scripts/make_venv.sh
+	@touch $@
+
+.venv/.installed-train: $(PACKAGE) scripts/make_venv.sh
+	scripts/make_venv.sh train
+	@touch $@ .venv/.installed-base
+
+.venv/.installed-test: $(PACKAGE) scripts/make_venv.sh
+	scripts/make_venv.sh train,dev
+	@touch $@ .venv/.installed-base .venv/.installed-train
+
+demo: setup
+	.venv/bin/tracekws demo
+
+board: build/tracekws-board
+
+build/tracekws-board: $(BOARD_C) $(BOARD_H)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 $(WARNINGS) $(INCLUDES) $(BOARD_C) -o $@
+
+build/sanitized/tracekws-board: $(BOARD_C) $(BOARD_H)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O1 $(SANITIZE) $(WARNINGS) $(INCLUDES) $(BOARD_C) -o $@
+
+# The core for Python with sanitizers, in a package directory of its own: PYTHONPATH selects it.
+build/sanitized/.core: $(PACKAGE) .venv/.installed-test
+	TRACEKWS_SANITIZE=1 $(PYTHON) setup.py -q build --build-base build/sanitized/objects \
+		--build-lib build/sanitized/python
+	@touch $@
+
+# Python itself is not sanitized: the runtime is preloaded, and its small allocations go to malloc,
+# so that overruns of buffers made in Python are seen too.
+test: setup-test lint build/sanitized/.core build/sanitized/tracekws-board
+	LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+		PYTHONMALLOC=malloc PYTHONPATH=build/sanitized/python HYPOTHESIS_PROFILE=few \
+		$(PYTHON) -m pytest -q tests/core
+	TRACEKWS_BOARD=$(CURDIR)/build/sanitized/tracekws-board $(PYTHON) -m pytest
+
+lint: .venv/.installed-test
+	.venv/bin/ruff check $(OUR_PYTHON)
+	.venv/bin/ruff format --check $(OUR_PYTHON)
+	.venv/bin/mypy
+	$(PYTHON) scripts/make_tables.py --check
+	.venv/bin/clang-format --dry-run -Werror $(OUR_C)
+	.venv/bin/clang-tidy --quiet $(filter firmware/%.c,$(OUR_C)) -- -std=c11 $(INCLUDES) \
+		-isystem $$($(CC) -print-file-name=include)
+	@if command -v cppcheck >/dev/null; then \
+		cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability,style \
+			--inline-suppr --suppress=missingIncludeSystem --suppress=constVariable \
+			$(INCLUDES) firmware; \
+	else echo "cppcheck is not installed: skipped"; fi
+
+bench: setup
+	$(PYTHON) benchmarks/run.py
+
+clean:
+	rm -rf build host/*.egg-info host/tracekws/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f .venv/.installed-*
