@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder of a user's takes: one folder a word, `_other` for takes of anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.errors import DataError
+
+OTHER = "_other"
+"""Name of the folder whose takes are learned as the model's class for other words."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """One recording of one word.
+
+    `label` is a class of the model, `name` the folder and file, `pcm` int16 at 16 kHz.
+    """
+
+    label: str
+    name: str
+    pcm: NDArray[np.int16]
+
+
+def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) -> list[Take]:
+    """Read every take below a folder, checked completely before anything is learned.
+
+    Hidden files and folders are left out; the order is that of the names.  `labels` are the
+    model's classes, `unknown` the one that takes in `_other` are learned as.
+
+    Raises DataError, which names the folder or file: no folder, no takes, a word that the model
+    does not have, a file that is no 16 kHz mono recording.
+    """
+    words = [label for label in labels if label not in (unknown, silence)]
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; takes are expected as {folder}/WORD/1.wav")
+    found = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."]
+    if not found:
+        raise DataError(f"{folder}: no folder of takes in it; expected {folder}/{words[0]}/1.wav")
+    takes: list[Take] = []
+    for path in found:
+        if path.name != OTHER and path.name not in words:
+            raise DataError(
+                f"{path}: the model has no word {path.name!r}; it knows {', '.join(words)}"
+                f" (takes of anything else belong in {OTHER})"
+            )
+        files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
+        if not files:
+            raise DataError(f"{path}: no takes in it; record some, or remove the folder")
+        label = unknown if path.name == OTHER else path.name
+        takes += [Take(label, f"{path.name}/{file.name}", read_clip(file)) for file in files]
+    return takes
+
+
+def chunks(pcm: NDArray[np.int16], size: int = 1600) -> Iterator[NDArray[np.int16]]:
+    """Divide a recording into chunks, followed by a second of silence.
+
+    A score is the mean over the last second, so a word at the very end is heard in that silence.
+    """
+    pcm = np.concatenate([pcm, np.zeros(SAMPLE_RATE, np.int16)])
+    for at in range(0, len(pcm), size):
+        yield pcm[at : at + size]
+
+
+def hold_back(takes: Sequence[Take]) -> tuple[list[Take], list[Take]]:
+    """Divide takes into those to learn and those to test with: the last of each label.
+
+    A label with one take only keeps it for learning.
+    """
+    last = {take.label: take for take in takes}
+    counts = count(takes)
+    held = [take for label, take in last.items() if counts[label] > 1]
+    return [take for take in takes if not any(take is other for other in held)], held
+
+
+def count(takes: Sequence[Take]) -> dict[str, int]:
+    """Count the takes of each label, in the order in which the labels come."""
+    counts: dict[str, int] = {}
+    for take in takes:
+        counts[take.label] = counts.get(take.label, 0) + 1
+    return counts
+
+
+def weak_points(learned: Sequence[Take], unknown: str) -> list[str]:
+    """Say what is weak in the takes that are to be learned, one sentence a point."""
+    counts = count(learned)
+    others = counts.pop(unknown, 0)
+    points = []
+    if not counts:
+        points.append("no takes of a keyword: only the rejection of other words is learned")
+    if single := [label for label, n in counts.items() if n == 1]:
+        points.append(f"one take only of {', '.join(single)}: three or more are learned better")
+    if not others:
+        points.append(
+            f"no takes in {OTHER}: without about five takes of other words the device may come to"
+            " hear keywords in them"
+        )
+    elif others < 3:
+        points.append(f"few takes in {OTHER}: about five guard better against false alarms")
+    return points
