@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,7 @@ def record_takes(
             soundfile.write(scratch, pcm, SAMPLE_RATE, subtype="PCM_16", format="WAV")
             scratch.replace(path)
         except (OSError, soundfile.SoundFileError) as error:
-            scratch.unlink(missing_ok=True)
+            with suppress(OSError):
+                scratch.unlink()
             raise DataError(f"{path}: cannot be written ({error})") from error
     return len(missing)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of takes, and guided recording with a recorder that needs no microphone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tracekws.device import microphone
+from tracekws.device.takes import chunks, count, hold_back, read_takes, weak_points
+from tracekws.errors import DataError, TraceKwsError
+
+LABELS = ("yes", "no", "up", "_unknown_", "_silence_")
+
+
+def read(folder: Path):
+    return read_takes(folder, LABELS, "_unknown_", "_silence_")
+
+
+def write(path: Path, seed: int = 0, n_samples: int = 16000, rate: int = 16000, channels: int = 1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pcm = np.random.default_rng(seed).integers(-3000, 3000, (n_samples, channels)).astype(np.int16)
+    soundfile.write(path, pcm, rate)
+    return pcm[:, 0]
+
+
+def test_takes_are_read_with_their_labels(tmp_path):
+    pcm = write(tmp_path / "no" / "1.wav", 1)
+    write(tmp_path / "no" / "2.flac", 2)
+    write(tmp_path / "_other" / "lamp.wav", 3)
+    write(tmp_path / ".cache" / "x.wav", 4)
+    (tmp_path / "no" / ".DS_Store").write_text("hidden")
+    (tmp_path / "readme.txt").write_text("not in a word's folder")
+    takes = read(tmp_path)
+    assert [(t.label, t.name) for t in takes] == [
+        ("_unknown_", "_other/lamp.wav"),
+        ("no", "no/1.wav"),
+        ("no", "no/2.flac"),
+    ]
+    np.testing.assert_array_equal(takes[1].pcm, pcm)
+
+
+def missing(folder: Path) -> None:
+    folder.rmdir()
+
+
+def empty(folder: Path) -> None:
+    pass
+
+
+def empty_word(folder: Path) -> None:
+    (folder / "yes").mkdir()
+
+
+def strange_word(folder: Path) -> None:
+    write(folder / "yes" / "1.wav")
+    write(folder / "maybe" / "1.wav")
+
+
+def class_of_unknown(folder: Path) -> None:
+    write(folder / "_unknown_" / "1.wav")
+
+
+def not_audio(folder: Path) -> None:
+    write(folder / "yes" / "1.wav")
+    (folder / "yes" / "2.wav").write_text("hello")
+
+
+def other_rate(folder: Path) -> None:
+    write(folder / "yes" / "1.wav", rate=44100)
+
+
+def stereo(folder: Path) -> None:
+    write(folder / "yes" / "1.wav", channels=2)
+
+
+def too_short(folder: Path) -> None:
+    write(folder / "yes" / "1.wav", n_samples=399)
+
+
+BAD = {
+    missing: "no such folder",
+    empty: "no folder of takes",
+    empty_word: "yes: no takes in it",
+    strange_word: "no word 'maybe'; it knows yes, no, up",
+    class_of_unknown: "belong in _other",
+    not_audio: "2.wav: not readable as audio",
+    other_rate: "sox .*1.wav -r 16000",
+    stereo: "2 channel",
+    too_short: "399 samples are too short",
+}
+
+
+@pytest.mark.parametrize("make", BAD, ids=lambda make: make.__name__)
+def test_bad_folders_are_refused_in_one_line(make, tmp_path):
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    make(folder)
+    with pytest.raises(DataError, match=BAD[make]) as error:
+        read(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_the_last_take_of_each_label_is_held_back(tmp_path):
+    for name in ("yes/1", "yes/2", "yes/3", "no/1", "_other/1", "_other/2"):
+        write(tmp_path / f"{name}.wav")
+    learn, test = hold_back(read(tmp_path))
+    assert [t.name for t in test] == ["_other/2.wav", "yes/3.wav"]
+    assert [t.name for t in learn] == ["_other/1.wav", "no/1.wav", "yes/1.wav", "yes/2.wav"]
+    assert count(learn) == {"_unknown_": 1, "no": 1, "yes": 2}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ("yes/1 yes/2 _other/1 _other/2 _other/3", []),
+        ("yes/1 no/1 no/2 _other/1 _other/2 _other/3", ["one take only of yes:"]),
+        ("yes/1 yes/2", ["no takes in _other"]),
+        ("yes/1 yes/2 _other/1", ["few takes in _other"]),
+        ("_other/1 _other/2 _other/3", ["no takes of a keyword"]),
+    ],
+)
+def test_weak_points_are_named(files, said, tmp_path):
+    for name in files.split():
+        write(tmp_path / f"{name}.wav")
+    points = weak_points(read(tmp_path), "_unknown_")
+    assert len(points) == len(said)
+    for point, start in zip(points, said, strict=True):
+        assert point.startswith(start)
+
+
+@pytest.mark.parametrize("n_samples", [1, 1599, 1600, 16000])
+def test_chunks_are_the_recording_and_a_second_of_silence(n_samples):
+    pcm = np.arange(1, n_samples + 1).astype(np.int16)
+    whole = np.concatenate(list(chunks(pcm)))
+    np.testing.assert_array_equal(whole[:n_samples], pcm)
+    assert len(whole) == n_samples + 16000
+    assert not whole[n_samples:].any()
+
+
+class Voice:
+    """A recorder: two seconds with one loud second that starts at a sample of its own."""
+
+    def __init__(self, levels: Iterator[int] | None = None) -> None:
+        self.levels = levels
+        self.prompts: list[str] = []
+        self.complaints: list[str] = []
+        self.calls = 0
+
+    def __call__(self, seconds: float) -> np.ndarray:
+        self.calls += 1
+        level = next(self.levels) if self.levels else 5000
+        pcm = np.zeros(int(seconds * 16000), np.int16)
+        pcm[100 * self.calls :][:16000] = level
+        return pcm
+
+    def record(self, folder: Path, words: list[str]) -> int:
+        return microphone.record_takes(
+            folder,
+            words,
+            ask=self.prompts.append,
+            complain=self.complaints.append,
+            recorder=self,
+        )
+
+
+def test_guided_recording_makes_a_folder_that_can_be_learned(tmp_path):
+    voice = Voice()
+    assert voice.record(tmp_path, ["yes", "no"]) == 11
+    takes = read(tmp_path)
+    assert count(takes) == {"_unknown_": 5, "no": 3, "yes": 3}
+    assert all((take.pcm == 5000).all() and len(take.pcm) == 16000 for take in takes)
+    assert voice.prompts[0] == "1 of 11: say 'yes'"
+    assert not list(tmp_path.rglob(".*.part"))
+
+
+def test_an_interrupted_recording_goes_on_where_it_stopped(tmp_path):
+    class Tired(Voice):
+        def __call__(self, seconds: float) -> np.ndarray:
+            if self.calls == 4:
+                raise KeyboardInterrupt
+            return super().__call__(seconds)
+
+    with pytest.raises(KeyboardInterrupt):
+        Tired().record(tmp_path, ["yes", "no"])
+    assert count(read(tmp_path)) == {"no": 1, "yes": 3}
+    assert Voice().record(tmp_path, ["yes", "no"]) == 7
+
+
+@pytest.mark.parametrize(("level", "said"), [(0, "nothing was heard"), (32767, "too loud")])
+def test_a_bad_take_is_asked_for_again(level, said, tmp_path):
+    voice = Voice(iter([level] + [5000] * 8))
+    assert voice.record(tmp_path, ["yes"]) == 8
+    assert voice.complaints[0].startswith(said)
+    assert voice.prompts[:2] == ["1 of 8: say 'yes'", "again: say 'yes'"]
+    assert (read(tmp_path)[-3].pcm == 5000).all()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "yes").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match=r"yes/1.wav: cannot be written"):
+        Voice().record(tmp_path, ["yes"])
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ImportError("no module"), "pip install"),
+        (OSError("PortAudio library not found"), "apt install libportaudio2"),
+    ],
+)
+def test_a_missing_microphone_library_is_explained(error, advice, monkeypatch):
+    import builtins
+
+    real = builtins.__import__
+
+    def broken(name, *rest, **more):
+        if name == "sounddevice":
+            raise error
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    with pytest.raises(TraceKwsError, match=advice):
+        microphone.sounddevice()
