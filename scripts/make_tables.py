@@ -74,11 +74,12 @@ def exp2_q15() -> list[int]:
     return [q15(2 ** (-i / 64)) for i in range(65)]
 
 
-def compress_q4() -> list[int]:
-    """(2^d + 2)^0.5 - 2^0.5 for d = -8 .. 8 in quarters, in Q4 with 7 more bits."""
-    return [
-        min(127 << 7, round(((2 ** (i / 4 - 8) + 2) ** 0.5 - 2**0.5) * 16 * 128)) for i in range(65)
-    ]
+def compress_q11() -> list[int]:
+    """(2^d + 2)^0.5 - 2^0.5 for d = -8 .. 8 in quarters, in Q4 with 7 more bits.
+
+    Values beyond the largest feature stay, so that the interpolation below it is exact.
+    """
+    return [round(((2 ** (i / 4 - 8) + 2) ** 0.5 - 2**0.5) * 16 * 128) for i in range(65)]
 
 
 def c_array(kind: str, name: str, values: Sequence[int]) -> str:
@@ -112,7 +113,7 @@ def tables() -> str:
             c_array("uint8_t", "mel_channel", channel),
             c_array("uint16_t", "mel_share_q10", share),
             c_array("int16_t", "log2_q10", log2_q10()),
-            c_array("int16_t", "compress_q11", compress_q4()),
+            c_array("int16_t", "compress_q11", compress_q11()),
             "#endif",
             "#ifdef TKWS_TABLES_SOFTMAX",
             c_array("int16_t", "exp2_q15", exp2_q15()),
