@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app.h"
+
+#include <string.h>
+
+#include "tracekws/crc32.h"
+#include "tracekws/errors.h"
+#include "tracekws/version.h"
+#include "wire.h"
+
+#define READ_BYTES 64
+#define NOTICE_BYTES 7 /* longest notice, CRC aside */
+#define ANY_LENGTH SIZE_MAX
+
+/* What is laid out in the board's memories: the five matrices, the network, the learner. */
+#define N_ARRAYS 7
+
+static bool place(const tkws_board *board, size_t *used, size_t n_bytes, void **at)
+{
+    size_t n = (n_bytes + 3) / 4 * 4;
+    for (size_t m = 0; m < board->n_memories; m++) {
+        if (board->memory[m].n_bytes - used[m] < n)
+            continue;
+        *at = (uint8_t *)board->memory[m].start + used[m];
+        used[m] += n;
+        return true;
+    }
+    return false;
+}
+
+static int lay_out(tkws_app *app)
+{
+    const tkws_board *board = app->board;
+    tkws_weight_counts n = tkws_model_weight_counts(&app->model);
+    size_t network_bytes = tkws_network_memory_bytes(&app->model);
+    const size_t bytes[N_ARRAYS] = {2 * n.recurrent, 2 * n.weights, 2 * n.readout,
+                                    2 * n.bias,      2 * n.readout_bias,
+                                    network_bytes,   tkws_learner_memory_bytes(&app->model)};
+    void *at[N_ARRAYS] = {NULL};
+    size_t used[TKWS_BOARD_MEMORIES] = {0};
+    for (size_t i = 0; i < N_ARRAYS; i++)
+        if (!place(board, used, bytes[i], &at[i]))
+            return TKWS_E_MODEL_TOO_LARGE;
+    app->weights.recurrent = at[0];
+    app->weights.weights = at[1];
+    app->weights.readout = at[2];
+    app->weights.bias = at[3];
+    app->weights.readout_bias = at[4];
+    app->learner_memory = at[6];
+    return tkws_recognizer_init(&app->recognizer, &app->model, &app->weights, at[5], network_bytes);
+}
+
+static int start_model(tkws_app *app)
+{
+    const tkws_board *board = app->board;
+    if (board->image == NULL || board->image_bytes == 0)
+        return TKWS_E_NO_MODEL;
+    int error = tkws_model_parse(&app->model, board->image, board->image_bytes);
+    if (error == TKWS_OK)
+        error = lay_out(app);
+    if (error == TKWS_OK)
+        tkws_app_storage_init(&app->storage, board, &app->model, &app->weights);
+    return error;
+}
+
+int tkws_app_init(tkws_app *app, const tkws_board *board)
+{
+    memset(app, 0, sizeof *app);
+    app->board = board;
+    app->model_error = start_model(app);
+    return app->model_error;
+}
+
+uint32_t tkws_app_credit(const tkws_app *app)
+{
+    size_t room = app->board->serial_bytes / TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE);
+    if (room > TKWS_APP_MAX_CREDIT)
+        room = TKWS_APP_MAX_CREDIT;
+    return room > 0 ? (uint32_t)room : 1;
+}
+
+uint8_t *tkws_app_reply(tkws_app *app, size_t n_bytes)
+{
+    uint8_t *at = app->answer + app->n_answer;
+    app->n_answer += n_bytes;
+    return at;
+}
+
+static void reply_text(tkws_app *app, const char *text, size_t n_bytes)
+{
+    uint8_t *at = tkws_app_reply(app, n_bytes);
+    memset(at, 0, n_bytes);
+    for (size_t i = 0; i < n_bytes && text[i] != 0; i++)
+        at[i] = (uint8_t)text[i];
+}
+
+/* A notice is not an answer: it does not replace the stored one. */
+static void send_notice(tkws_app *app, uint8_t kind, uint32_t id, int status)
+{
+    uint8_t notice[NOTICE_BYTES + TKWS_APP_CRC_BYTES];
+    uint8_t encoded[TKWS_APP_ENCODED_BYTES(NOTICE_BYTES)];
+    notice[0] = kind;
+    wire_put_u32(notice + TKWS_APP_ID_AT, id);
+    wire_put_u16(notice + TKWS_APP_STATUS_AT, (uint32_t)status);
+    size_t n = tkws_app_encode(notice, NOTICE_BYTES, encoded);
+    (void)app->board->serial_write(app->board->context, encoded, n);
+}
+
+void tkws_app_working(tkws_app *app)
+{
+    send_notice(app, TKWS_APP_WORKING, app->id, TKWS_OK);
+}
+
+static uint32_t firmware_version(void)
+{
+    return (uint32_t)TKWS_VERSION_MAJOR << 16 | TKWS_VERSION_MINOR << 8 | TKWS_VERSION_PATCH;
+}
+
+/* The start of this answer never changes, so that any host can tell any device's version. */
+static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    uint32_t can = TKWS_APP_CAN_LISTEN | TKWS_APP_CAN_CLASSIFY | TKWS_APP_CAN_LEARN;
+    if (n_body < 2)
+        return TKWS_E_LENGTH;
+    uint8_t *at = tkws_app_reply(app, 22);
+    wire_put_u16(at, TKWS_APP_PROTOCOL);
+    wire_put_u32(at + 2, firmware_version());
+    wire_put_u32(at + 6, can | (app->board->flash_bytes > 0 ? TKWS_APP_CAN_SAVE : 0u));
+    wire_put_u16(at + 10, TKWS_APP_MAX_MESSAGE);
+    wire_put_u16(at + 12, TKWS_APP_MAX_DATA);
+    wire_put_u16(at + 14, tkws_app_credit(app));
+    wire_put_u32(at + 16, (uint32_t)app->board->ram_bytes);
+    wire_put_u16(at + 20, (uint32_t)app->model_error);
+    reply_text(app, app->board->name, TKWS_BOARD_NAME_BYTES);
+    if (wire_get_u16(body) != TKWS_APP_PROTOCOL)
+        return TKWS_E_VERSION;
+    tkws_app_session_abort(app);
+    return TKWS_OK;
+}
+
+static int info(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    const tkws_model_header *h = &app->model.header;
+    (void)body;
+    (void)n_body;
+    reply_text(app, (const char *)app->model.name, TKWS_NAME_BYTES);
+    uint8_t *at = tkws_app_reply(app, 26);
+    wire_put_u32(at, app->model.crc);
+    wire_put_u32(at + 4, h->version);
+    wire_put_u16(at + 8, h->n_classes);
+    wire_put_u16(at + 10, h->unknown_class);
+    wire_put_u16(at + 12, h->silence_class);
+    wire_put_u16(at + 14, h->n_neurons);
+    wire_put_u16(at + 16, h->method);
+    wire_put_u16(at + 18, h->passes);
+    wire_put_u32(at + 20, (uint32_t)tkws_model_trainable_bytes(&app->model));
+    at[24] = app->session;
+    at[25] = app->changed;
+    wire_put_u32(tkws_app_reply(app, 4), app->storage.generation);
+    for (size_t slot = 0; slot < TKWS_APP_SLOTS; slot++) {
+        const tkws_app_slot *s = &app->storage.slots[slot];
+        at = tkws_app_reply(app, 9);
+        at[0] = s->state;
+        wire_put_u32(at + 1, s->generation);
+        wire_put_u32(at + 5, s->erases);
+    }
+    at = tkws_app_reply(app, (size_t)h->n_classes * TKWS_LABEL_BYTES);
+    memcpy(at, app->model.labels, (size_t)h->n_classes * TKWS_LABEL_BYTES);
+    return TKWS_OK;
+}
+
+static int read_weights(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)n_body;
+    uint8_t bytes[TKWS_APP_MAX_DATA];
+    size_t offset = wire_get_u32(body);
+    size_t n = wire_get_u16(body + 4);
+    if (n > sizeof bytes)
+        return TKWS_E_ARGUMENT;
+    int error = tkws_weights_read(&app->model, &app->weights, offset, bytes, n);
+    if (error == TKWS_OK)
+        memcpy(tkws_app_reply(app, n), bytes, n);
+    return error;
+}
+
+/* Run one of the storage's functions outside of any session and answer the generation. */
+static int store(tkws_app *app, int (*function)(tkws_app_storage *))
+{
+    if (app->session != TKWS_APP_IDLE)
+        return TKWS_E_BUSY;
+    tkws_app_working(app);
+    int error = function(&app->storage);
+    if (error == TKWS_OK) {
+        app->changed = false;
+        wire_put_u32(tkws_app_reply(app, 4), app->storage.generation);
+    }
+    return error;
+}
+
+static int save(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    return store(app, tkws_app_storage_save);
+}
+
+static int undo(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    return store(app, tkws_app_storage_undo);
+}
+
+static int forget(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    return store(app, tkws_app_storage_forget);
+}
+
+typedef struct {
+    uint8_t command;
+    bool needs_model;
+    size_t n_body; /* exactly, or ANY_LENGTH: the handler checks */
+    int (*handle)(tkws_app *app, const uint8_t *body, size_t n_body);
+} request;
+
+static const request requests[] = {
+    {TKWS_APP_HELLO, false, ANY_LENGTH, hello},
+    {TKWS_APP_INFO, true, 0, info},
+    {TKWS_APP_LISTEN, true, 0, tkws_app_listen},
+    {TKWS_APP_CLASSIFY, true, 0, tkws_app_classify},
+    {TKWS_APP_LEARN, true, 4, tkws_app_learn},
+    {TKWS_APP_TAKE, true, 5 + TKWS_LABEL_BYTES, tkws_app_take},
+    {TKWS_APP_DATA, true, ANY_LENGTH, tkws_app_data},
+    {TKWS_APP_TAKE_END, true, 0, tkws_app_take_end},
+    {TKWS_APP_END, true, 0, tkws_app_end},
+    {TKWS_APP_ABORT, true, 0, tkws_app_abort},
+    {TKWS_APP_WEIGHTS, true, 6, read_weights},
+    {TKWS_APP_SAVE, true, 0, save},
+    {TKWS_APP_UNDO, true, 0, undo},
+    {TKWS_APP_FORGET, true, 0, forget},
+};
+
+static int dispatch(tkws_app *app, uint8_t command, const uint8_t *body, size_t n_body)
+{
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        const request *r = &requests[i];
+        if (r->command != command)
+            continue;
+        if (r->needs_model && app->model_error != TKWS_OK)
+            return app->model_error;
+        if (r->n_body != ANY_LENGTH && r->n_body != n_body)
+            return TKWS_E_LENGTH;
+        return r->handle(app, body, n_body);
+    }
+    return TKWS_E_REQUEST;
+}
+
+/* Answer a request; one that came just before gets its stored answer and is not done again. */
+static void serve(tkws_app *app, size_t n_message)
+{
+    const uint8_t *message = app->decoder.bytes;
+    if (n_message < TKWS_APP_REQUEST_BODY) {
+        send_notice(app, TKWS_APP_DAMAGED, 0, TKWS_E_LENGTH);
+        return;
+    }
+    uint32_t id = wire_get_u32(message + TKWS_APP_ID_AT);
+    uint32_t crc = tkws_crc32(0, message, n_message);
+    if (!app->has_last || id != app->id || crc != app->last_crc) {
+        app->id = id;
+        app->answer[0] = (uint8_t)(message[0] | TKWS_APP_ANSWER);
+        wire_put_u32(app->answer + TKWS_APP_ID_AT, id);
+        app->n_answer = TKWS_APP_ANSWER_BODY;
+        int status = dispatch(app, message[0], message + TKWS_APP_REQUEST_BODY,
+                              n_message - TKWS_APP_REQUEST_BODY);
+        wire_put_u16(app->answer + TKWS_APP_STATUS_AT, (uint32_t)status);
+        app->n_encoded = tkws_app_encode(app->answer, app->n_answer, app->encoded);
+        app->has_last = true;
+        app->last_crc = crc;
+    }
+    (void)app->board->serial_write(app->board->context, app->encoded, app->n_encoded);
+}
+
+static void close_link(tkws_app *app)
+{
+    tkws_app_session_abort(app);
+    tkws_app_decoder_reset(&app->decoder);
+    app->has_last = false;
+}
+
+int tkws_app_poll(tkws_app *app)
+{
+    uint8_t bytes[READ_BYTES];
+    int n = app->board->serial_read(app->board->context, bytes, sizeof bytes);
+    if (n < 0) {
+        close_link(app);
+        return n;
+    }
+    for (int i = 0; i < n; i++) {
+        size_t n_message = 0;
+        int result = tkws_app_decode(&app->decoder, bytes[i], &n_message);
+        if (result == 1)
+            serve(app, n_message);
+        else if (result < 0)
+            send_notice(app, TKWS_APP_DAMAGED, 0, result);
+    }
+    return n;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file app.h  The device application: requests in, answers out, one session at a time. */
+#ifndef TKWS_APP_H
+#define TKWS_APP_H
+
+#include <stdbool.h>
+
+#include "board.h"
+#include "protocol.h"
+#include "storage.h"
+#include "tracekws/learner.h"
+#include "tracekws/recognizer.h"
+
+/** State of the application, the caller's; tkws_app_init() sets every field. */
+typedef struct {
+    const tkws_board *board;
+
+    tkws_model model;
+    int model_error; /**< why there is no model to run, or TKWS_OK */
+    tkws_weights weights;
+    tkws_recognizer recognizer;
+    tkws_learner learner;
+    void *learner_memory;
+    tkws_app_storage storage;
+    bool changed; /**< weights in RAM may differ from the generation that was restored or saved */
+
+    uint8_t session;    /**< TKWS_APP_IDLE ... */
+    uint8_t take;       /**< kind of data of the open take, or 0 */
+    uint32_t next;      /**< number of the next data message */
+    uint32_t n_steps;   /**< of a classification */
+    uint32_t n_events;  /**< heard in this session */
+    tkws_event events[TKWS_APP_EVENTS]; /**< the last of them, a ring */
+
+    tkws_app_decoder decoder;
+    bool has_last;      /**< a request was answered on this link */
+    uint32_t last_crc;  /**< of the whole of that request, id included */
+    uint32_t id;        /**< of the request being answered */
+    uint8_t answer[TKWS_APP_MAX_FRAME];
+    size_t n_answer;
+    uint8_t encoded[TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE)]; /**< the last answer */
+    size_t n_encoded;
+} tkws_app;
+
+/** Start: check the board's model image, lay out the memory, restore the weights.
+ *  @return TKWS_OK; or TKWS_E_MODEL_*, TKWS_E_NO_MODEL or TKWS_E_MODEL_TOO_LARGE: the application then
+ *          still answers, but refuses with that error what needs a model */
+int tkws_app_init(tkws_app *app, const tkws_board *board);
+
+/** Take what has arrived on the line and answer it. Never waits for input.
+ *  @return bytes taken, 0 when there was nothing to do, TKWS_E_LINK when the line was closed: the session
+ *          was aborted */
+int tkws_app_poll(tkws_app *app);
+
+/* Between the application's own files. */
+
+/** Close the session. A learning one goes back to the weights saved last. */
+void tkws_app_session_abort(tkws_app *app);
+
+/** Tell the host that the request being answered needs time. */
+void tkws_app_working(tkws_app *app);
+
+/** Where the next n_bytes of the answer go. */
+uint8_t *tkws_app_reply(tkws_app *app, size_t n_bytes);
+
+/** Handlers of the requests that make up a session: body in, status out. */
+int tkws_app_listen(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_classify(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_end(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_abort(tkws_app *app, const uint8_t *body, size_t n_body);
+
+/** Data messages that the receive ring has room for. */
+uint32_t tkws_app_credit(const tkws_app *app);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file protocol.h  Numbers of the device protocol; docs/protocol.md says what they mean. */
+#ifndef TKWS_APP_PROTOCOL_H
+#define TKWS_APP_PROTOCOL_H
+
+#include "frame.h"
+
+#define TKWS_APP_PROTOCOL 1 /**< version; any change that an older host would misread raises it */
+
+/** First byte of a message from the host. */
+enum {
+    TKWS_APP_HELLO = 0x01,
+    TKWS_APP_INFO = 0x02,
+    TKWS_APP_LISTEN = 0x10,
+    TKWS_APP_CLASSIFY = 0x11,
+    TKWS_APP_LEARN = 0x12,
+    TKWS_APP_TAKE = 0x13,
+    TKWS_APP_DATA = 0x14,
+    TKWS_APP_TAKE_END = 0x15,
+    TKWS_APP_END = 0x16,
+    TKWS_APP_ABORT = 0x17,
+    TKWS_APP_WEIGHTS = 0x20,
+    TKWS_APP_SAVE = 0x21,
+    TKWS_APP_UNDO = 0x22,
+    TKWS_APP_FORGET = 0x23,
+};
+
+#define TKWS_APP_ANSWER 0x80  /**< set in the first byte of an answer */
+#define TKWS_APP_DAMAGED 0x80 /**< first byte of the notice that a damaged frame came */
+#define TKWS_APP_WORKING 0xff /**< first byte of the notice that a request was taken and needs time */
+
+#define TKWS_APP_ID_AT 1        /**< offset of the request id */
+#define TKWS_APP_REQUEST_BODY 5 /**< offset of a request's body */
+#define TKWS_APP_STATUS_AT 5    /**< offset of an answer's status, int16 */
+#define TKWS_APP_ANSWER_BODY 7  /**< offset of an answer's body */
+
+/** Kinds of session. */
+enum {
+    TKWS_APP_IDLE = 0,
+    TKWS_APP_LISTENING = 1,
+    TKWS_APP_CLASSIFYING = 2,
+    TKWS_APP_LEARNING = 3,
+};
+
+/** Kinds of data in a take. */
+enum {
+    TKWS_APP_PCM = 1,
+    TKWS_APP_FEATURES = 2,
+};
+
+#define TKWS_APP_CAN_LISTEN 1
+#define TKWS_APP_CAN_CLASSIFY 2
+#define TKWS_APP_CAN_LEARN 4
+#define TKWS_APP_CAN_SAVE 8
+
+#define TKWS_APP_MAX_DATA 640          /**< bytes of PCM, features or weights in one message */
+#define TKWS_APP_MODEL_METHOD 0xffffu  /**< in TAKE: the method that the model names */
+#define TKWS_APP_EVENTS 8              /**< events kept until the host has seen them */
+#define TKWS_APP_EVENT_BYTES 20
+#define TKWS_APP_MAX_CREDIT 4          /**< one step a message at most, hence one event */
+
+#endif

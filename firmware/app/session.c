@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions: a stream to listen to, a clip to classify, takes to learn from. */
+#include <string.h>
+
+#include "app.h"
+#include "tracekws/errors.h"
+#include "wire.h"
+
+#define DATA_HEAD 8     /* number of the message, events seen */
+#define PCM_CHUNK 80    /* samples turned from bytes at a time */
+#define MAX_MESSAGE_STEPS (TKWS_APP_MAX_DATA / TKWS_FEATURES)
+
+static int open_session(tkws_app *app, uint8_t session)
+{
+    if (app->session != TKWS_APP_IDLE)
+        return TKWS_E_BUSY;
+    tkws_recognizer_reset(&app->recognizer);
+    app->session = session;
+    app->take = 0;
+    app->next = 0;
+    app->n_steps = 0;
+    app->n_events = 0;
+    wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
+    return TKWS_OK;
+}
+
+int tkws_app_listen(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    return open_session(app, TKWS_APP_LISTENING);
+}
+
+int tkws_app_classify(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    return open_session(app, TKWS_APP_CLASSIFYING);
+}
+
+int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)n_body;
+    int error = open_session(app, TKWS_APP_LEARNING);
+    if (error != TKWS_OK)
+        return error;
+    return tkws_learner_init(&app->learner, &app->recognizer.network, app->learner_memory,
+                             tkws_learner_memory_bytes(&app->model), wire_get_u32(body));
+}
+
+static size_t label_length(const uint8_t *label)
+{
+    size_t n = 0;
+    while (n < TKWS_LABEL_BYTES && label[n] != 0)
+        n++;
+    return n;
+}
+
+int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)n_body;
+    uint8_t kind = body[0];
+    uint32_t method = wire_get_u16(body + 1);
+    uint32_t scale_q15 = wire_get_u16(body + 3);
+    const uint8_t *text = body + 5;
+    if (app->session != TKWS_APP_LEARNING || app->take != 0)
+        return TKWS_E_STATE;
+    if (kind != TKWS_APP_PCM && kind != TKWS_APP_FEATURES)
+        return TKWS_E_ARGUMENT;
+    if (method == TKWS_APP_MODEL_METHOD)
+        method = app->model.header.method;
+    int label = tkws_model_class(&app->model, (const char *)text, label_length(text));
+    if (label < 0)
+        return label;
+    int error = tkws_learner_begin(&app->learner, method, (uint32_t)label, scale_q15);
+    if (error != TKWS_OK)
+        return error;
+    tkws_frontend_reset(&app->recognizer.frontend);
+    app->take = kind;
+    app->next = 0;
+    app->changed = true;
+    wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
+    return TKWS_OK;
+}
+
+/* One network step of a session that has no detector. */
+static int step(tkws_app *app, const int8_t *features)
+{
+    if (app->session == TKWS_APP_LEARNING)
+        return tkws_learner_step(&app->learner, features);
+    tkws_network_step(&app->recognizer.network, features);
+    app->n_steps++;
+    return TKWS_OK;
+}
+
+static int take_clip(tkws_app *app, const int16_t *pcm, size_t n_samples)
+{
+    int8_t features[TKWS_FEATURES];
+    while (n_samples > 0) {
+        size_t n = 0;
+        int complete =
+            tkws_frontend_push(&app->recognizer.frontend, pcm, n_samples, &n, features);
+        int error = complete != 0 ? step(app, features) : TKWS_OK;
+        if (error != TKWS_OK)
+            return error;
+        pcm += n;
+        n_samples -= n;
+    }
+    return TKWS_OK;
+}
+
+static int take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples)
+{
+    while (n_samples > 0) {
+        size_t n = 0;
+        tkws_event *event = &app->events[app->n_events % TKWS_APP_EVENTS];
+        if (tkws_recognizer_push(&app->recognizer, pcm, n_samples, &n, event) != 0)
+            app->n_events++;
+        pcm += n;
+        n_samples -= n;
+    }
+    return TKWS_OK;
+}
+
+static int take_pcm(tkws_app *app, const uint8_t *data, size_t n_bytes)
+{
+    int16_t pcm[PCM_CHUNK];
+    for (size_t at = 0; at < n_bytes; at += 2 * PCM_CHUNK) {
+        size_t n = (n_bytes - at) / 2 < PCM_CHUNK ? (n_bytes - at) / 2 : PCM_CHUNK;
+        for (size_t i = 0; i < n; i++)
+            pcm[i] = wire_get_i16(data + at + 2 * i);
+        int error = app->session == TKWS_APP_LISTENING ? take_stream(app, pcm, n)
+                                                       : take_clip(app, pcm, n);
+        if (error != TKWS_OK)
+            return error;
+    }
+    return TKWS_OK;
+}
+
+static int take_features(tkws_app *app, const uint8_t *data, size_t n_bytes)
+{
+    int8_t features[TKWS_FEATURES];
+    for (size_t at = 0; at < n_bytes; at += TKWS_FEATURES) {
+        memcpy(features, data + at, TKWS_FEATURES);
+        int error = step(app, features);
+        if (error != TKWS_OK)
+            return error;
+    }
+    return TKWS_OK;
+}
+
+/* Where the stream stands, and the events that the host has not seen. */
+static void reply_position(tkws_app *app, uint32_t n_seen)
+{
+    uint32_t first = n_seen;
+    if (app->n_events - first > TKWS_APP_EVENTS)
+        first = app->n_events - TKWS_APP_EVENTS;
+    uint8_t *at = tkws_app_reply(app, 11);
+    wire_put_u32(at, app->next);
+    wire_put_u16(at + 4, tkws_app_credit(app));
+    wire_put_u32(at + 6, first);
+    at[10] = (uint8_t)(app->n_events - first);
+    for (uint32_t i = first; i != app->n_events; i++) {
+        const tkws_event *event = &app->events[i % TKWS_APP_EVENTS];
+        at = tkws_app_reply(app, TKWS_APP_EVENT_BYTES);
+        wire_put_u16(at, event->word);
+        wire_put_u16(at + 2, (uint32_t)event->score_q15);
+        wire_put_u32(at + 4, (uint32_t)(event->first_sample & 0xffffffffu));
+        wire_put_u32(at + 8, (uint32_t)(event->first_sample >> 32));
+        wire_put_u32(at + 12, (uint32_t)(event->end_sample & 0xffffffffu));
+        wire_put_u32(at + 16, (uint32_t)(event->end_sample >> 32));
+    }
+}
+
+static int check_length(const tkws_app *app, size_t n_data)
+{
+    size_t unit = app->take == TKWS_APP_FEATURES ? TKWS_FEATURES : 2;
+    bool fits = n_data > 0 && n_data <= TKWS_APP_MAX_DATA && n_data % unit == 0;
+    return fits ? TKWS_OK : TKWS_E_LENGTH;
+}
+
+int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    bool receiving = app->session != TKWS_APP_IDLE &&
+                     (app->session != TKWS_APP_LEARNING || app->take != 0);
+    if (!receiving)
+        return TKWS_E_STATE;
+    if (n_body < DATA_HEAD)
+        return TKWS_E_LENGTH;
+    uint32_t number = wire_get_u32(body);
+    uint32_t n_seen = wire_get_u32(body + 4);
+    int error = check_length(app, n_body - DATA_HEAD);
+    if (error == TKWS_OK && n_seen > app->n_events)
+        error = TKWS_E_ARGUMENT;
+    if (error != TKWS_OK)
+        return error;
+    if (number > app->next)
+        error = number - app->next < tkws_app_credit(app) ? TKWS_E_SEQUENCE : TKWS_E_CREDIT;
+    else if (number == app->next && app->session == TKWS_APP_LEARNING &&
+             app->learner.n_steps + MAX_MESSAGE_STEPS > UINT16_MAX)
+        error = TKWS_E_TOO_LONG;
+    else if (number == app->next) {
+        app->next++;
+        error = app->take == TKWS_APP_FEATURES
+                    ? take_features(app, body + DATA_HEAD, n_body - DATA_HEAD)
+                    : take_pcm(app, body + DATA_HEAD, n_body - DATA_HEAD);
+    }
+    reply_position(app, n_seen);
+    return error;
+}
+
+int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    if (app->session != TKWS_APP_LEARNING || app->take == 0)
+        return TKWS_E_STATE;
+    tkws_app_working(app);
+    app->take = 0;
+    return tkws_learner_end(&app->learner);
+}
+
+static int reply_scores(tkws_app *app)
+{
+    int32_t scores[TKWS_MAX_CLASSES];
+    size_t n_classes = app->model.header.n_classes;
+    if (app->n_steps == 0)
+        return TKWS_E_TOO_SHORT;
+    tkws_network_scores(&app->recognizer.network, scores);
+    size_t best = 0;
+    for (size_t c = 1; c < n_classes; c++)
+        best = scores[c] > scores[best] ? c : best;
+    wire_put_u16(tkws_app_reply(app, 2), (uint32_t)best);
+    for (size_t c = 0; c < n_classes; c++)
+        wire_put_u32(tkws_app_reply(app, 4), (uint32_t)scores[c]);
+    return TKWS_OK;
+}
+
+int tkws_app_end(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    if (app->session == TKWS_APP_IDLE || app->take != 0)
+        return TKWS_E_STATE;
+    int error = app->session == TKWS_APP_CLASSIFYING ? reply_scores(app) : TKWS_OK;
+    app->session = TKWS_APP_IDLE;
+    return error;
+}
+
+void tkws_app_session_abort(tkws_app *app)
+{
+    if (app->session == TKWS_APP_LEARNING) {
+        tkws_app_storage_restore(&app->storage);
+        app->changed = false;
+    }
+    app->session = TKWS_APP_IDLE;
+    app->take = 0;
+}
+
+int tkws_app_abort(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    tkws_app_session_abort(app);
+    return TKWS_OK;
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "tracekws/crc32.h"
+#include "tracekws/errors.h"
+#include "tracekws/version.h"
+#include "wire.h"
+
+#define HEADER_BYTES 32
+#define WEAR_BYTES 12
+#define CHUNK 256 /* a multiple of every program unit */
+#define NO_SLOT TKWS_APP_SLOTS
+#define ERASED 0xff
+
+#define FIRMWARE_VERSION \
+    ((uint32_t)TKWS_VERSION_MAJOR << 16 | TKWS_VERSION_MINOR << 8 | TKWS_VERSION_PATCH)
+
+typedef struct {
+    uint32_t model_crc;
+    uint32_t generation;
+    uint32_t body_bytes;
+    uint32_t body_crc;
+} slot_header;
+
+static size_t slot_bytes(const tkws_app_storage *s)
+{
+    return s->board->flash_bytes / TKWS_APP_SLOTS;
+}
+
+static size_t whole_units(const tkws_app_storage *s, size_t n_bytes)
+{
+    size_t unit = s->board->program_bytes;
+    return (n_bytes + unit - 1) / unit * unit;
+}
+
+static size_t header_at(const tkws_app_storage *s, size_t slot)
+{
+    return slot * slot_bytes(s);
+}
+
+static size_t wear_at(const tkws_app_storage *s, size_t slot)
+{
+    return header_at(s, slot) + whole_units(s, HEADER_BYTES);
+}
+
+static size_t body_at(const tkws_app_storage *s, size_t slot)
+{
+    return wear_at(s, slot) + whole_units(s, WEAR_BYTES);
+}
+
+static size_t body_room(const tkws_app_storage *s)
+{
+    size_t taken = whole_units(s, HEADER_BYTES) + whole_units(s, WEAR_BYTES);
+    return slot_bytes(s) > taken ? slot_bytes(s) - taken : 0;
+}
+
+static int flash_read(const tkws_app_storage *s, size_t offset, uint8_t *bytes, size_t n_bytes)
+{
+    return s->board->flash_read(s->board->context, offset, bytes, n_bytes);
+}
+
+/* Program n_bytes; bytes has room for CHUNK and is padded to whole units with what programs nothing. */
+static int program(const tkws_app_storage *s, size_t offset, uint8_t *bytes, size_t n_bytes)
+{
+    size_t n_padded = whole_units(s, n_bytes);
+    memset(bytes + n_bytes, ERASED, n_padded - n_bytes);
+    return s->board->flash_program(s->board->context, offset, bytes, n_padded);
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static int body_crc(const tkws_app_storage *s, size_t slot, size_t n_bytes, uint32_t *crc)
+{
+    uint8_t bytes[CHUNK];
+    uint32_t sum = 0;
+    for (size_t at = 0; at < n_bytes; at += CHUNK) {
+        size_t n = least(n_bytes - at, CHUNK);
+        int error = flash_read(s, body_at(s, slot) + at, bytes, n);
+        if (error != TKWS_OK)
+            return error;
+        sum = tkws_crc32(sum, bytes, n);
+    }
+    *crc = sum;
+    return TKWS_OK;
+}
+
+/* State of a slot by its header alone: empty, corrupt, or valid with header written. */
+static uint8_t read_header(const tkws_app_storage *s, size_t slot, slot_header *header)
+{
+    uint8_t bytes[HEADER_BYTES];
+    if (flash_read(s, header_at(s, slot), bytes, HEADER_BYTES) != TKWS_OK)
+        return TKWS_APP_SLOT_CORRUPT;
+    bool empty = true;
+    for (size_t i = 0; i < HEADER_BYTES; i++)
+        empty = empty && bytes[i] == ERASED;
+    if (empty)
+        return TKWS_APP_SLOT_EMPTY;
+    if (wire_get_u32(bytes) != TKWS_APP_SLOT_MAGIC ||
+        wire_get_u32(bytes + 4) != TKWS_APP_SLOT_FORMAT ||
+        wire_get_u32(bytes + 28) != tkws_crc32(0, bytes, 28))
+        return TKWS_APP_SLOT_CORRUPT;
+    header->generation = wire_get_u32(bytes + 8);
+    header->model_crc = wire_get_u32(bytes + 12);
+    header->body_bytes = wire_get_u32(bytes + 20);
+    header->body_crc = wire_get_u32(bytes + 24);
+    return header->generation != 0 ? TKWS_APP_SLOT_VALID : TKWS_APP_SLOT_CORRUPT;
+}
+
+static uint8_t check_body(const tkws_app_storage *s, size_t slot, const slot_header *header)
+{
+    uint32_t crc = 0;
+    size_t n_bytes = tkws_model_trainable_bytes(s->model);
+    if (header->model_crc != s->model->crc)
+        return TKWS_APP_SLOT_OTHER_MODEL;
+    if (header->body_bytes != n_bytes || n_bytes > body_room(s) ||
+        body_crc(s, slot, n_bytes, &crc) != TKWS_OK || crc != header->body_crc)
+        return TKWS_APP_SLOT_CORRUPT;
+    return TKWS_APP_SLOT_VALID;
+}
+
+static uint32_t read_wear(const tkws_app_storage *s, size_t slot)
+{
+    uint8_t bytes[WEAR_BYTES];
+    if (flash_read(s, wear_at(s, slot), bytes, WEAR_BYTES) != TKWS_OK ||
+        wire_get_u32(bytes) != TKWS_APP_WEAR_MAGIC ||
+        wire_get_u32(bytes + 8) != tkws_crc32(0, bytes, 8))
+        return 0;
+    return wire_get_u32(bytes + 4);
+}
+
+static void read_slot(tkws_app_storage *s, size_t slot)
+{
+    tkws_app_slot *found = &s->slots[slot];
+    slot_header header = {0, 0, 0, 0};
+    found->state = read_header(s, slot, &header);
+    if (found->state == TKWS_APP_SLOT_VALID)
+        found->state = check_body(s, slot, &header);
+    found->generation = found->state == TKWS_APP_SLOT_VALID ? header.generation : 0;
+    found->erases = read_wear(s, slot);
+}
+
+/* The valid slot of the highest generation, or NO_SLOT. */
+static size_t newest(const tkws_app_storage *s)
+{
+    size_t best = NO_SLOT;
+    for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
+        if (s->slots[i].state == TKWS_APP_SLOT_VALID &&
+            (best == NO_SLOT || s->slots[i].generation > s->slots[best].generation))
+            best = i;
+    return best;
+}
+
+/* The slot that is not the newest. */
+static size_t older(const tkws_app_storage *s)
+{
+    return newest(s) == 0 ? 1 : 0;
+}
+
+/* The first sector holds the header and goes first: from then on the slot does not count. */
+static int erase_slot(tkws_app_storage *s, size_t slot)
+{
+    uint8_t wear[CHUNK];
+    uint32_t erases = s->slots[slot].erases;
+    uint32_t others = s->slots[1 - slot].erases;
+    /* Never erased, or the record was lost to a power cut: the slots take turns. */
+    if (erases == 0 && others > 0)
+        erases = others - 1;
+    s->slots[slot].state = TKWS_APP_SLOT_CORRUPT;
+    s->slots[slot].generation = 0;
+    for (size_t at = 0; at < slot_bytes(s); at += s->board->sector_bytes) {
+        int error = s->board->flash_erase(s->board->context, header_at(s, slot) + at);
+        if (error != TKWS_OK)
+            return error;
+    }
+    s->slots[slot].state = TKWS_APP_SLOT_EMPTY;
+    s->slots[slot].erases = erases + 1;
+    wire_put_u32(wear, TKWS_APP_WEAR_MAGIC);
+    wire_put_u32(wear + 4, erases + 1);
+    wire_put_u32(wear + 8, tkws_crc32(0, wear, 8));
+    return program(s, wear_at(s, slot), wear, WEAR_BYTES);
+}
+
+static int write_body(const tkws_app_storage *s, size_t slot, size_t n_bytes, uint32_t *crc)
+{
+    uint8_t bytes[CHUNK];
+    uint32_t sum = 0;
+    for (size_t at = 0; at < n_bytes; at += CHUNK) {
+        size_t n = least(n_bytes - at, CHUNK);
+        (void)tkws_weights_read(s->model, s->weights, at, bytes, n);
+        sum = tkws_crc32(sum, bytes, n);
+        int error = program(s, body_at(s, slot) + at, bytes, n);
+        if (error != TKWS_OK)
+            return error;
+    }
+    *crc = sum;
+    uint32_t written = 0;
+    int error = body_crc(s, slot, n_bytes, &written);
+    return error == TKWS_OK && written != sum ? TKWS_E_STORAGE : error;
+}
+
+static int write_header(const tkws_app_storage *s, size_t slot, const slot_header *header)
+{
+    uint8_t bytes[CHUNK];
+    wire_put_u32(bytes, TKWS_APP_SLOT_MAGIC);
+    wire_put_u32(bytes + 4, TKWS_APP_SLOT_FORMAT);
+    wire_put_u32(bytes + 8, header->generation);
+    wire_put_u32(bytes + 12, header->model_crc);
+    wire_put_u32(bytes + 16, FIRMWARE_VERSION);
+    wire_put_u32(bytes + 20, header->body_bytes);
+    wire_put_u32(bytes + 24, header->body_crc);
+    wire_put_u32(bytes + 28, tkws_crc32(0, bytes, 28));
+    return program(s, header_at(s, slot), bytes, HEADER_BYTES);
+}
+
+static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generation)
+{
+    size_t n_bytes = tkws_model_trainable_bytes(s->model);
+    slot_header header = {s->model->crc, generation, (uint32_t)n_bytes, 0};
+    int error = write_body(s, slot, n_bytes, &header.body_crc);
+    return error == TKWS_OK ? write_header(s, slot, &header) : error;
+}
+
+/* Load a slot's body into the weights. The CRC is checked again: flash may have aged since the scan. */
+static bool load_slot(const tkws_app_storage *s, size_t slot)
+{
+    uint8_t bytes[CHUNK];
+    slot_header header = {0, 0, 0, 0};
+    if (read_header(s, slot, &header) != TKWS_APP_SLOT_VALID ||
+        check_body(s, slot, &header) != TKWS_APP_SLOT_VALID)
+        return false;
+    for (size_t at = 0; at < header.body_bytes; at += CHUNK) {
+        size_t n = least(header.body_bytes - at, CHUNK);
+        if (flash_read(s, body_at(s, slot) + at, bytes, n) != TKWS_OK ||
+            tkws_weights_write(s->model, s->weights, at, bytes, n) != TKWS_OK)
+            return false;
+    }
+    return true;
+}
+
+void tkws_app_storage_init(tkws_app_storage *storage, const tkws_board *board,
+                           const tkws_model *model, const tkws_weights *weights)
+{
+    memset(storage, 0, sizeof *storage);
+    storage->board = board;
+    storage->model = model;
+    storage->weights = weights;
+    for (size_t slot = 0; board->flash_bytes > 0 && slot < TKWS_APP_SLOTS; slot++)
+        read_slot(storage, slot);
+    tkws_app_storage_restore(storage);
+}
+
+void tkws_app_storage_restore(tkws_app_storage *storage)
+{
+    for (size_t slot = newest(storage); slot != NO_SLOT; slot = newest(storage)) {
+        if (load_slot(storage, slot)) {
+            storage->generation = storage->slots[slot].generation;
+            return;
+        }
+        storage->slots[slot].state = TKWS_APP_SLOT_CORRUPT;
+        storage->slots[slot].generation = 0;
+    }
+    tkws_weights_load(storage->model, storage->weights);
+    storage->generation = 0;
+}
+
+int tkws_app_storage_save(tkws_app_storage *storage)
+{
+    if (storage->board->flash_bytes == 0)
+        return TKWS_E_UNSUPPORTED;
+    if (tkws_model_trainable_bytes(storage->model) > body_room(storage))
+        return TKWS_E_SLOT_FULL;
+    size_t from = newest(storage);
+    size_t slot = older(storage);
+    uint32_t generation = from == NO_SLOT ? 1 : storage->slots[from].generation + 1;
+    int error = erase_slot(storage, slot);
+    if (error == TKWS_OK)
+        error = write_slot(storage, slot, generation);
+    read_slot(storage, slot);
+    if (error == TKWS_OK && storage->slots[slot].state != TKWS_APP_SLOT_VALID)
+        error = TKWS_E_STORAGE;
+    if (error == TKWS_OK)
+        storage->generation = generation;
+    return error;
+}
+
+int tkws_app_storage_undo(tkws_app_storage *storage)
+{
+    size_t slot = newest(storage);
+    if (slot == NO_SLOT)
+        return TKWS_E_NO_SAVED;
+    if (storage->slots[1 - slot].state != TKWS_APP_SLOT_VALID &&
+        storage->slots[slot].generation != 1)
+        return TKWS_E_NO_UNDO;
+    int error = erase_slot(storage, slot);
+    tkws_app_storage_restore(storage);
+    return error;
+}
+
+int tkws_app_storage_forget(tkws_app_storage *storage)
+{
+    if (storage->board->flash_bytes == 0)
+        return TKWS_E_UNSUPPORTED;
+    size_t first = older(storage);
+    int error = erase_slot(storage, first);
+    if (error == TKWS_OK)
+        error = erase_slot(storage, 1 - first);
+    tkws_app_storage_restore(storage);
+    return error;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file storage.h  Learned weights in two slots of flash; the factory's when there are none.
+ *
+ * A slot, from its start; each part begins at a multiple of the board's program unit:
+ *   header   written last: magic, format, generation, CRC of the model, version of the firmware,
+ *            bytes of the body, CRC-32 of the body, CRC-32 of the header; uint32 each
+ *   wear     written right after an erase: magic, erases of this slot so far, CRC-32 of both
+ *   body     the trainable state as tkws_weights_read() gives it
+ * A power cut at any moment leaves the generation before or the new one: a slot without an intact header is
+ * no slot, and the other one is not touched. */
+#ifndef TKWS_APP_STORAGE_H
+#define TKWS_APP_STORAGE_H
+
+#include "board.h"
+#include "tracekws/model.h"
+
+#define TKWS_APP_SLOTS 2
+#define TKWS_APP_SLOT_MAGIC 0x4c534b54 /**< "TKSL" */
+#define TKWS_APP_WEAR_MAGIC 0x52574b54 /**< "TKWR" */
+#define TKWS_APP_SLOT_FORMAT 1
+
+/** What a slot holds. The numbers are on the wire. */
+enum {
+    TKWS_APP_SLOT_EMPTY = 0,
+    TKWS_APP_SLOT_VALID = 1,
+    TKWS_APP_SLOT_CORRUPT = 2,
+    TKWS_APP_SLOT_OTHER_MODEL = 3,
+};
+
+typedef struct {
+    uint8_t state;
+    uint32_t generation; /**< 1 and up; 0 unless valid */
+    uint32_t erases;     /**< of this slot, as far as its record tells */
+} tkws_app_slot;
+
+/** Both slots. Board, model and weights are the caller's and must outlive it. */
+typedef struct {
+    const tkws_board *board;
+    const tkws_model *model;
+    const tkws_weights *weights;
+    tkws_app_slot slots[TKWS_APP_SLOTS];
+    uint32_t generation; /**< that was restored or saved last; 0 for the factory's weights */
+} tkws_app_storage;
+
+/** Read both slots and restore the weights. */
+void tkws_app_storage_init(tkws_app_storage *storage, const tkws_board *board,
+                           const tkws_model *model, const tkws_weights *weights);
+
+/** Set the weights to the newest valid slot's, or to the factory's. A slot whose body is found damaged is
+ *  marked corrupt and passed over. */
+void tkws_app_storage_restore(tkws_app_storage *storage);
+
+/** Write the weights as a new generation into the slot that is not the newest.
+ *  @return TKWS_OK with storage->generation the new one; TKWS_E_UNSUPPORTED without flash;
+ *          TKWS_E_SLOT_FULL when the weights do not fit; TKWS_E_STORAGE. The newest slot stays as it was
+ *          on error. */
+int tkws_app_storage_save(tkws_app_storage *storage);
+
+/** Erase the newest generation and restore the one before; before the first is the factory's.
+ *  @return TKWS_OK, TKWS_E_NO_SAVED, TKWS_E_NO_UNDO (both with nothing changed) or TKWS_E_STORAGE */
+int tkws_app_storage_undo(tkws_app_storage *storage);
+
+/** Erase both slots whole, the older first, and restore the factory's weights.
+ *  @return TKWS_OK, TKWS_E_UNSUPPORTED or TKWS_E_STORAGE */
+int tkws_app_storage_forget(tkws_app_storage *storage);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file board.h  All that the application knows of a board: a serial line, a piece of flash, memory.
+ *
+ * A port fills one tkws_board and calls tkws_app_init() once and tkws_app_poll() for ever. Interrupts stay
+ * in the board: serial_read takes from the ring that an interrupt fills. */
+#ifndef TKWS_BOARD_H
+#define TKWS_BOARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TKWS_BOARD_NAME_BYTES 16
+#define TKWS_BOARD_MEMORIES 4
+
+/** A piece of RAM for weights and state, aligned to 4. Parts may lie in different memories: no array of the
+ *  application crosses from one to the next. */
+typedef struct {
+    void *start;
+    size_t n_bytes;
+} tkws_board_memory;
+
+/** A board. Functions get context back; those that return int give TKWS_OK or an error of errors.def. */
+typedef struct {
+    void *context;
+    const char *name; /**< printable ASCII, at most TKWS_BOARD_NAME_BYTES */
+
+    /** Take what has arrived, without waiting.
+     *  @return bytes taken, at most n_bytes; 0 when there are none; TKWS_E_LINK once when the line was
+     *          closed since the last call, for lines that can tell */
+    int (*serial_read)(void *context, uint8_t *bytes, size_t n_bytes);
+    /** Send all of n_bytes, waiting for room. @return TKWS_OK or TKWS_E_LINK */
+    int (*serial_write)(void *context, const uint8_t *bytes, size_t n_bytes);
+    size_t serial_bytes; /**< what the receive ring holds while the application is busy */
+
+    /** Storage: flash_bytes from offset 0 of the board's own choosing, cut in two slots. */
+    int (*flash_read)(void *context, size_t offset, uint8_t *bytes, size_t n_bytes);
+    /** Turn ones into zeros. offset and n_bytes are multiples of program_bytes.
+     *  @return TKWS_OK, or TKWS_E_STORAGE */
+    int (*flash_program)(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes);
+    /** Set the sector that starts at offset to 0xff. @return TKWS_OK, or TKWS_E_STORAGE */
+    int (*flash_erase)(void *context, size_t offset);
+    size_t flash_bytes;   /**< a multiple of twice sector_bytes; 0 when the board has no storage */
+    size_t sector_bytes;  /**< what one erase clears */
+    size_t program_bytes; /**< unit of programming: a power of two, 1..256 */
+
+    const uint8_t *image; /**< the model image, where the processor can read it */
+    size_t image_bytes;
+
+    tkws_board_memory memory[TKWS_BOARD_MEMORIES];
+    size_t n_memories;
+    size_t ram_bytes; /**< the whole of the application's RAM, its own struct included: for information */
+} tkws_board;
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file link.h  The virtual board's serial line: a pseudo terminal, or a TCP port of this machine. */
+#ifndef TKWS_VIRTUAL_LINK_H
+#define TKWS_VIRTUAL_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    int server;      /**< listening socket, or -1 for a pty */
+    int line;        /**< the pty or the client's socket; -1 when there is no client */
+    bool connected;  /**< somebody was there at the last look */
+    bool closed;     /**< the line was closed and the application has not been told */
+    bool ends_with_stdin;
+    char url[128];
+} link_state;
+
+/** Open a pty. @return 0, or -1 with errno set */
+int link_open_pty(link_state *link);
+
+/** Listen on 127.0.0.1. @param port 0 for any free one. @return 0, or -1 with errno set */
+int link_open_tcp(link_state *link, unsigned port);
+
+/** Wait until there is something to do. @return 0, or -1 when the board shall end */
+int link_wait(link_state *link);
+
+/** The board's serial_read and serial_write; context is a link_state. */
+int link_read(void *context, uint8_t *bytes, size_t n_bytes);
+int link_write(void *context, const uint8_t *bytes, size_t n_bytes);
+
+/** Close everything. */
+void link_close(link_state *link);
+
+/** End link_wait() and link_write(); may be called from a signal handler. */
+void link_stop(void);
+
+#endif

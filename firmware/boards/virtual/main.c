@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The virtual board: the application of a microcontroller in a process of its own. */
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app.h"
+#include "flash.h"
+#include "link.h"
+#include "tracekws/errors.h"
+
+#define MAX_IMAGE_BYTES (64u * 1024u * 1024u)
+#define DEFAULT_RAM (192u * 1024u)
+#define MAX_RAM (64u * 1024u * 1024u)
+#define SERIAL_BYTES 4096u /* what a pty or a socket holds at the least */
+
+#define EXIT_USAGE 2
+
+typedef struct {
+    const char *model;
+    const char *flash;
+    bool pty;
+    bool tcp;
+    bool ends_with_stdin;
+    unsigned long port;
+    unsigned long ram;
+    unsigned long cut_after;
+} options;
+
+typedef struct {
+    link_state link;
+    flash_state flash;
+    tkws_board board;
+    uint8_t *image;
+    void *ram;
+} machine;
+
+static const char usage[] =
+    "usage: tracekws-board MODEL --flash FILE (--pty | --tcp PORT) [--ram BYTES] [--stdin]\n"
+    "                      [--cut-after N]\n"
+    "  MODEL          the model image, as flashed into a microcontroller\n"
+    "  --flash FILE   what is learned is kept here; made if it is not there\n"
+    "  --pty          the serial line is a pseudo terminal\n"
+    "  --tcp PORT     or a port of 127.0.0.1; 0 for any free one\n"
+    "  --ram BYTES    memory of the device (default 196608)\n"
+    "  --stdin        end when standard input ends\n"
+    "  --cut-after N  end at the Nth flash operation, as by a power cut (for tests)\n"
+    "Prints the line's URL, then serves it until SIGINT or SIGTERM.\n";
+
+static const char *error_text(int number)
+{
+    switch (number) {
+#define TKWS_ERROR(n, name, text) \
+    case (n): \
+        return text;
+#include "tracekws/errors.def"
+#undef TKWS_ERROR
+    default:
+        return "unknown error";
+    }
+}
+
+static bool parse_number(const char *text, unsigned long most, unsigned long *number)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != 0 || value > most)
+        return false;
+    *number = value;
+    return true;
+}
+
+/* An option with a value. @return false when it is not one or the value is bad */
+static bool parse_value(options *o, const char *name, const char *value)
+{
+    if (strcmp(name, "--flash") == 0) {
+        o->flash = value;
+        return true;
+    }
+    if (strcmp(name, "--tcp") == 0) {
+        o->tcp = true;
+        return parse_number(value, 65535, &o->port);
+    }
+    if (strcmp(name, "--ram") == 0)
+        return parse_number(value, MAX_RAM, &o->ram);
+    if (strcmp(name, "--cut-after") == 0)
+        return parse_number(value, ULONG_MAX, &o->cut_after);
+    return false;
+}
+
+static bool parse_options(options *o, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--pty") == 0)
+            o->pty = true;
+        else if (strcmp(argv[i], "--stdin") == 0)
+            o->ends_with_stdin = true;
+        else if (argv[i][0] != '-' && o->model == NULL)
+            o->model = argv[i];
+        else if (i + 1 < argc && parse_value(o, argv[i], argv[i + 1]))
+            i++;
+        else
+            return false;
+    }
+    return o->model != NULL && o->flash != NULL && o->pty != o->tcp;
+}
+
+static int complain(const char *what, const char *why)
+{
+    (void)fprintf(stderr, "tracekws-board: %s: %s\n", what, why);
+    return EXIT_FAILURE;
+}
+
+/* @return bytes of the file, now in *bytes, or 0 with errno set */
+static size_t read_file(const char *path, uint8_t **bytes)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return 0;
+    size_t room = 1;
+    size_t n = 0;
+    uint8_t *grown = NULL;
+    *bytes = NULL;
+    do {
+        room *= 2;
+        grown = room <= MAX_IMAGE_BYTES ? realloc(*bytes, room) : NULL;
+        if (grown == NULL) {
+            errno = room > MAX_IMAGE_BYTES ? EFBIG : ENOMEM;
+            (void)fclose(file);
+            return 0;
+        }
+        *bytes = grown;
+        n += fread(*bytes + n, 1, room - n, file);
+    } while (n == room);
+    errno = ferror(file) != 0 ? errno : EINVAL; /* for a file of no bytes */
+    bool failed = ferror(file) != 0;
+    (void)fclose(file);
+    return failed ? 0 : n;
+}
+
+/* The RAM holds the application's own struct first, the rest is the model's. */
+static tkws_app *lay_out_ram(machine *m, const options *o)
+{
+    size_t own = (sizeof(tkws_app) + 15) / 16 * 16;
+    if (o->ram < own)
+        return NULL;
+    m->ram = malloc(o->ram);
+    if (m->ram == NULL)
+        return NULL;
+    memset(m->ram, 0xa5, o->ram); /* as a real RAM: not zero */
+    m->board.memory[0].start = (uint8_t *)m->ram + own;
+    m->board.memory[0].n_bytes = o->ram - own;
+    m->board.n_memories = 1;
+    m->board.ram_bytes = o->ram;
+    return m->ram;
+}
+
+static int serve(machine *m, tkws_app *app)
+{
+    if (printf("%s\n", m->link.url) < 0 || fflush(stdout) != 0)
+        return complain("standard output", strerror(errno));
+    while (link_wait(&m->link) == 0) {
+        int n = 0;
+        do
+            n = tkws_app_poll(app);
+        while (n > 0);
+    }
+    return EXIT_SUCCESS;
+}
+
+static int link_read_of(void *context, uint8_t *bytes, size_t n_bytes)
+{
+    return link_read(&((machine *)context)->link, bytes, n_bytes);
+}
+
+static int link_write_of(void *context, const uint8_t *bytes, size_t n_bytes)
+{
+    return link_write(&((machine *)context)->link, bytes, n_bytes);
+}
+
+static int flash_read_of(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
+{
+    return flash_read(&((machine *)context)->flash, offset, bytes, n_bytes);
+}
+
+static int flash_program_of(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
+{
+    return flash_program(&((machine *)context)->flash, offset, bytes, n_bytes);
+}
+
+static int flash_erase_of(void *context, size_t offset)
+{
+    return flash_erase(&((machine *)context)->flash, offset);
+}
+
+static void wire_up(machine *m)
+{
+    tkws_board *board = &m->board;
+    board->context = m;
+    board->name = "virtual";
+    board->serial_read = link_read_of;
+    board->serial_write = link_write_of;
+    board->serial_bytes = SERIAL_BYTES;
+    board->flash_read = flash_read_of;
+    board->flash_program = flash_program_of;
+    board->flash_erase = flash_erase_of;
+    board->flash_bytes = FLASH_BYTES;
+    board->sector_bytes = FLASH_SECTOR;
+    board->program_bytes = FLASH_PROGRAM;
+}
+
+static int start(machine *m, const options *o)
+{
+    wire_up(m);
+    tkws_app *app = lay_out_ram(m, o);
+    errno = 0;
+    m->board.image_bytes = read_file(o->model, &m->image);
+    if (m->board.image_bytes == 0)
+        return complain(o->model, errno == EINVAL ? "the file is empty" : strerror(errno));
+    m->board.image = m->image;
+    if (flash_open(&m->flash, o->flash) != 0)
+        return complain(o->flash,
+                        errno == EINVAL ? "this is not a virtual board's flash" : strerror(errno));
+    m->flash.cut_after = o->cut_after;
+    int error = app != NULL ? tkws_app_init(app, &m->board) : TKWS_E_MODEL_TOO_LARGE;
+    if (error != TKWS_OK)
+        return complain(o->model, error_text(error));
+    int opened = o->pty ? link_open_pty(&m->link) : link_open_tcp(&m->link, (unsigned)o->port);
+    if (opened != 0)
+        return complain("serial line", strerror(errno));
+    m->link.ends_with_stdin = o->ends_with_stdin;
+    return serve(m, app);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    link_stop();
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGHUP, &action, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    options o = {.ram = DEFAULT_RAM};
+    machine m;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        (void)fputs(usage, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (!parse_options(&o, argc, argv)) {
+        (void)fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    memset(&m, 0, sizeof m);
+    m.flash.file = -1;
+    m.link.server = -1;
+    m.link.line = -1;
+    catch_signals();
+    int status = start(&m, &o);
+    link_close(&m.link);
+    flash_close(&m.flash);
+    free(m.image);
+    free(m.ram);
+    return status;
+}
