@@ -49,7 +49,7 @@ class Voice:
 
 VOICES = {
     "brit": Voice("espeak-ng", "en-gb+f2", 150, 55, 6),
-    "slt": Voice("flite", "slt", 1.15, 175, 6),
+    "slt": Voice("flite", "slt", 1.15, 175, 2),
     "carib": Voice("espeak-ng", "en-029+m3", 150, 45, 2),
     "scot": Voice("espeak-ng", "en-gb-scotland+f4", 150, 60, 2),
     "awb": Voice("flite", "awb", 1.15, 125, 2),
