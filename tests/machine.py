@@ -12,6 +12,12 @@ CANARY = 0xA5
 N_CANARIES = 64
 
 
+E = {
+    ffi.string(entry.name).decode(): entry.number
+    for entry in lib.tkws_error_table[0 : lib.tkws_error_count]
+}
+
+
 def check(result: int) -> int:
     """The result of a call that must succeed."""
     assert result >= 0, f"error {result}"
