@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual board: the device's own C in a process, behind a pty or a TCP port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracekws.errors import ModelError, TraceKwsError, table
+
+PROGRAM = Path(__file__).resolve().parents[3] / "build" / "tracekws-board"
+VARIABLE = "TRACEKWS_BOARD"
+STOP_SECONDS = 5.0
+
+
+class VirtualBoard:
+    """A running virtual board."""
+
+    def __init__(self, process: subprocess.Popen[str], port: str) -> None:
+        """Take over a process that serves `port`."""
+        self.process = process
+        self.port = port
+        """What Device.open() takes: a pty's path, or a socket:// URL."""
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self.process.pid
+
+    def wait(self) -> int:
+        """Wait until the board ends by itself or by a signal; give its exit status."""
+        return self.process.wait()
+
+    def kill(self) -> None:
+        """Take the power away: kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End the board in good order; again is harmless."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def board_program() -> Path:
+    """Find the virtual board's program: of the variable TRACEKWS_BOARD, or the checkout's.
+
+    Raises TraceKwsError, which says how to build it.
+    """
+    named = os.environ.get(VARIABLE)
+    program = Path(named) if named else PROGRAM
+    if not program.is_file() or not os.access(program, os.X_OK):
+        raise TraceKwsError(f"{program}: the virtual board is not built; build it with: make board")
+    return program
+
+
+def start_board(
+    model: Path,
+    flash: Path,
+    tcp: int | None = None,
+    ram: int | None = None,
+    extra: Sequence[str] = (),
+) -> VirtualBoard:
+    """Start a board on a model image, with its flash in a file.
+
+    `tcp` is a port of 127.0.0.1 (0 for any free one) instead of a pty; `ram` is in bytes; `extra`
+    goes to the program as it is. The board ends when this process does. Raises ModelError when the
+    board refuses the image, TraceKwsError for what else keeps it from starting.
+    """
+    command = [str(board_program()), str(model), "--flash", str(flash), "--stdin"]
+    command += ["--pty"] if tcp is None else ["--tcp", str(tcp)]
+    command += [] if ram is None else ["--ram", str(ram)]
+    # in a session of its own: Ctrl-C is the host's, which then ends the board
+    process = subprocess.Popen(
+        [*command, *extra],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    board = VirtualBoard(process, process.stdout.readline().strip())
+    if board.port:
+        return board
+    complaint = process.stderr.read().strip().removeprefix("tracekws-board: ")
+    board.stop()
+    raise _refusal(complaint or "the virtual board did not start")
+
+
+@contextmanager
+def virtual_board(
+    model: Path,
+    flash: Path,
+    tcp: int | None = None,
+    ram: int | None = None,
+    extra: Sequence[str] = (),
+) -> Iterator[VirtualBoard]:
+    """Run a board for the length of a `with`; arguments and errors as for start_board()."""
+    board = start_board(model, flash, tcp, ram, extra)
+    try:
+        yield board
+    finally:
+        board.stop()
+
+
+def _refusal(complaint: str) -> TraceKwsError:
+    about_model = [entry.text for entry in table().values() if "MODEL" in entry.name]
+    kind = ModelError if complaint.endswith(tuple(about_model)) else TraceKwsError
+    return kind(complaint)

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device on a serial line: what it is, what it hears, what it learns, what it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.device import protocol
+from tracekws.device.link import Link
+from tracekws.device.protocol import Hello, Position, RawEvent
+from tracekws.device.transport import SerialTransport, Transport
+from tracekws.errors import (
+    DataError,
+    DeviceError,
+    NoDeviceError,
+    ProtocolError,
+    TraceKwsError,
+    device_error,
+)
+from tracekws.errors import code as error_code
+
+SAMPLE_RATE = 16_000
+SCALE_ONE = 32767
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What a device is and holds."""
+
+    firmware: str
+    """Version of the firmware."""
+    board: str
+    protocol: int
+    model_name: str
+    model_crc: int
+    labels: tuple[str, ...]
+    unknown: str
+    """Label of the class for other words."""
+    silence: str
+    """Label of the class for no speech."""
+    method: int
+    """TKWS_LEARN_* flags that the model adapts with by default."""
+    passes: int
+    """Passes over the takes by default."""
+    generation: int
+    """Of the weights that were restored or saved last; 0 is the factory's."""
+    changed: bool
+    """The weights in RAM were learned since, and are not saved."""
+    slots: tuple[str, ...]
+    """A word a storage slot: empty, valid, corrupt, other-model."""
+    erases: int
+    """Times that a slot was erased, over all slots."""
+    trainable_bytes: int
+    ram_bytes: int
+    """Memory of the device's application."""
+    n_neurons: int
+    max_data_bytes: int
+    """Bytes of PCM or features in one message, at most."""
+    max_pcm_credit: int
+    """Data messages that may be on their way unanswered."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A word that was heard."""
+
+    word: str
+    score: float
+    """Smoothed posterior, 0..1."""
+    start: float
+    """Start of the second that the score is of, in seconds from the stream's start."""
+    end: float
+    """Its end, likewise."""
+
+
+class Device:
+    """A device; a context manager that closes the line.
+
+    Every method raises DeviceError (StorageError for storage) when the device refuses,
+    NoDeviceError when it is silent or was unplugged, ProtocolError when the line or the other end
+    is not what it should be.
+    """
+
+    def __init__(self, link: Link, hello: Hello) -> None:
+        """Take over a link on which the device has said hello; open() makes both."""
+        self._link = link
+        self._hello = hello
+        self._labels: tuple[str, ...] | None = None
+
+    @classmethod
+    def open(cls, port: str, timeout: float = 5.0) -> Device:
+        """Open a serial port, a pty or a URL such as ``socket://127.0.0.1:4000``.
+
+        A session that another host left open is aborted. `timeout` is in seconds without any
+        progress. Raises NoDeviceError when the port cannot be opened or is silent, ProtocolError
+        when it is something else or speaks another protocol version, DeviceError when the device
+        has no usable model.
+        """
+        return cls.over(SerialTransport(port), port, timeout)
+
+    @classmethod
+    def over(cls, transport: Transport, name: str, timeout: float = 5.0) -> Device:
+        """Like open(), over a transport that is open; it is closed when this fails."""
+        link = Link(transport, name, timeout)
+        try:
+            return cls(link, _say_hello(link))
+        except BaseException:
+            link.close()
+            raise
+
+    def close(self) -> None:
+        """Close the line."""
+        self._link.close()
+
+    def __enter__(self) -> Device:
+        """Give the device itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the line."""
+        self.close()
+
+    def info(self) -> DeviceInfo:
+        """Ask what the device is and holds."""
+        info = protocol.parse_info(self._link.request(protocol.INFO))
+        self._labels = info.labels
+        return DeviceInfo(
+            firmware=self._hello.firmware,
+            board=self._hello.board,
+            protocol=self._hello.protocol,
+            model_name=info.model_name,
+            model_crc=info.model_crc,
+            labels=info.labels,
+            unknown=info.labels[info.unknown],
+            silence=info.labels[info.silence],
+            method=info.method,
+            passes=info.passes,
+            generation=info.generation,
+            changed=info.changed,
+            slots=tuple(slot.state for slot in info.slots),
+            erases=sum(slot.erases for slot in info.slots),
+            trainable_bytes=info.trainable_bytes,
+            ram_bytes=self._hello.ram_bytes,
+            n_neurons=info.n_neurons,
+            max_data_bytes=self._hello.max_data,
+            max_pcm_credit=self._hello.credit,
+        )
+
+    def listen(self, chunks: Iterable[NDArray[np.int16]]) -> Iterator[Event]:
+        """Stream PCM (int16, 16 kHz, mono, chunks of any size); give the words as they are heard.
+
+        The stream starts at silence with the first event that is asked for, and ends with the
+        chunks or when the iterator is closed.
+        """
+        labels = self._known_labels()
+        heard: list[RawEvent] = []
+
+        def take(position: Position) -> None:
+            heard.extend(position.events)
+
+        credit = protocol.parse_credit(self._link.request(protocol.LISTEN))
+        ended = False
+        try:
+            for _ in self._link.stream(self._pcm_data(chunks), credit, take):
+                yield from (_event(event, labels) for event in heard)
+                heard.clear()
+            self._link.request(protocol.END)
+            ended = True
+        finally:
+            if not ended:
+                self._abort()
+
+    def classify(self, pcm: NDArray[np.int16]) -> tuple[str, NDArray[np.int32]]:
+        """Let the device hear one clip (int16, 16 kHz, mono) from reset.
+
+        Gives the label of the largest score, and all scores: int32 (classes,), Q10. A clip of less
+        than one network step (560 samples) is a DeviceError.
+        """
+        labels = self._known_labels()
+        credit = protocol.parse_credit(self._link.request(protocol.CLASSIFY))
+        try:
+            self._send(self._pcm_data([pcm]), credit)
+            best, scores = protocol.parse_scores(self._link.request(protocol.END))
+        except BaseException:
+            self._abort()
+            raise
+        if len(scores) != len(labels):
+            raise ProtocolError("the device gives another number of scores than it has classes")
+        return labels[best], np.array(scores, np.int32)
+
+    @contextmanager
+    def learn(self, seed: int) -> Iterator[LearnSession]:
+        """Open a session in which the device learns; `seed` (0..2^32-1) is of its generator.
+
+        Left normally, the learned weights stay in the device's RAM: save() keeps them. Left by an
+        exception, the device goes back to the weights saved last.
+        """
+        if not 0 <= seed < 1 << 32:
+            raise ValueError("seed must be within 0..2^32-1")
+        self._link.request(protocol.LEARN, protocol.pack_learn(seed))
+        try:
+            yield LearnSession(self)
+            self._link.request(protocol.END)
+        except BaseException:
+            self._abort()
+            raise
+
+    def weights(self) -> bytes:
+        """Read the trainable state in RAM: int16 little endian, in the model image's order."""
+        n_bytes = self.info().trainable_bytes
+        parts = []
+        for offset in range(0, n_bytes, self._data_bytes):
+            n = min(self._data_bytes, n_bytes - offset)
+            part = self._link.request(protocol.WEIGHTS, protocol.pack_weights(offset, n))
+            if len(part) != n:
+                raise ProtocolError("the device's answer to WEIGHTS has the wrong length")
+            parts.append(part)
+        return b"".join(parts)
+
+    def save(self) -> int:
+        """Keep the weights in RAM as a new generation; give its number."""
+        return protocol.parse_generation(self._link.request(protocol.SAVE))
+
+    def undo(self) -> int:
+        """Erase the newest generation and go back to the one before; give its number."""
+        return protocol.parse_generation(self._link.request(protocol.UNDO))
+
+    def forget(self) -> None:
+        """Erase all that was learned and go back to the factory model."""
+        self._link.request(protocol.FORGET)
+
+    @property
+    def _data_bytes(self) -> int:
+        return self._hello.max_data
+
+    def _known_labels(self) -> tuple[str, ...]:
+        return self._labels or self.info().labels
+
+    def _pcm_data(self, chunks: Iterable[NDArray[np.int16]]) -> Iterator[bytes]:
+        """Cut PCM into messages: full ones, but for the last."""
+        size = self._data_bytes // 2 * 2
+        pending = bytearray()
+        for chunk in chunks:
+            pending += _pcm_bytes(chunk)
+            while len(pending) >= size:
+                yield bytes(pending[:size])
+                del pending[:size]
+        if pending:
+            yield bytes(pending)
+
+    def _send(self, data: Iterable[bytes], credit: int) -> None:
+        for _ in self._link.stream(data, credit, lambda position: None):
+            pass
+
+    def _take(self, kind: int, method: int | None, scale: int, label: str) -> int:
+        if not 0 <= scale <= SCALE_ONE:
+            raise ValueError(f"scale must be within 0..{SCALE_ONE}")
+        flags = protocol.MODEL_METHOD if method is None else method
+        body = protocol.pack_take(kind, flags, scale, label)
+        return protocol.parse_credit(self._link.request(protocol.TAKE, body))
+
+    def _abort(self) -> None:
+        """Leave a session; a device that is gone leaves it by itself."""
+        try:
+            self._link.request(protocol.ABORT)
+        except TraceKwsError:
+            return
+
+
+class LearnSession:
+    """Takes for a device to learn from, in the order given."""
+
+    def __init__(self, device: Device) -> None:
+        """Use Device.learn()."""
+        self._device = device
+
+    def take_pcm(
+        self, label: str, pcm: NDArray[np.int16], scale: int, method: int | None = None
+    ) -> None:
+        """Learn from a take that the front end hears from reset.
+
+        `pcm` is int16, 16 kHz, mono; `scale` the share of the model's learning rates, Q15,
+        0..32767; `method` TKWS_LEARN_* flags, the model's own by default. Raises DeviceError with
+        name LABEL for a word that the model does not have, with nothing changed, and TOO_SHORT for
+        less than 560 samples.
+        """
+        self._learn(protocol.PCM, label, self._device._pcm_data([pcm]), scale, method)
+
+    def take_features(
+        self, label: str, features: NDArray[np.int8], scale: int, method: int | None = None
+    ) -> None:
+        """Learn from a take as features, int8 (steps, 80), Q4; the rest as for take_pcm()."""
+        if features.dtype != np.int8 or features.shape != (len(features), protocol.FEATURE_BYTES):
+            raise DataError(f"features must be int8 of shape (steps, {protocol.FEATURE_BYTES})")
+        size = self._device._data_bytes // protocol.FEATURE_BYTES * protocol.FEATURE_BYTES
+        data = features.tobytes()
+        parts = (data[at : at + size] for at in range(0, len(data), size))
+        self._learn(protocol.FEATURES, label, parts, scale, method)
+
+    def _learn(
+        self, kind: int, label: str, data: Iterable[bytes], scale: int, method: int | None
+    ) -> None:
+        credit = self._device._take(kind, method, scale, label)
+        self._device._send(data, credit)
+        self._device._link.request(protocol.TAKE_END)
+
+
+def _pcm_bytes(pcm: NDArray[np.int16]) -> bytes:
+    if pcm.dtype != np.int16 or pcm.ndim != 1:
+        raise DataError("PCM must be int16 of one channel")
+    return pcm.astype("<i2", copy=False).tobytes()
+
+
+def _event(event: RawEvent, labels: tuple[str, ...]) -> Event:
+    if event.word >= len(labels):
+        raise ProtocolError("the device heard a word that it does not have")
+    return Event(
+        labels[event.word],
+        event.score_q15 / 32768,
+        event.first_sample / SAMPLE_RATE,
+        event.end_sample / SAMPLE_RATE,
+    )
+
+
+def _say_hello(link: Link) -> Hello:
+    # whatever came before on this line, the next byte starts a frame
+    link.transport.write(b"\0")
+    try:
+        answer = link.ask(protocol.HELLO, protocol.pack_hello(protocol.PROTOCOL_VERSION))
+    except NoDeviceError as error:
+        if link.reader.n_bytes > 0:
+            raise ProtocolError(f"{link.name}: what answers is not a TraceKWS device") from error
+        raise
+    if answer.status == error_code("VERSION"):
+        version, firmware = protocol.parse_version(answer.body)
+        raise ProtocolError(
+            f"{link.name}: the device (firmware {firmware}) speaks protocol {version}, this"
+            f" program {protocol.PROTOCOL_VERSION}: update the older of them"
+        )
+    if answer.status < 0:
+        raise device_error(answer.status)
+    hello = protocol.parse_hello(answer.body)
+    if hello.model_error < 0:
+        problem: DeviceError = device_error(hello.model_error)
+        raise problem
+    return hello

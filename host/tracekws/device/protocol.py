@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The device protocol in bytes: frames, requests and answers. docs/protocol.md says it in words.
+
+The parsers raise ProtocolError for an answer of the wrong length: another protocol.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+from cobs import cobs
+
+from tracekws.errors import ProtocolError
+
+PROTOCOL_VERSION = 1
+
+HELLO = 0x01
+INFO = 0x02
+LISTEN = 0x10
+CLASSIFY = 0x11
+LEARN = 0x12
+TAKE = 0x13
+DATA = 0x14
+TAKE_END = 0x15
+END = 0x16
+ABORT = 0x17
+WEIGHTS = 0x20
+SAVE = 0x21
+UNDO = 0x22
+FORGET = 0x23
+
+ANSWER = 0x80
+"""Set in the first byte of an answer."""
+DAMAGED = 0x80
+"""First byte of the notice that a damaged frame came."""
+WORKING = 0xFF
+"""First byte of the notice that a request was taken and needs time."""
+
+PCM = 1
+FEATURES = 2
+MODEL_METHOD = 0xFFFF
+LABEL_BYTES = 12
+FEATURE_BYTES = 80
+SLOT_STATES = ("empty", "valid", "corrupt", "other-model")
+
+_HEAD = struct.Struct("<BI")
+_STATUS = struct.Struct("<h")
+_CRC = struct.Struct("<I")
+_HELLO_START = struct.Struct("<HI")
+_HELLO = struct.Struct("<HIIHHHIh16s")
+_INFO = struct.Struct("<16sIIHHHHHHIBBI")
+_SLOT = struct.Struct("<BII")
+_TAKE = struct.Struct(f"<BHH{LABEL_BYTES}s")
+_DATA = struct.Struct("<II")
+_POSITION = struct.Struct("<IHIB")
+_EVENT = struct.Struct("<HhQQ")
+_WEIGHTS = struct.Struct("<IH")
+
+
+class Message(NamedTuple):
+    """An answer or a notice from the device."""
+
+    kind: int
+    request: int
+    """Id of the request that it answers."""
+    status: int
+    """0, or a negative number of the firmware's error table."""
+    body: bytes
+
+
+def encode(message: bytes) -> bytes:
+    """Make a frame of a message: CRC-32 behind it, COBS, a 0x00."""
+    return cobs.encode(message + _CRC.pack(zlib.crc32(message))) + b"\0"
+
+
+def decode(frame: bytes) -> bytes | None:
+    """Get the message of a frame (its ending 0x00 taken off); None when it is damaged."""
+    try:
+        data = cobs.decode(frame)
+    except cobs.DecodeError:
+        return None
+    message, crc = data[: -_CRC.size], data[-_CRC.size :]
+    whole = len(data) > _CRC.size and _CRC.pack(zlib.crc32(message)) == crc
+    return message if whole else None
+
+
+def request(command: int, number: int, body: bytes = b"") -> bytes:
+    """Make the frame of a request with id `number`."""
+    return encode(_HEAD.pack(command, number) + body)
+
+
+def parse(message: bytes) -> Message | None:
+    """Read an answer or a notice; None for anything else."""
+    if len(message) < _HEAD.size + _STATUS.size or not message[0] & ANSWER:
+        return None
+    kind, number = _HEAD.unpack_from(message)
+    (status,) = _STATUS.unpack_from(message, _HEAD.size)
+    return Message(kind, number, status, message[_HEAD.size + _STATUS.size :])
+
+
+class FrameReader:
+    """Cuts a byte stream into messages; what is damaged is counted and dropped."""
+
+    MAX_FRAME = 4096
+    """Bytes after which a frame without an end is given up."""
+
+    def __init__(self) -> None:
+        """Start between two frames."""
+        self._pending = bytearray()
+        self.n_bytes = 0
+        """Bytes taken so far."""
+        self.n_damaged = 0
+        """Frames dropped so far."""
+
+    def push(self, data: bytes) -> list[bytes]:
+        """Take bytes from the line; give the messages that they complete."""
+        self.n_bytes += len(data)
+        *frames, rest = bytes(self._pending + data).split(b"\0")
+        self._pending = bytearray(rest)
+        if len(rest) > self.MAX_FRAME:
+            self._pending.clear()
+            self.n_damaged += 1
+        messages = []
+        for frame in frames:
+            message = decode(frame) if frame else None
+            if message is not None:
+                messages.append(message)
+            elif frame:
+                self.n_damaged += 1
+        return messages
+
+
+class Hello(NamedTuple):
+    """Answer to HELLO."""
+
+    protocol: int
+    firmware: str
+    capabilities: int
+    max_message: int
+    max_data: int
+    credit: int
+    ram_bytes: int
+    model_error: int
+    board: str
+
+
+class Slot(NamedTuple):
+    """A storage slot."""
+
+    state: str
+    generation: int
+    erases: int
+
+
+class Info(NamedTuple):
+    """Answer to INFO."""
+
+    model_name: str
+    model_crc: int
+    model_version: int
+    unknown: int
+    silence: int
+    n_neurons: int
+    method: int
+    passes: int
+    trainable_bytes: int
+    session: int
+    changed: bool
+    generation: int
+    slots: tuple[Slot, ...]
+    labels: tuple[str, ...]
+
+
+class RawEvent(NamedTuple):
+    """A word that was heard, in samples from the stream's start."""
+
+    word: int
+    score_q15: int
+    first_sample: int
+    end_sample: int
+
+
+class Position(NamedTuple):
+    """Where a stream stands: part of every answer to DATA."""
+
+    next: int
+    """Number of the next data message that the device expects."""
+    credit: int
+    """Data messages, from that one on, that may be on their way."""
+    first_event: int
+    events: tuple[RawEvent, ...]
+
+
+def _malformed(what: str) -> ProtocolError:
+    return ProtocolError(f"the device's answer to {what} has the wrong length")
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode("ascii", "replace")
+
+
+def _version(number: int) -> str:
+    return f"{number >> 16}.{number >> 8 & 0xFF}.{number & 0xFF}"
+
+
+def pack_hello(version: int) -> bytes:
+    """Body of HELLO."""
+    return struct.pack("<H", version)
+
+
+def parse_version(body: bytes) -> tuple[int, str]:
+    """Protocol and firmware version in the answer to HELLO of any protocol version."""
+    if len(body) < _HELLO_START.size:
+        raise _malformed("HELLO")
+    protocol, firmware = _HELLO_START.unpack_from(body)
+    return protocol, _version(firmware)
+
+
+def parse_hello(body: bytes) -> Hello:
+    """Read the answer to HELLO."""
+    if len(body) != _HELLO.size:
+        raise _malformed("HELLO")
+    protocol, firmware, *numbers, board = _HELLO.unpack(body)
+    return Hello(protocol, _version(firmware), *numbers, _text(board))
+
+
+def parse_info(body: bytes) -> Info:
+    """Read the answer to INFO."""
+    at = _INFO.size + 2 * _SLOT.size
+    if len(body) < at:
+        raise _malformed("INFO")
+    name, crc, version, n_classes, unknown, silence, *rest = _INFO.unpack_from(body)
+    n_neurons, method, passes, trainable, session, changed, generation = rest
+    n_labels = len(body) - at
+    if n_labels != n_classes * LABEL_BYTES or max(unknown, silence) >= n_classes:
+        raise _malformed("INFO")
+    slots = []
+    for state, slot_generation, erases in _SLOT.iter_unpack(body[_INFO.size : at]):
+        word = SLOT_STATES[state] if state < len(SLOT_STATES) else f"state {state}"
+        slots.append(Slot(word, slot_generation, erases))
+    labels = tuple(
+        _text(body[start : start + LABEL_BYTES]) for start in range(at, len(body), LABEL_BYTES)
+    )
+    return Info(
+        _text(name),
+        crc,
+        version,
+        unknown,
+        silence,
+        n_neurons,
+        method,
+        passes,
+        trainable,
+        session,
+        bool(changed),
+        generation,
+        tuple(slots),
+        labels,
+    )
+
+
+def pack_learn(seed: int) -> bytes:
+    """Body of LEARN."""
+    return struct.pack("<I", seed)
+
+
+def pack_take(kind: int, method: int, scale_q15: int, label: str) -> bytes:
+    """Body of TAKE; a label that no device can have goes as an empty one, which it refuses."""
+    text = label.encode("utf-8")
+    return _TAKE.pack(kind, method, scale_q15, text if len(text) <= LABEL_BYTES else b"")
+
+
+def pack_data(number: int, n_seen: int, data: bytes) -> bytes:
+    """Body of DATA: number of the message, events seen so far, PCM or features."""
+    return _DATA.pack(number, n_seen) + data
+
+
+def parse_credit(body: bytes) -> int:
+    """Read the answer that opens a stream."""
+    if len(body) != 2:
+        raise _malformed("session")
+    return int.from_bytes(body, "little")
+
+
+def parse_position(body: bytes) -> Position:
+    """Read the answer to DATA."""
+    if len(body) < _POSITION.size:
+        raise _malformed("DATA")
+    number, credit, first, n_events = _POSITION.unpack_from(body)
+    if len(body) != _POSITION.size + n_events * _EVENT.size:
+        raise _malformed("DATA")
+    events = tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[_POSITION.size :]))
+    return Position(number, credit, first, events)
+
+
+def parse_scores(body: bytes) -> tuple[int, tuple[int, ...]]:
+    """Read the answer to END of a classification: the class, and the scores in Q10."""
+    if len(body) < 2 or (len(body) - 2) % 4:
+        raise _malformed("END")
+    best = int.from_bytes(body[:2], "little")
+    scores = struct.unpack(f"<{(len(body) - 2) // 4}i", body[2:])
+    if best >= len(scores):
+        raise _malformed("END")
+    return best, scores
+
+
+def pack_weights(offset: int, n_bytes: int) -> bytes:
+    """Body of WEIGHTS."""
+    return _WEIGHTS.pack(offset, n_bytes)
+
+
+def parse_generation(body: bytes) -> int:
+    """Read the answer to SAVE, UNDO and FORGET."""
+    if len(body) != 4:
+        raise _malformed("storage")
+    return int.from_bytes(body, "little")
