@@ -10,7 +10,7 @@
 #include "wire.h"
 
 #define HEADER_BYTES 32
-#define WEAR_BYTES 12
+#define WEAR_BYTES 16
 #define CHUNK 256 /* a multiple of every program unit */
 #define NO_SLOT TKWS_APP_SLOTS
 #define ERASED 0xff
@@ -124,14 +124,29 @@ static uint8_t check_body(const tkws_app_storage *s, size_t slot, const slot_hea
     return TKWS_APP_SLOT_VALID;
 }
 
-static uint32_t read_wear(const tkws_app_storage *s, size_t slot)
+/* Each record counts the erases of both slots: where one was lost to a power cut, the other is near. */
+static void read_wear(tkws_app_storage *s, size_t slot)
 {
     uint8_t bytes[WEAR_BYTES];
     if (flash_read(s, wear_at(s, slot), bytes, WEAR_BYTES) != TKWS_OK ||
         wire_get_u32(bytes) != TKWS_APP_WEAR_MAGIC ||
-        wire_get_u32(bytes + 8) != tkws_crc32(0, bytes, 8))
-        return 0;
-    return wire_get_u32(bytes + 4);
+        wire_get_u32(bytes + 12) != tkws_crc32(0, bytes, 12))
+        return;
+    for (size_t i = 0; i < TKWS_APP_SLOTS; i++) {
+        uint32_t erases = wire_get_u32(bytes + 4 + 4 * i);
+        if (erases > s->slots[i].erases)
+            s->slots[i].erases = erases;
+    }
+}
+
+static int write_wear(const tkws_app_storage *s, size_t slot)
+{
+    uint8_t bytes[CHUNK];
+    wire_put_u32(bytes, TKWS_APP_WEAR_MAGIC);
+    for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
+        wire_put_u32(bytes + 4 + 4 * i, s->slots[i].erases);
+    wire_put_u32(bytes + 12, tkws_crc32(0, bytes, 12));
+    return program(s, wear_at(s, slot), bytes, WEAR_BYTES);
 }
 
 static void read_slot(tkws_app_storage *s, size_t slot)
@@ -142,7 +157,7 @@ static void read_slot(tkws_app_storage *s, size_t slot)
     if (found->state == TKWS_APP_SLOT_VALID)
         found->state = check_body(s, slot, &header);
     found->generation = found->state == TKWS_APP_SLOT_VALID ? header.generation : 0;
-    found->erases = read_wear(s, slot);
+    read_wear(s, slot);
 }
 
 /* The valid slot of the highest generation, or NO_SLOT. */
@@ -165,12 +180,6 @@ static size_t older(const tkws_app_storage *s)
 /* The first sector holds the header and goes first: from then on the slot does not count. */
 static int erase_slot(tkws_app_storage *s, size_t slot)
 {
-    uint8_t wear[CHUNK];
-    uint32_t erases = s->slots[slot].erases;
-    uint32_t others = s->slots[1 - slot].erases;
-    /* Never erased, or the record was lost to a power cut: the slots take turns. */
-    if (erases == 0 && others > 0)
-        erases = others - 1;
     s->slots[slot].state = TKWS_APP_SLOT_CORRUPT;
     s->slots[slot].generation = 0;
     for (size_t at = 0; at < slot_bytes(s); at += s->board->sector_bytes) {
@@ -179,11 +188,8 @@ static int erase_slot(tkws_app_storage *s, size_t slot)
             return error;
     }
     s->slots[slot].state = TKWS_APP_SLOT_EMPTY;
-    s->slots[slot].erases = erases + 1;
-    wire_put_u32(wear, TKWS_APP_WEAR_MAGIC);
-    wire_put_u32(wear + 4, erases + 1);
-    wire_put_u32(wear + 8, tkws_crc32(0, wear, 8));
-    return program(s, wear_at(s, slot), wear, WEAR_BYTES);
+    s->slots[slot].erases++;
+    return write_wear(s, slot);
 }
 
 static int write_body(const tkws_app_storage *s, size_t slot, size_t n_bytes, uint32_t *crc)

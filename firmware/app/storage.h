@@ -4,7 +4,7 @@
  * A slot, from its start; each part begins at a multiple of the board's program unit:
  *   header   written last: magic, format, generation, CRC of the model, version of the firmware,
  *            bytes of the body, CRC-32 of the body, CRC-32 of the header; uint32 each
- *   wear     written right after an erase: magic, erases of this slot so far, CRC-32 of both
+ *   wear     written right after an erase: magic, erases of both slots so far, CRC-32 of all three
  *   body     the trainable state as tkws_weights_read() gives it
  * A power cut at any moment leaves the generation before or the new one: a slot without an intact header is
  * no slot, and the other one is not touched. */
@@ -30,7 +30,7 @@ enum {
 typedef struct {
     uint8_t state;
     uint32_t generation; /**< 1 and up; 0 unless valid */
-    uint32_t erases;     /**< of this slot, as far as its record tells */
+    uint32_t erases;     /**< of this slot, as far as the records tell */
 } tkws_app_slot;
 
 /** Both slots. Board, model and weights are the caller's and must outlive it. */
