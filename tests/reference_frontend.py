@@ -30,7 +30,7 @@ def energies(pcm: np.ndarray) -> np.ndarray:
 
 
 def normalised(energy: np.ndarray, alpha: float, mean_shift: int, floor: float) -> np.ndarray:
-    """PCEN of energies in the core's unit, 1/16 of a squared PCM step; the running mean starts full."""
+    """PCEN of energies in the core's unit, 1/16 squared PCM step; the mean starts full."""
     e = energy * 16
     mean = e[0].copy()
     out = np.empty_like(e)

@@ -10,10 +10,12 @@ typedef struct {
     uint32_t state; /**< never 0 */
 } tkws_rng;
 
-/** Start the generator. Any seed is good; 0, the generator's fixed point, is replaced. */
+/** Start the generator. Any seed is good: small ones are spread over all bits, so that their first
+ *  numbers are not all small too, and 0, the generator's fixed point, is replaced. */
 static inline void tkws_rng_seed(tkws_rng *rng, uint32_t seed)
 {
-    rng->state = seed != 0 ? seed : 0x9e3779b9u;
+    uint32_t spread = seed * 0x9e3779b9u; /* odd, so no two seeds share a state */
+    rng->state = spread != 0 ? spread : 0x85ebca6bu;
 }
 
 /** Next 32 bits; period 2^32 - 1. */
