@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration: a virtual board hears a voice, learns it, and is restarted."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.console import out, print_json, talk
+from tracekws.core import Model
+from tracekws.device import adapt as adaptation
+from tracekws.device import commands
+from tracekws.device.board import virtual_board
+from tracekws.device.driver import Device, Event
+from tracekws.device.takes import Take, chunks, read_takes
+from tracekws.errors import DataError
+
+SPEECH = commands.ROOT / "examples" / "speech"
+VOICE = "brit"
+"""The voice of the stream, and the one that is taught."""
+SHOTS = 3
+OTHER_SHOTS = 5
+SEED = 1
+START_SLACK = 0.1
+"""Seconds after the start of a word from which an event can belong to it."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A word of the stream, with start and end in seconds."""
+
+    start: float
+    end: float
+    word: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The events of one playing of the stream, each with the word that was said then."""
+
+    events: tuple[Event, ...]
+    said: tuple[str | None, ...]
+    keywords: int
+    right: int
+    false: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {
+            "keywords_said": self.keywords,
+            "keywords_heard": self.right,
+            "false_alarms": self.false,
+            "events": [
+                {**asdict(event), "said": said}
+                for event, said in zip(self.events, self.said, strict=True)
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """Everything that the demonstration measured."""
+
+    model: str
+    taught: dict[str, int]
+    before: adaptation.Columns
+    after: adaptation.Columns
+    stream_before: Heard
+    stream_after: Heard
+    generation_after_restart: int
+    weights_survive_restart: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {
+            "model": self.model,
+            "taught": self.taught,
+            "before": self.before.as_json(),
+            "after": self.after.as_json(),
+            "stream_before": self.stream_before.as_json(),
+            "stream_after": self.stream_after.as_json(),
+            "generation_after_restart": self.generation_after_restart,
+            "weights_survive_restart": self.weights_survive_restart,
+        }
+
+
+def read_said(path: Path) -> list[Said]:
+    """Read what a stream says: lines of start, end and word.  Raises DataError."""
+    try:
+        rows = [line.split("\t") for line in path.read_text().splitlines()]
+        return [Said(float(start), float(end), word) for start, end, word in rows]
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: expected lines of start, end and word") from error
+
+
+def judge(events: Sequence[Event], said: Sequence[Said], keywords: Sequence[str]) -> Heard:
+    """Count the keywords that were heard and the false alarms.
+
+    An event belongs to the word that began last before the event's end. It is right when it is
+    that word, and the first event of it; each other event is a false alarm.
+    """
+    words: list[str | None] = []
+    hit: set[int] = set()
+    for event in events:
+        begun = [i for i, word in enumerate(said) if word.start + START_SLACK <= event.end]
+        at = begun[-1] if begun else None
+        words.append(None if at is None else said[at].word)
+        if at is not None and said[at].word == event.word:
+            hit.add(at)
+    wanted = sum(word.word in keywords for word in said)
+    return Heard(tuple(events), tuple(words), wanted, len(hit), len(events) - len(hit))
+
+
+def split_voice(takes: Sequence[Take], unknown: str) -> tuple[list[Take], list[Take]]:
+    """Divide a voice's takes into the first few of each label, to teach, and the rest, to test."""
+    learn: list[Take] = []
+    test: list[Take] = []
+    seen: dict[str, int] = {}
+    for take in takes:
+        seen[take.label] = seen.get(take.label, 0) + 1
+        shots = OTHER_SHOTS if take.label == unknown else SHOTS
+        (learn if seen[take.label] <= shots else test).append(take)
+    return learn, test
+
+
+def demonstrate(
+    model: Path,
+    speech: Path,
+    flash: Path,
+    *,
+    tell: Callable[[str], None],
+    progress: adaptation.Progress,
+) -> Demonstration:
+    """Run the demonstration on a virtual board whose flash is a new file.
+
+    `speech` is laid out as scripts/make_speech.py makes it.  Raises DataError when the speech is
+    not usable, ModelError when the model is not, DeviceError and ProtocolError from the board.
+    """
+    image = Model.load(model)
+    unknown, silence = image.labels[image.unknown], image.labels[image.silence]
+    pcm = read_clip(speech / "stream.flac")
+    said = read_said(speech / "stream.tsv")
+    voices = sorted(path.name for path in speech.iterdir() if path.is_dir())
+    takes = {voice: read_takes(speech / voice, image.labels, unknown, silence) for voice in voices}
+    if VOICE not in takes:
+        raise DataError(f"{speech}: the voice {VOICE} is missing")
+    learn, test = split_voice(takes.pop(VOICE), unknown)
+    others = [take for voice in takes.values() for take in voice]
+
+    def play(device: Device) -> Heard:
+        events = []
+        for event in device.listen(chunks(pcm)):
+            events.append(event)
+            word = judge([event], said, image.keywords).said[0]
+            verdict = "right" if word == event.word else f"wrong: it was {word!r}"
+            tell(f"  {event.end:6.2f} s  {event.word:6} {event.score:.2f}  {verdict}")
+        heard = judge(events, said, image.keywords)
+        tell(f"  {heard.right} of {heard.keywords} keywords heard, {heard.false} false alarms")
+        return heard
+
+    with virtual_board(model, flash) as running, Device.open(running.port) as device:
+        about = device.info()
+        tell(
+            f"a {about.board} board with model {about.model_name}"
+            f" ({about.trainable_bytes} bytes of weights)"
+        )
+        tell(f"a voice that it has never heard says {len(said)} words:")
+        stream_before = play(device)
+        n_other = sum(take.label == unknown for take in learn)
+        tell(
+            f"it is taught that voice: {SHOTS} takes of each keyword, {n_other} of other words,"
+            f" {about.passes} passes"
+        )
+        result = adaptation.adapt(
+            device, learn, test, others, seed=SEED, config=image.features, progress=progress
+        )
+        weights = device.weights()
+        tell(f"saved as generation {result.generation}; the board is killed and started again")
+        running.kill()
+    with virtual_board(model, flash) as running, Device.open(running.port) as device:
+        generation = device.info().generation
+        survived = device.weights() == weights
+        tell(
+            f"generation {generation}, the weights are"
+            f" {'the same to the last bit' if survived else 'NOT the same'}; the same words again:"
+        )
+        stream_after = play(device)
+    return Demonstration(
+        f"{image.name} {image.crc:08x}",
+        result.learned,
+        result.before,
+        result.after,
+        stream_before,
+        stream_after,
+        generation,
+        survived,
+    )
+
+
+def picture(
+    path: Path, result: Demonstration, pcm: NDArray[np.int16], said: Sequence[Said]
+) -> None:
+    """Draw the stream with what was heard in it, and the columns before and after.
+
+    Raises TraceKwsError when the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=(1.2, 1))
+    time = np.arange(len(pcm)) / SAMPLE_RATE
+    top.plot(time, pcm / max(1, np.abs(pcm.astype(float)).max()), color="#c3cad2", linewidth=0.4)
+    for word in said:
+        top.text((word.start + word.end) / 2, 1.15, word.word, ha="center", fontsize=9)
+    for level, name, heard in (
+        (-1.5, "heard before", result.stream_before),
+        (-2.1, "heard after", result.stream_after),
+    ):
+        top.text(-0.2, level, name, ha="right", va="center", fontsize=9, color="#555555")
+        # An event comes in the second after its word: draw it below that word.
+        for event, spoken in zip(heard.events, heard.said, strict=True):
+            places = [word for word in said if word.word == spoken]
+            at = (places[0].start + places[0].end) / 2 if places else event.end
+            colour = "#2a8f4f" if event.word == spoken else "#c0392b"
+            top.text(at, level, event.word, ha="center", va="center", fontsize=9, color=colour)
+    top.text(-0.2, 1.15, "said", ha="right", fontsize=9, color="#555555")
+    top.set_ylim(-2.5, 1.5)
+    top.set_xlim(-2.0, time[-1])
+    top.set_yticks([])
+    top.set_xlabel("seconds")
+    top.spines[["top", "right", "left"]].set_visible(False)
+    top.set_title(
+        f"a synthesiser's voice says {result.stream_before.keywords} keywords and"
+        f" {len(said) - result.stream_before.keywords} other words:"
+        f" {result.stream_before.right} keywords heard before, {result.stream_after.right} after"
+        f" {sum(result.taught.values())} takes",
+        fontsize=10,
+    )
+    adaptation.draw_columns(bottom, result.before, result.after)
+    adaptation.write_figure(figure, path)
+
+
+def demo(
+    model: Annotated[
+        Path, typer.Option(help="Model image that the board starts with.")
+    ] = commands.MODEL,
+    speech: Annotated[Path, typer.Option(help="Folder that scripts/make_speech.py made.")] = SPEECH,
+    image: Annotated[Path, typer.Option("--picture", help="Where to draw it.")] = Path("demo.png"),
+    as_json: commands.Json = False,
+) -> None:
+    """Show it all on a virtual board: it hears a voice, learns it, and is restarted.
+
+    The voices are a synthesiser's; what is printed is what was measured.
+
+    Example: `tracekws demo --picture demo.png`
+    """
+    if image.suffix not in commands.PICTURES:
+        raise typer.BadParameter(f"a picture is a file that ends in {', '.join(commands.PICTURES)}")
+    if not speech.is_dir():
+        raise DataError(f"{speech}: no such folder; run in a checkout, or name one with --speech")
+    with tempfile.TemporaryDirectory() as folder, commands.progress_bar() as progress:
+        result = demonstrate(
+            model,
+            speech,
+            Path(folder) / "flash",
+            tell=lambda text: talk.print(text, soft_wrap=True, highlight=False),
+            progress=progress,
+        )
+    picture(image, result, read_clip(speech / "stream.flac"), read_said(speech / "stream.tsv"))
+    if as_json:
+        print_json(result.as_json() | {"picture": str(image)})
+        return
+    table = commands.columns_table(result.before, result.after)
+    before, after = result.stream_before, result.stream_after
+    table.add_row(
+        "keywords heard in the stream", str(before.keywords), str(before.right), str(after.right),
+        f"{after.right - before.right:+d}",
+    )  # fmt: skip
+    table.add_row(
+        "false alarms in the stream", "", str(before.false), str(after.false),
+        f"{after.false - before.false:+d}",
+    )  # fmt: skip
+    out.print(table)
+    out.print(f"picture: {image.resolve()}", soft_wrap=True, highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to a command line."""
+    app.command()(demo)

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that talk to a device: each parses, calls one function, and shows the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tracekws.audio import read_clip
+from tracekws.console import out, print_json, talk
+from tracekws.core import FeatureConfig, Model
+from tracekws.device import adapt as adaptation
+from tracekws.device import doctor as diagnosis
+from tracekws.device import microphone
+from tracekws.device.board import virtual_board
+from tracekws.device.discover import find_port
+from tracekws.device.driver import Device, DeviceInfo, Event
+from tracekws.device.takes import chunks, hold_back, read_takes, weak_points
+from tracekws.errors import TraceKwsError
+
+ROOT = Path(__file__).resolve().parents[3]
+MODEL = ROOT / "models" / "base.tkws"
+"""The model that ships, in a checkout."""
+PICTURES = (".png", ".svg", ".pdf")
+
+Port = Annotated[
+    str | None,
+    typer.Option(
+        help="Serial port, pty or socket://HOST:PORT of the device; found by itself when one is"
+        " plugged in.",
+        envvar="TRACEKWS_PORT",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the device commands to a command line."""
+    for command in (board, listen, adapt, save, undo, forget, info, doctor):
+        app.command()(command)
+
+
+# --- shared by the commands -----------------------------------------------------------------------
+
+
+def print_line(value: Any) -> None:
+    """Print one JSON value on a line of its own, at once."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def open_device(port: str | None) -> Device:
+    """Open the device at a port, or the one that is found."""
+    return Device.open(port or find_port())
+
+
+@contextmanager
+def progress_bar() -> Iterator[adaptation.Progress]:
+    """Show progress on a terminal's stderr; nothing anywhere else."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+        console=talk,
+        transient=True,
+        disable=not talk.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(
+            task, description=what, completed=done, total=total
+        )
+
+
+def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Table:
+    """The columns before and after as a table."""
+    table = Table("right", "clips", "before", "after", "change")
+    for (name, old), (_, new) in zip(before.items(), after.items(), strict=True):
+        table.add_row(
+            adaptation.CAPTIONS[name],
+            str(old.clips),
+            f"{old.percent:.1f} %",
+            f"{new.percent:.1f} %",
+            f"{new.percent - old.percent:+.1f}",
+        )
+    return table
+
+
+def state_folder() -> Path:
+    """The user's folder for state, made when it is missing (XDG_STATE_HOME)."""
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "tracekws"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TraceKwsError(f"{folder}: {error.strerror}; name a file with --flash") from error
+    return folder
+
+
+def known_features(crc: int, model: Path) -> FeatureConfig | None:
+    """The front end of the device's model, when the file is that model; else None."""
+    if not model.exists():
+        return None
+    known = Model.load(model)
+    return known.features if known.crc == crc else None
+
+
+# --- the commands ---------------------------------------------------------------------------------
+
+
+def board(
+    model: Annotated[Path, typer.Argument(help="Model image that the board starts with.")] = MODEL,
+    flash: Annotated[
+        Path | None,
+        typer.Option(help="File that is the board's flash; in the user's state folder by default."),
+    ] = None,
+    tcp: Annotated[
+        int | None, typer.Option(help="Listen on this TCP port instead of a pty.", min=0, max=65535)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start the virtual board: the device's own C in a process, until Ctrl-C.
+
+    What it learns stays in its flash file.
+
+    Example: `tracekws board models/base.tkws`
+    """
+    Model.load(model)
+    flash = flash or state_folder() / "board.flash"
+    with virtual_board(model, flash, tcp=tcp) as running:
+        if as_json:
+            print_line({"port": running.port, "pid": running.pid, "flash": str(flash)})
+        else:
+            print(running.port, flush=True)
+            talk.print(f"listen to it with: tracekws listen --port {running.port}", soft_wrap=True)
+            talk.print(f"its flash is {flash}; Ctrl-C ends it", soft_wrap=True)
+        running.wait()
+
+
+def listen(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Recordings, 16 kHz mono; streams of their own.")
+    ] = None,
+    mic: Annotated[
+        bool, typer.Option("--mic", help="Stream the microphone, until Ctrl-C.")
+    ] = False,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Stream recordings, or the microphone, to the device and show the words that it hears.
+
+    A second of silence follows each recording, so that a word at its end is heard. With --json
+    each word is a line of its own: file, word, score, start and end in seconds.
+
+    Example: `tracekws listen hello.wav`
+    """
+    files = files or []
+    if bool(files) == mic:
+        raise typer.BadParameter("give recordings, or --mic")
+    streams: list[tuple[str | None, Iterable[NDArray[np.int16]]]]
+    streams = [(str(file), chunks(read_clip(file))) for file in files]
+    if mic:
+        microphone.sounddevice()  # refuse before the device is touched
+        streams = [(None, microphone.stream())]
+    heard = 0
+    with open_device(port) as device:
+        for name, stream in streams:
+            if name and not as_json and len(streams) > 1:
+                talk.print(name, soft_wrap=True, highlight=False)
+            for event in device.listen(stream):
+                heard += 1
+                show_event(event, name, as_json)
+    if not heard and not as_json:
+        talk.print("no word was heard")
+
+
+def show_event(event: Event, file: str | None, as_json: bool) -> None:
+    """Print one event as it comes."""
+    if as_json:
+        print_line({"file": file, **asdict(event)})
+    else:
+        out.print(f"{event.start:8.2f} .. {event.end:.2f} s  {event.word:12} {event.score:.2f}")
+
+
+def adapt(
+    folder: Annotated[
+        Path, typer.Argument(help="Takes: FOLDER/WORD/1.wav, other words in FOLDER/_other.")
+    ],
+    record: Annotated[
+        bool, typer.Option("--record", help="First record the takes that the folder lacks.")
+    ] = False,
+    use_all: Annotated[
+        bool, typer.Option("--all", help="Learn every take; hold none back to test with.")
+    ] = False,
+    others: Annotated[
+        Path | None, typer.Option(help="Takes of other speakers to test with, in the same layout.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw before and after into this PNG, SVG or PDF.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
+    passes: Annotated[
+        int | None,
+        typer.Option(help="Passes over the takes; the model's by default.", min=1, max=100),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of the order of takes and of rounding.", min=1, max=2**32 - 1)
+    ] = 1,
+    model: Annotated[
+        Path, typer.Option(help="The device's model; saves time when it is this one.")
+    ] = MODEL,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Teach the device its user's voice from a folder of takes, a folder a word.
+
+    Takes of anything else, in the folder _other, are learned as unknown: five of them guard best
+    against false alarms. The last take of each word with two or more is held back and tested with,
+    before and after. An error or Ctrl-C takes the device back to what was last saved.
+
+    Example: `tracekws adapt my-takes --picture adapted.png`
+    """
+    if picture and picture.suffix not in PICTURES:
+        raise typer.BadParameter(f"a picture is a file that ends in {', '.join(PICTURES)}")
+    with open_device(port) as device:
+        about = device.info()
+        labels, unknown = about.labels, about.unknown
+        if record:
+            record_guided(folder, [w for w in labels if w not in (unknown, about.silence)])
+        takes = read_takes(folder, labels, unknown, about.silence)
+        learn, test = (takes, []) if use_all else hold_back(takes)
+        strangers = read_takes(others, labels, unknown, about.silence) if others else []
+        warnings = weak_points(learn, unknown)
+        for warning in warnings:
+            talk.print(f"warning: {warning}", soft_wrap=True, highlight=False)
+        if not use_all:
+            talk.print(
+                f"{len(learn)} takes are learned, {len(test)} held back to test with"
+                " (--all learns them too)"
+            )
+        with progress_bar() as progress:
+            result = adaptation.adapt(
+                device,
+                learn,
+                test,
+                strangers,
+                passes=passes,
+                seed=seed,
+                config=known_features(about.model_crc, model),
+                save=keep,
+                warnings=warnings,
+                progress=progress,
+            )
+    if picture:
+        adaptation.picture(
+            picture, result.before, result.after, f"before and after {len(learn)} takes"
+        )
+    if as_json:
+        print_json(result.as_json() | {"picture": str(picture) if picture else None})
+        return
+    if result.before.items():
+        out.print(columns_table(result.before, result.after))
+    else:
+        out.print(f"{len(learn)} takes learned; nothing was held back to test with")
+    if picture:
+        out.print(f"picture: {picture}", soft_wrap=True, highlight=False)
+    if result.generation is None:
+        talk.print("not saved: `tracekws save` keeps it, a restart forgets it")
+    else:
+        talk.print(f"saved as generation {result.generation}; `tracekws undo` takes it back")
+
+
+def record_guided(folder: Path, words: list[str]) -> None:
+    """Record the takes that a folder lacks, with prompts on the terminal."""
+    microphone.sounddevice()  # say at once what is missing
+    seconds = microphone.RECORD_SECONDS
+
+    def ask(text: str) -> None:
+        talk.print(f"{text}: press Enter, then speak within {seconds:.0f} seconds ", end="")
+        if not sys.stdin.readline():
+            raise TraceKwsError(f"the recording ended; what was recorded is in {folder}")
+
+    talk.print(f"takes go to {folder}; Ctrl-C stops, and the same command goes on from there")
+    made = microphone.record_takes(
+        folder, words, ask=ask, complain=lambda problem: talk.print(problem)
+    )
+    talk.print(f"{made} takes recorded")
+
+
+def save(port: Port = None, as_json: Json = False) -> None:
+    """Save the weights that the device runs with now.
+
+    Example: `tracekws save`
+    """
+    with open_device(port) as device:
+        generation = device.save()
+    show_generation(generation, "saved as generation {}", as_json)
+
+
+def undo(port: Port = None, as_json: Json = False) -> None:
+    """Go back to the weights that were saved before the last ones: one step.
+
+    Example: `tracekws undo`
+    """
+    with open_device(port) as device:
+        generation = device.undo()
+    show_generation(generation, "back at generation {}", as_json)
+
+
+def show_generation(generation: int, text: str, as_json: bool) -> None:
+    """Print the generation that the device is at."""
+    if as_json:
+        print_json({"generation": generation})
+    else:
+        out.print(text.format(generation) if generation else "back at the factory model")
+
+
+def forget(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Erase everything that was learned and go back to the factory model.
+
+    Example: `tracekws forget --yes`
+    """
+    with open_device(port) as device:
+        if not yes and not typer.confirm("Erase everything that was learned?", err=True):
+            raise typer.Exit(1)
+        device.forget()
+    show_generation(0, "", as_json)
+
+
+def info(port: Port = None, as_json: Json = False) -> None:
+    """Show what the device is, runs and has learned.
+
+    Example: `tracekws info --json`
+    """
+    with open_device(port) as device:
+        about = device.info()
+    if as_json:
+        print_json(asdict(about))
+    else:
+        out.print(info_table(about))
+
+
+def info_table(about: DeviceInfo) -> Table:
+    """What a device says of itself, as a table."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("firmware", about.firmware),
+        ("board", about.board),
+        ("protocol", about.protocol),
+        ("model", f"{about.model_name}, CRC {about.model_crc:08x}"),
+        ("words", " ".join(w for w in about.labels if w not in (about.unknown, about.silence))),
+        ("generation", about.generation or "0, the factory model"),
+        ("slots", ", ".join(about.slots)),
+        ("erases", about.erases),
+        ("passes", about.passes),
+        ("trainable", f"{about.trainable_bytes} bytes"),
+        ("memory", f"{about.ram_bytes} bytes"),
+    ):
+        table.add_row(name, str(value))
+    return table
+
+
+def doctor(
+    model: Annotated[Path, typer.Option(help="Model image to check.")] = MODEL,
+    as_json: Json = False,
+) -> None:
+    """Check what this machine has for TraceKWS, and say how to get what is missing.
+
+    Example: `tracekws doctor`
+    """
+    found = diagnosis.checks(model)
+    if as_json:
+        print_json([asdict(check) for check in found])
+    else:
+        table = Table("", "", "found", "what to do", box=None, show_header=False)
+        for check in found:
+            mark = "ok" if check.ok else ("MISSING" if check.required else "absent")
+            table.add_row(mark, check.name, check.found, "" if check.ok else check.advice)
+        out.print(table)
+    if any(check.required and not check.ok for check in found):
+        raise typer.Exit(1)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine has and lacks for TraceKWS, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracekws.device import microphone
+from tracekws.device.board import board_program
+from tracekws.device.discover import candidates
+from tracekws.errors import TraceKwsError
+
+OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked for; `advice` says what to do where it is missing."""
+
+    name: str
+    ok: bool
+    required: bool
+    found: str
+    advice: str = ""
+
+
+def checks(model: Path) -> list[Check]:
+    """Look for everything; `model` is the image to parse.  Never raises TraceKwsError."""
+    return [
+        _python(),
+        _compiler(),
+        _make(),
+        _core(),
+        _board(),
+        _model(model),
+        _torch(),
+        _microphone(),
+        *_serial(),
+    ]
+
+
+def _python() -> Check:
+    version = ".".join(str(n) for n in sys.version_info[:3])
+    return Check(
+        "Python",
+        sys.version_info >= OLDEST_PYTHON,
+        True,
+        version,
+        f"install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer",
+    )
+
+
+def _compiler() -> Check:
+    names = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    return Check(
+        "C compiler", found is not None, True, found or "none", "sudo apt install build-essential"
+    )
+
+
+def _make() -> Check:
+    found = shutil.which("make")
+    return Check("make", found is not None, True, found or "none", "sudo apt install make")
+
+
+def _attempt(name: str, required: bool, look: Callable[[], str], advice: str) -> Check:
+    try:
+        return Check(name, True, required, look(), advice)
+    except (TraceKwsError, ImportError, OSError) as error:
+        return Check(name, False, required, str(error), advice)
+
+
+def _core() -> Check:
+    def look() -> str:
+        from tracekws._core import lib
+
+        version = (lib.TKWS_VERSION_MAJOR, lib.TKWS_VERSION_MINOR, lib.TKWS_VERSION_PATCH)
+        return ".".join(str(n) for n in version)
+
+    return _attempt("C core", True, look, "make setup")
+
+
+def _board() -> Check:
+    return _attempt("virtual board", True, lambda: str(board_program()), "make board")
+
+
+def _model(path: Path) -> Check:
+    def look() -> str:
+        from tracekws.core import Model
+
+        model = Model.load(path)
+        return f"{path} ({model.name}, CRC {model.crc:08x})"
+
+    return _attempt("model", True, look, "git checkout models, or name another with --model")
+
+
+def _torch() -> Check:
+    found = importlib.util.find_spec("torch") is not None
+    return Check(
+        "torch",
+        found,
+        False,
+        "present" if found else "absent; only training needs it",
+        "make setup-train",
+    )
+
+
+def _microphone() -> Check:
+    def look() -> str:
+        return f"sounddevice {microphone.sounddevice().__version__}"
+
+    return _attempt(
+        "microphone",
+        False,
+        look,
+        'pip install "tracekws[audio]" and sudo apt install libportaudio2',
+    )
+
+
+def _serial() -> list[Check]:
+    ports = candidates()
+    advice = "plug the board in; or start a virtual one with: tracekws board"
+    result = [Check("serial ports", bool(ports), False, ", ".join(ports) or "none", advice)]
+    if locked := [port for port in ports if not os.access(port, os.R_OK | os.W_OK)]:
+        result.append(
+            Check(
+                "serial permission",
+                False,
+                False,
+                f"no access to {', '.join(locked)}",
+                "sudo usermod -aG dialout $USER, then log in again",
+            )
+        )
+    return result

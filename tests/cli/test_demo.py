@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration's arithmetic, and the committed speech that it plays."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tracekws.audio import read_clip
+from tracekws.demo import SPEECH, VOICE, Said, judge, read_said, split_voice
+from tracekws.device.driver import Event
+from tracekws.device.takes import Take, count, read_takes
+from tracekws.errors import DataError
+
+KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+LABELS = (*KEYWORDS, "_unknown_", "_silence_")
+SAID = [Said(1.0, 1.4, "yes"), Said(3.0, 3.5, "lamp"), Said(5.0, 5.5, "no")]
+
+
+def event(word: str, end: float) -> Event:
+    return Event(word, 0.9, end - 1, end)
+
+
+@pytest.mark.parametrize(
+    ("events", "said", "right", "false"),
+    [
+        ([], [], 0, 0),
+        ([event("yes", 1.5)], ["yes"], 1, 0),
+        ([event("yes", 2.9)], ["yes"], 1, 0),
+        ([event("yes", 1.05)], [None], 0, 1),
+        ([event("no", 1.5)], ["yes"], 0, 1),
+        ([event("yes", 3.5)], ["lamp"], 0, 1),
+        ([event("yes", 1.5), event("yes", 2.5)], ["yes", "yes"], 1, 1),
+        ([event("yes", 1.5), event("up", 3.6), event("no", 6.0)], ["yes", "lamp", "no"], 2, 1),
+    ],
+)
+def test_events_are_judged_by_the_word_that_was_said(events, said, right, false):
+    heard = judge(events, SAID, KEYWORDS)
+    assert list(heard.said) == said
+    assert (heard.keywords, heard.right, heard.false) == (2, right, false)
+    assert heard.as_json()["keywords_heard"] == right
+
+
+def test_a_voice_is_divided_into_takes_to_teach_and_to_test():
+    pcm = np.zeros(16000, np.int16)
+    takes = [Take("yes", f"yes/{n}", pcm) for n in range(5)]
+    takes += [Take("_unknown_", f"_other/{n}", pcm) for n in range(7)]
+    learn, test = split_voice(takes, "_unknown_")
+    assert count(learn) == {"yes": 3, "_unknown_": 5}
+    assert [t.name for t in test] == ["yes/3", "yes/4", "_other/5", "_other/6"]
+
+
+@pytest.mark.parametrize("text", ["1.0\t2.0\n", "one\ttwo\tyes\n", "1.0\t2.0\tyes\tno\n"])
+def test_a_damaged_list_of_words_is_refused(text, tmp_path):
+    path = tmp_path / "stream.tsv"
+    path.write_text(text)
+    with pytest.raises(DataError, match="expected lines"):
+        read_said(path)
+
+
+def test_a_missing_list_of_words_is_refused(tmp_path):
+    with pytest.raises(DataError, match="No such file"):
+        read_said(tmp_path / "stream.tsv")
+
+
+def voices() -> list[Path]:
+    return sorted(path for path in SPEECH.iterdir() if path.is_dir())
+
+
+def test_the_committed_takes_are_complete_and_distinct():
+    assert VOICE in [voice.name for voice in voices()]
+    assert len(voices()) >= 4
+    seen: dict[bytes, str] = {}
+    for voice in voices():
+        takes = read_takes(voice, LABELS, "_unknown_", "_silence_")
+        counts = count(takes)
+        assert set(counts) == {*KEYWORDS, "_unknown_"}
+        assert min(counts.values()) >= (6 if voice.name == VOICE else 2)
+        for take in takes:
+            assert len(take.pcm) == 16000
+            assert 3000 < np.abs(take.pcm.astype(int)).max() < 32767
+            # where in the second a take begins does not make it another take
+            samples = np.trim_zeros(take.pcm).tobytes()
+            name = f"{voice.name}/{take.name}"
+            assert samples not in seen, f"{name} repeats {seen[samples]}"
+            seen[samples] = name
+
+
+def test_the_committed_stream_is_loud_where_it_says_that_a_word_is():
+    pcm = read_clip(SPEECH / "stream.flac").astype(float)
+    said = read_said(SPEECH / "stream.tsv")
+    assert sorted(word.word for word in said if word.word in KEYWORDS) == sorted(KEYWORDS)
+    speech = np.zeros(len(pcm), bool)
+    for word in said:
+        here = slice(int(word.start * 16000) - 16, int(word.end * 16000) + 16)  # 1 ms of rounding
+        assert np.abs(pcm[here]).max() > 3000, word
+        speech[here] = True
+    assert 0 < np.abs(pcm[~speech]).max() < 200
+
+
+def test_the_committed_speech_is_small():
+    assert sum(path.stat().st_size for path in SPEECH.rglob("*.*")) < 3_000_000
