@@ -20,15 +20,20 @@ ALL = READOUT | TRACES | LATENT | SEQUENCES
 RATES = ("weights", "recurrent", "bias", "readout", "readout_bias")
 
 
+LARGEST = 1 << 30
+
+
 def rates(value: int) -> dict[str, int]:
-    return {f"rate_{name}": value for name in RATES}
+    """All rates the same, as far as the input weights' may go."""
+    limited = {"weights": min(value, 1 << 24)}
+    return {f"rate_{kind}": limited.get(kind, value) for kind in RATES}
 
 
 ONE_NEURON = {"bias": [700], "target": [[100], [400], [900], [0], [2000]]}
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "plain": {"n_neurons": 40},
     "large rates": {"n_neurons": 24, **rates(1 << 22)},
-    "largest rates": {"n_neurons": 12, **rates(1 << 24), "trace_decay_q15": 8000},
+    "largest rates": {"n_neurons": 12, **rates(LARGEST), "trace_decay_q15": 8000},
     "tiny rates": {"n_neurons": 24, **rates(50)},
     "short traces": {"n_neurons": 24, "trace_decay_q15": 0, **rates(1 << 16)},
     "wide surrogate": {"n_neurons": 24, "surrogate_q": 14, **rates(1 << 16)},
@@ -221,7 +226,8 @@ def test_the_readout_learns_by_the_delta_rule(name: str) -> None:
         compare_readout(checker, machine, before, count / len(features), label)
         for kind in ("weights", "recurrent", "bias"):
             assert (machine.w[kind] == before[kind]).all()
-    checker.check_mean(bias=0.01)
+    # softmax cuts its results off to 15 bits
+    checker.check_mean(bias=0.01 + h.rate_readout / 2**31)
 
 
 def compare_readout(
