@@ -1,0 +1,482 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The device commands against the virtual board: what they do, and how they refuse."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recordings import write_take
+from tracekws.device import adapt as adaptation
+from tracekws.device import commands, discover
+from tracekws.device.board import VirtualBoard, virtual_board
+from tracekws.device.driver import Device, LearnSession
+
+
+def state(board: VirtualBoard) -> tuple[bytes, int, bool]:
+    """Weights in RAM, generation, and whether the weights are unsaved."""
+    with Device.open(board.port) as device:
+        about = device.info()
+        return device.weights(), about.generation, about.changed
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+# --- what they do ---------------------------------------------------------------------------------
+
+
+def test_info_says_what_the_device_is(run, board):
+    result = run("info", "--json", "--port", board.port)
+    about = json.loads(result.out)
+    assert result.code == 0
+    assert about["board"] == "virtual"
+    assert about["labels"] == ["yes", "no", "up", "_unknown_", "_silence_"]
+    assert about["generation"] == 0
+    plain = run("info", "--port", board.port)
+    assert plain.code == 0
+    assert "yes no up" in plain.out
+    assert f"{about['model_crc']:08x}" in plain.out
+
+
+def test_listen_shows_events_as_lines(run, board, takes):
+    files = [takes / "yes" / "1.wav", takes / "no" / "1.wav"]
+    result = run("listen", *files, "--json", "--port", board.port)
+    assert result.code == 0
+    events = [json.loads(line) for line in result.out.splitlines()]
+    assert {event["file"] for event in events} == {str(file) for file in files}
+    for event in events:
+        assert event["word"] == "yes"
+        assert 0 < event["score"] <= 1
+        assert event["start"] < event["end"] <= 2
+    plain = run("listen", files[0], "--port", board.port)
+    assert plain.code == 0
+    assert "yes" in plain.out
+
+
+def test_adapt_learns_measures_saves_and_can_be_undone(run, board, takes, tmp_path):
+    factory, *_ = state(board)
+    others = tmp_path / "others"
+    shutil.copytree(takes, others)
+    picture = tmp_path / "p.png"
+    result = run(
+        *("adapt", takes, "--others", others, "--picture", picture),
+        *("--json", "--port", board.port),
+    )
+    assert result.code == 0, result.err
+    told = json.loads(result.out)
+    assert told["learned"] == {"_unknown_": 2, "no": 2, "yes": 2}
+    assert told["held_back"] == {"_unknown_": 1, "no": 1, "yes": 1}
+    assert told["generation"] == 1
+    assert told["passes"] == 2
+    clips = {name: column["clips"] for name, column in told["after"].items()}
+    assert clips == {
+        "keywords_self": 2,
+        "unknown_self": 1,
+        "keywords_others": 6,
+        "unknown_others": 3,
+    }
+    assert told["before"].keys() == told["after"].keys()
+    assert told["before"]["unknown_self"]["right"] == 0  # the model hears yes in everything
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    learned = state(board)
+    assert learned[0] != factory
+    assert learned[1:] == (1, False)
+    # the same again goes on from there
+    assert json.loads(run("save", "--json", "--port", board.port).out)["generation"] in (1, 2)
+    assert run("undo", "--port", board.port).code == 0
+    assert run("forget", "--yes", "--port", board.port).code == 0
+    assert state(board) == (factory, 0, False)
+
+
+def test_features_and_pcm_teach_the_same(run, built, model, takes, tmp_path):
+    weights = []
+    for name in (model, tmp_path / "none.tkws"):
+        with virtual_board(model, tmp_path / f"flash{len(weights)}") as board:
+            result = run("adapt", takes, "--all", "--model", name, "--port", board.port)
+            assert result.code == 0, result.err
+            weights.append(state(board)[0])
+    assert weights[0] == weights[1]
+
+
+def test_adapt_without_saving_is_forgotten_by_a_restart(run, built, model, takes, tmp_path):
+    flash = tmp_path / "flash"
+    with virtual_board(model, flash) as board:
+        factory, *_ = state(board)
+        result = run("adapt", takes, "--no-save", "--json", "--port", board.port)
+        assert result.code == 0, result.err
+        assert json.loads(result.out)["generation"] is None
+        weights, generation, changed = state(board)
+        assert weights != factory
+        assert (generation, changed) == (0, True)
+        board.kill()
+    with virtual_board(model, flash) as board:
+        assert state(board) == (factory, 0, False)
+
+
+def test_one_take_only_is_learned_with_a_warning_that_names_it(run, board, tmp_path):
+    factory, *_ = state(board)
+    write_take(tmp_path / "one" / "no" / "1.wav", 1)
+    result = run("adapt", tmp_path / "one", "--port", board.port)
+    assert result.code == 0, result.err
+    assert re.search(r"warning: one take only of no", result.err)
+    assert re.search(r"warning: no takes in _other", result.err)
+    assert "nothing was held back" in result.out
+    assert state(board)[0] != factory
+
+
+def test_all_holds_nothing_back(run, board, takes):
+    result = run("adapt", takes, "--all", "--json", "--port", board.port)
+    told = json.loads(result.out)
+    assert told["learned"] == {"_unknown_": 3, "no": 3, "yes": 3}
+    assert told["before"] == {}
+
+
+def test_forget_asks(run, board, takes, monkeypatch):
+    assert run("adapt", takes, "--port", board.port).code == 0
+    learned = state(board)
+    answers: list[str] = []
+
+    def confirm(text: str, err: bool) -> bool:
+        answers.append(text)
+        return len(answers) == 2
+
+    monkeypatch.setattr("typer.confirm", confirm)
+    assert run("forget", "--port", board.port).code == 1
+    assert state(board) == learned
+    assert run("forget", "--port", board.port).code == 0
+    assert state(board)[1] == 0
+    assert len(answers) == 2
+
+
+def test_doctor_names_what_is_missing(run, built, model, tmp_path):
+    result = run("doctor", "--model", model, "--json")
+    checks = {check["name"]: check for check in json.loads(result.out)}
+    assert result.code == 0, result.out
+    assert checks["model"]["ok"]
+    assert checks["virtual board"]["ok"]
+    result = run("doctor", "--model", tmp_path / "none.tkws")
+    assert result.code == 1
+    assert re.search(r"MISSING +model .*none.tkws", result.out)
+
+
+@pytest.mark.parametrize("lost", ["compiler", "board"])
+def test_doctor_fails_without_what_is_required(run, built, model, lost, monkeypatch, tmp_path):
+    if lost == "compiler":
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.delenv("CC", raising=False)
+        wanted = "C compiler"
+    else:
+        monkeypatch.setenv("TRACEKWS_BOARD", str(tmp_path / "none"))
+        wanted = "virtual board"
+    result = run("doctor", "--model", model, "--json")
+    checks = {check["name"]: check for check in json.loads(result.out)}
+    assert result.code == 1
+    assert not checks[wanted]["ok"]
+    assert checks[wanted]["advice"]
+
+
+# --- how they refuse ------------------------------------------------------------------------------
+
+
+def text_file(folder: Path) -> Path:
+    path = folder / "x.wav"
+    path.write_text("this is no recording")
+    return path
+
+
+def recording(**options: int):
+    def make(folder: Path) -> Path:
+        path = folder / "x.wav"
+        write_take(path, 1, **options)
+        return path
+
+    return make
+
+
+def strange_word(folder: Path) -> Path:
+    write_take(folder / "t" / "maybe" / "1.wav", 1)
+    return folder / "t"
+
+
+def empty_folder(folder: Path) -> Path:
+    (folder / "t").mkdir()
+    return folder / "t"
+
+
+def empty_word(folder: Path) -> Path:
+    (folder / "t" / "yes").mkdir(parents=True)
+    return folder / "t"
+
+
+def bad_take(folder: Path) -> Path:
+    write_take(folder / "t" / "no" / "1.wav", 1)
+    (folder / "t" / "yes").mkdir()
+    text_file(folder / "t" / "yes")
+    return folder / "t"
+
+
+def good_takes(folder: Path) -> Path:
+    write_take(folder / "t" / "no" / "1.wav", 1)
+    return folder / "t"
+
+
+REFUSALS = {
+    "listen-missing": ("listen", lambda f: f / "none.wav", (), 1, "no such file"),
+    "listen-text": ("listen", text_file, (), 1, "not readable as audio"),
+    "listen-rate": ("listen", recording(rate=44100), (), 1, r"sox .* -r 16000"),
+    "listen-stereo": ("listen", recording(channels=2), (), 1, "2 channel"),
+    "listen-short": ("listen", recording(n_samples=300), (), 1, "too short"),
+    "adapt-missing": ("adapt", lambda f: f / "none", (), 1, "no such folder"),
+    "adapt-empty": ("adapt", empty_folder, (), 1, "no folder of takes"),
+    "adapt-empty-word": ("adapt", empty_word, (), 1, "no takes in it"),
+    "adapt-word": ("adapt", strange_word, (), 1, "no word 'maybe'; it knows yes, no, up"),
+    "adapt-bad-take": ("adapt", bad_take, (), 1, "x.wav: not readable as audio"),
+    "adapt-others": ("adapt", good_takes, ("--others", "none"), 1, "none: no such folder"),
+    "undo-nothing": ("undo", None, (), 4, "saved|older generation"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_refusal_is_one_line_and_changes_nothing(case, run, board, tmp_path):
+    command, make, options, code, text = REFUSALS[case]
+    before = state(board)
+    argument = [make(tmp_path)] if make else []
+    result = run(command, *argument, *options, "--port", board.port)
+    assert result.code == code
+    assert result.out == ""
+    assert re.fullmatch(r"error: [^\n]+\n", result.err), result.err
+    assert re.search(text, result.err)
+    assert state(board) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("listen",),
+        ("listen", "x.wav", "--mic"),
+        ("adapt",),
+        ("adapt", "takes", "--picture", "p.doc"),
+        ("adapt", "takes", "--passes", "0"),
+        ("board", "--tcp", "70000"),
+        ("demo", "--picture", "p"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_2(words, run):
+    result = run(*words)
+    assert result.code == 2
+    assert result.out == ""
+
+
+PORT_COMMANDS = ("info", "save", "undo", "forget --yes", "listen x.wav", "adapt takes")
+
+
+@pytest.mark.parametrize("command", PORT_COMMANDS)
+def test_no_device_is_exit_3_and_says_what_to_do(command, run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    write_take(tmp_path / "x.wav", 1)
+    write_take(tmp_path / "takes" / "yes" / "1.wav", 1)
+    monkeypatch.setattr(discover, "candidates", lambda: [])
+    result = run(*command.split())
+    assert result.code == 3
+    assert re.fullmatch(r"error: no serial port[^\n]*tracekws board[^\n]*\n", result.err)
+
+
+def test_a_port_that_is_not_there_is_exit_3(run, tmp_path):
+    result = run("info", "--port", tmp_path / "ttyNONE")
+    assert result.code == 3
+    assert re.fullmatch(r"error: [^\n]*ttyNONE[^\n]*\n", result.err)
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """Wait for a device half a second instead of five."""
+    real = Device.open.__func__
+    monkeypatch.setattr(
+        Device, "open", classmethod(lambda kind, port, timeout=0.5: real(kind, port, timeout))
+    )
+
+
+def test_a_silent_port_is_exit_3(run, impatient):
+    master, slave = os.openpty()
+    try:
+        result = run("info", "--port", os.ttyname(slave))
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert result.code == 3
+    assert re.fullmatch(r"error: [^\n]+\n", result.err)
+
+
+@pytest.fixture
+def chatter() -> Iterator[str]:
+    """A TCP server that is something else: it answers everything with a line of text."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        try:
+            client, _ = server.accept()
+            with client:
+                while client.recv(4096):
+                    client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n\0")
+        except OSError:
+            return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"socket://127.0.0.1:{server.getsockname()[1]}"
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+
+
+def test_a_port_that_is_something_else_is_one_line(run, impatient, chatter):
+    result = run("info", "--port", chatter)
+    assert result.code in (3, 4)
+    assert re.fullmatch(r"error: [^\n]+\n", result.err)
+
+
+@pytest.mark.parametrize("at", [1, 4, 9])
+def test_a_board_unplugged_while_it_learns_is_one_line(
+    at, run, built, model, takes, tmp_path, monkeypatch, impatient
+):
+    flash = tmp_path / "flash"
+    with virtual_board(model, flash) as board:
+        factory, *_ = state(board)
+        unplug_at_take(monkeypatch, at, board.kill)
+        result = run("adapt", takes, "--model", model, "--port", board.port)
+    assert result.code in (3, 4)
+    assert re.fullmatch(r"error: [^\n]+\n", result.err.splitlines(keepends=True)[-1])
+    assert "Traceback" not in result.err
+    monkeypatch.undo()
+    with virtual_board(model, flash) as board:
+        assert state(board) == (factory, 0, False)
+
+
+def unplug_at_take(monkeypatch, at: int, act) -> None:
+    """Do something at the start of the take with this number, from 1."""
+    count = 0
+    for name in ("take_pcm", "take_features"):
+        real = getattr(LearnSession, name)
+
+        def counted(self, *rest, real=real):
+            nonlocal count
+            count += 1
+            if count == at:
+                act()
+            return real(self, *rest)
+
+        monkeypatch.setattr(LearnSession, name, counted)
+
+
+@pytest.mark.parametrize("at", [1, 7])
+def test_ctrl_c_while_it_learns_goes_back_to_what_was_saved(
+    at, run, board, model, takes, monkeypatch
+):
+    assert run("adapt", takes, "--port", board.port).code == 0
+    saved = state(board)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    unplug_at_take(monkeypatch, at, interrupt)
+    result = run("adapt", takes, "--seed", 9, "--model", model, "--port", board.port)
+    assert result.code == 130
+    assert "Traceback" not in result.err
+    monkeypatch.undo()
+    assert state(board) == saved
+
+
+def test_ctrl_c_after_learning_goes_back_as_well(run, board, takes, monkeypatch):
+    before = state(board)
+    real, calls = adaptation.columns, []
+
+    def columns(*rest):
+        calls.append(rest)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*rest)
+
+    monkeypatch.setattr(adaptation, "columns", columns)
+    assert run("adapt", takes, "--port", board.port).code == 130
+    assert len(calls) == 2
+    assert state(board) == before
+
+
+# --- the board and the demonstration in processes of their own ------------------------------------
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    program = "from tracekws.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("line", [[], ["--tcp", "0"]], ids=["pty", "tcp"])
+def test_board_serves_until_ctrl_c_and_leaves_no_process(line, run, built, model, tmp_path):
+    flash = tmp_path / "flash"
+    with start("board", model, "--flash", flash, "--json", *line) as process:
+        told = json.loads(process.stdout.readline())
+        assert run("info", "--port", told["port"]).code == 0
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert (out, err) == ("", "")
+    assert is_gone(told["pid"])
+    assert flash.stat().st_size > 0
+
+
+def damaged(image: bytes, how: str) -> bytes:
+    if how == "cut short":
+        return image[:-100]
+    if how == "a flipped bit":
+        return image[:300] + bytes([image[300] ^ 4]) + image[301:]
+    return b"not a model"
+
+
+@pytest.mark.parametrize("how", ["cut short", "a flipped bit", "something else"])
+def test_board_refuses_a_damaged_model(how, run, built, image, tmp_path):
+    path = tmp_path / "bad.tkws"
+    path.write_bytes(damaged(image, how))
+    result = run("board", path, "--flash", tmp_path / "flash")
+    assert result.code == 1
+    assert re.fullmatch(r"error: [^\n]*bad.tkws[^\n]+\n", result.err)
+    assert not (tmp_path / "flash").exists()
+
+
+def test_board_says_how_to_build_it(run, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACEKWS_BOARD", str(tmp_path / "none"))
+    result = run("board", model, "--flash", tmp_path / "flash")
+    assert result.code == 1
+    assert re.fullmatch(r"error: [^\n]+make board\n", result.err)
+
+
+def test_the_flash_file_is_in_the_users_state_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert commands.state_folder() == tmp_path / "state" / "tracekws"
+    assert commands.state_folder().is_dir()
+
+
+def test_demo_without_its_speech_says_so(run, model, tmp_path):
+    result = run("demo", "--model", model, "--speech", tmp_path / "none")
+    assert result.code == 1
+    assert re.fullmatch(r"error: [^\n]+none: no such folder[^\n]+\n", result.err)
