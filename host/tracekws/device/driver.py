@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tracekws.device import protocol
 from tracekws.device.link import Link
 from tracekws.device.protocol import Hello, Position, RawEvent
-from tracekws.device.transport import SerialTransport, Transport
+from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import (
     DataError,
     DeviceError,
@@ -102,7 +102,7 @@ class Device:
         when it is something else or speaks another protocol version, DeviceError when the device
         has no usable model.
         """
-        return cls.over(SerialTransport(port), port, timeout)
+        return cls.over(open_transport(port), port, timeout)
 
     @classmethod
     def over(cls, transport: Transport, name: str, timeout: float = 5.0) -> Device:

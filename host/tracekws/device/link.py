@@ -19,6 +19,8 @@ MAX_DAMAGED = 20
 """Damaged frames in a row, without progress between, after which the line is given up."""
 WORKING_PATIENCE = 60
 """Timeouts that a device may stay silent after it has said that it is working."""
+WORKING_INTERVAL = 5
+"""After that the request is repeated so many times more seldom."""
 
 
 class Link:
@@ -65,7 +67,7 @@ class Link:
             elif message.request != number:
                 continue
             elif message.kind == protocol.WORKING:
-                clock.progress(WORKING_PATIENCE)
+                clock.progress(WORKING_PATIENCE, WORKING_INTERVAL)
             elif message.kind == command | protocol.ANSWER:
                 return message
 
@@ -115,13 +117,13 @@ class _Clock:
     def __init__(self, link: Link, send: Callable[[], None]) -> None:
         self._link = link
         self._send = send
-        self.progress(1)
+        self.progress()
 
-    def progress(self, patience: int) -> None:
-        """The device has done something: start again, with patience times the timeout."""
+    def progress(self, patience: int = 1, interval: int = 1) -> None:
+        """The device has done something: start again, with so many times the usual waits."""
         now = time.monotonic()
         self._give_up = now + patience * self._link.timeout
-        self._interval = patience * self._link.timeout / RETRIES_PER_TIMEOUT
+        self._interval = interval * self._link.timeout / RETRIES_PER_TIMEOUT
         self._n_damaged = 0
         self.wait_until = now + self._interval
 
@@ -158,7 +160,7 @@ class _Sender:
 
     def send(self, chunk: bytes) -> None:
         if not self._waiting:
-            self._clock.progress(1)
+            self._clock.progress()
         self._waiting.append((self._next, chunk))
         self._write(self._next, chunk)
         self._next += 1
@@ -200,7 +202,7 @@ class _Sender:
             raise device_error(message.status)
         position = protocol.parse_position(message.body)
         if self._waiting and position.next > self._waiting[0][0]:
-            self._clock.progress(1)
+            self._clock.progress()
         while self._waiting and self._waiting[0][0] < position.next:
             self._waiting.popleft()
         self._limit = max(self._limit, position.next + position.credit)

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A byte stream to a device: serial port, pty or TCP, by pySerial's URLs."""
+"""A byte stream to a device: a serial port, a pty, or TCP."""
 
 from __future__ import annotations
 
 import os
+import select
+import socket
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import serial
 
@@ -14,7 +17,8 @@ BAUD_RATE = 921_600
 SLICE = 0.05
 """Seconds that a read waits at most; whoever reads keeps the time."""
 READ_BYTES = 4096
-WRITE_TIMEOUT = 5.0
+PATIENCE = 5.0
+"""Seconds to connect, or to wait for room on the line."""
 
 
 class Transport(Protocol):
@@ -30,59 +34,101 @@ class Transport(Protocol):
         """Close the stream; again is harmless."""
 
 
+def open_transport(port: str) -> Transport:
+    """Open a serial port by its name or a pySerial URL, or TCP by ``socket://HOST:PORT``.
+
+    Raises NoDeviceError when there is no such port, or it is in use.
+    """
+    try:
+        kind = SocketTransport if port.startswith("socket://") else SerialTransport
+        return kind(port)
+    except (serial.SerialException, OSError, ValueError) as error:
+        raise NoDeviceError(f"{port}: cannot be opened ({_reason(error)})") from error
+
+
 class SerialTransport:
-    """A pySerial port."""
+    """A serial port or a pty, through pySerial; open_transport() makes it."""
 
     def __init__(self, port: str) -> None:
-        """Open `port`: a device name, a pty, or a URL such as ``socket://127.0.0.1:4000``.
-
-        Raises NoDeviceError when there is no such port, or it is in use.
-        """
+        """Open the port for this process alone."""
         self.port = port
-        self._is_socket = port.startswith("socket://")
-        try:
-            self._serial: Any = serial.serial_for_url(port, do_not_open=True)
-            self._serial.baudrate = BAUD_RATE
-            self._serial.timeout = SLICE
-            self._serial.write_timeout = WRITE_TIMEOUT
-            if not self._is_socket and hasattr(self._serial, "exclusive"):
-                self._serial.exclusive = True
-            self._serial.open()
-        except (serial.SerialException, OSError, ValueError) as error:
-            raise NoDeviceError(f"{port}: cannot be opened ({_reason(error)})") from error
+        self._serial: Any = serial.serial_for_url(port, do_not_open=True)
+        self._serial.baudrate = BAUD_RATE
+        self._serial.timeout = SLICE
+        self._serial.write_timeout = PATIENCE
+        self._serial.exclusive = True
+        self._serial.open()
 
     def read(self) -> bytes:
         """Take what has arrived; waits a moment when there is nothing. Raises NoDeviceError."""
         try:
             first = self._serial.read(1)
-            return bytes(first + self._rest()) if first else b""
-        except (serial.SerialException, OSError, TypeError) as error:
-            raise NoDeviceError(f"{self.port}: the device is gone") from error
-
-    def _rest(self) -> bytes:
-        if not self._is_socket:
-            return bytes(self._serial.read(self._serial.in_waiting))
-        # a socket does not say how much is waiting
-        self._serial.timeout = 0
-        try:
-            return bytes(self._serial.read(READ_BYTES))
-        finally:
-            self._serial.timeout = SLICE
+            return bytes(first + self._serial.read(self._serial.in_waiting)) if first else b""
+        except (serial.SerialException, OSError) as error:
+            raise _gone(self.port) from error
 
     def write(self, data: bytes) -> None:
         """Send all of data. Raises NoDeviceError."""
         try:
             self._serial.write(data)
         except serial.SerialTimeoutException as error:
-            raise NoDeviceError(f"{self.port}: the device takes nothing any more") from error
+            raise _stuck(self.port) from error
         except (serial.SerialException, OSError) as error:
-            raise NoDeviceError(f"{self.port}: the device is gone") from error
+            raise _gone(self.port) from error
 
     def close(self) -> None:
         """Close the port; again is harmless."""
         self._serial.close()
 
 
-def _reason(error: BaseException) -> str:
+class SocketTransport:
+    """A TCP connection; open_transport() makes it.
+
+    (pySerial's own sleeps when it is closed, and stays open when the other end went first.)
+    """
+
+    def __init__(self, port: str) -> None:
+        """Connect to ``socket://HOST:PORT``."""
+        self.port = port
+        url = urlsplit(port)
+        if url.hostname is None or url.port is None:
+            raise ValueError("the form is socket://HOST:PORT")
+        self._socket = socket.create_connection((url.hostname, url.port), PATIENCE)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def read(self) -> bytes:
+        """Take what has arrived; waits a moment when there is nothing. Raises NoDeviceError."""
+        try:
+            ready, _, _ = select.select([self._socket], [], [], SLICE)
+            data = self._socket.recv(READ_BYTES) if ready else b""
+        except (OSError, ValueError) as error:
+            raise _gone(self.port) from error
+        if ready and not data:
+            raise _gone(self.port)
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send all of data. Raises NoDeviceError."""
+        try:
+            self._socket.sendall(data)
+        except TimeoutError as error:
+            raise _stuck(self.port) from error
+        except OSError as error:
+            raise _gone(self.port) from error
+
+    def close(self) -> None:
+        """Close the connection; again is harmless."""
+        self._socket.close()
+
+
+def _gone(port: str) -> NoDeviceError:
+    return NoDeviceError(f"{port}: the device is gone (unplugged, or switched off)")
+
+
+def _stuck(port: str) -> NoDeviceError:
+    return NoDeviceError(f"{port}: the device takes nothing any more")
+
+
+def _reason(error: Exception) -> str:
     number = getattr(error, "errno", None)
     return str(error) if number is None else os.strerror(number)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A virtual board with a small random model, behind a pty and behind TCP."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from images import make_image
+from reference_device import Start
+from tracekws.device.board import VirtualBoard, virtual_board
+from tracekws.device.driver import Device
+
+# Events are frequent: any word above chance, however short.
+EVENTFUL = {"smoothing_shift": 0, "refractory_steps": 0, "window_steps": 2}
+
+
+@pytest.fixture(scope="session")
+def image() -> bytes:
+    return make_image(
+        seed=24,
+        n_neurons=16,
+        arrays={"word_threshold": np.zeros(5)},
+        method=15,
+        **EVENTFUL,
+    )
+
+
+@pytest.fixture(scope="session")
+def model(image: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "small.tkws"
+    path.write_bytes(image)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pcm() -> np.ndarray:
+    """Three seconds of noise whose level changes, as speech's does."""
+    rng = np.random.default_rng(5)
+    level = np.repeat(10.0 ** rng.uniform(1, 4, 30), 1600)
+    return np.clip(rng.normal(0, level), -32768, 32767).astype(np.int16)
+
+
+@pytest.fixture
+def flash(tmp_path: Path) -> Path:
+    return tmp_path / "flash"
+
+
+@pytest.fixture
+def start(model: Path, flash: Path) -> Iterator[Start]:
+    """Start a board, on a pty unless told; it is ended with the test."""
+    with ExitStack() as stack:
+
+        def run(tcp: int | None = None, **options: Any) -> VirtualBoard:
+            name = options.pop("model", model)
+            return stack.enter_context(virtual_board(name, flash, tcp=tcp, **options))
+
+        yield run
+
+
+@pytest.fixture(params=["pty", "tcp"])
+def board(request: pytest.FixtureRequest, start: Start) -> VirtualBoard:
+    return start(None if request.param == "pty" else 0)
+
+
+@pytest.fixture
+def device(board: VirtualBoard) -> Iterator[Device]:
+    """A device over each kind of line in turn."""
+    with Device.open(board.port) as opened:
+        yield opened
+
+
+@pytest.fixture
+def pty_device(start: Start) -> Iterator[Device]:
+    with Device.open(start().port) as opened:
+        yield opened

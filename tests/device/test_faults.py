@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines that lose, repeat, cut and flip; other things on the port; requests out of place."""
+
+import itertools
+import os
+import pty
+import struct
+import threading
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import reference_device as reference
+from reference_device import Start
+from tracekws.device import driver, link, protocol
+from tracekws.device.board import VirtualBoard, virtual_board
+from tracekws.device.driver import Device
+from tracekws.device.protocol import Message
+from tracekws.device.transport import Transport, open_transport
+from tracekws.errors import DeviceError, NoDeviceError, ProtocolError, code
+
+
+class Faulty:
+    """A transport that treats some frames badly, in both directions; the seed says which."""
+
+    def __init__(self, inner: Transport, seed: int, share: float) -> None:
+        self.inner = inner
+        self.rng = np.random.default_rng(seed)
+        self.share = share
+        self.n_faults = 0
+        self.pending = b""
+
+    def spoil(self, frame: bytes) -> bytes:
+        if self.rng.random() >= self.share:
+            return frame
+        self.n_faults += 1
+        at = int(self.rng.integers(len(frame)))
+        flipped = bytes([frame[at] ^ 1 << int(self.rng.integers(8))])
+        return [
+            b"",
+            frame + frame,
+            frame[:at],
+            frame[:at] + flipped + frame[at + 1 :],
+            self.rng.bytes(30) + frame,
+        ][int(self.rng.integers(5))]
+
+    def read(self) -> bytes:
+        *frames, self.pending = (self.pending + self.inner.read()).split(b"\0")
+        return b"".join(self.spoil(frame + b"\0") for frame in frames)
+
+    def write(self, data: bytes) -> None:
+        self.inner.write(self.spoil(data))
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeat after 50 ms, and give up after seconds as ever."""
+    monkeypatch.setattr(link, "RETRIES_PER_TIMEOUT", 100)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("seed", range(6))
+def test_a_bad_line_changes_nothing(
+    board: VirtualBoard, image: bytes, pcm: np.ndarray, seed: int
+) -> None:
+    line = Faulty(open_transport(board.port), seed, 0.1)
+    pupil = reference.Pupil(image, seed)
+    with Device.over(line, board.port) as device:
+        assert list(device.listen(np.array_split(pcm, 40))) == reference.events(image, pcm)
+        assert device.classify(pcm)[1].tolist() == reference.scores(image, pcm).tolist()
+        with device.learn(seed) as session:
+            for label in ("yes", "no", "_unknown_"):
+                session.take_pcm(label, pcm[:16000], 32767)
+                pupil.take(label, pupil.features(pcm[:16000]), 32767)
+        assert device.weights() == pupil.weights
+        assert [device.save(), device.save(), device.undo()] == [1, 2, 1]
+        assert device.info().erases == 3
+        assert device.weights() == pupil.weights
+    assert line.n_faults > 20
+
+
+class Wire:
+    """Requests by hand."""
+
+    def __init__(self, port: str) -> None:
+        self.transport = open_transport(port)
+        self.reader = protocol.FrameReader()
+        self.inbox: list[Message] = []
+
+    def receive(self) -> Message:
+        while not self.inbox:
+            for data in self.reader.push(self.transport.read()):
+                message = protocol.parse(data)
+                assert message is not None
+                self.inbox.append(message)
+        return self.inbox.pop(0)
+
+    def ask(self, command: int, number: int, body: bytes = b"") -> Message:
+        self.transport.write(protocol.request(command, number, body))
+        while (message := self.receive()).kind == protocol.WORKING:
+            continue
+        return message
+
+
+@pytest.fixture
+def wire(start: Start) -> Iterator[Wire]:
+    opened = Wire(start().port)
+    yield opened
+    opened.transport.close()
+
+
+def test_a_repeated_request_is_not_done_again(wire: Wire) -> None:
+    first = wire.ask(protocol.SAVE, 5)
+    assert protocol.parse_generation(first.body) == 1
+    assert wire.ask(protocol.SAVE, 5) == first
+    assert wire.ask(protocol.SAVE, 5) == first
+    assert protocol.parse_info(wire.ask(protocol.INFO, 6).body).generation == 1
+    assert protocol.parse_generation(wire.ask(protocol.SAVE, 7).body) == 2
+
+
+def test_data_by_number(wire: Wire) -> None:
+    def send(number: int, request: int) -> tuple[int, int]:
+        answer = wire.ask(protocol.DATA, request, protocol.pack_data(number, 0, b"\1\0" * 320))
+        return answer.status, protocol.parse_position(answer.body).next
+
+    credit = protocol.parse_credit(wire.ask(protocol.LISTEN, 1).body)
+    assert send(0, 2) == (0, 1)
+    assert send(0, 2) == (0, 1)
+    assert send(0, 3) == (0, 1)
+    assert send(2, 4) == (code("SEQUENCE"), 1)
+    assert send(credit, 5) == (code("SEQUENCE"), 1)
+    assert send(1 + credit, 6) == (code("CREDIT"), 1)
+    assert send(0xFFFFFFFF, 7) == (code("CREDIT"), 1)
+    assert send(1, 8) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("opening", "command", "body", "error"),
+    [
+        ([], 0x63, b"", "REQUEST"),
+        ([], protocol.INFO, b"x", "LENGTH"),
+        ([], protocol.HELLO, b"\1", "LENGTH"),
+        ([], protocol.DATA, bytes(10), "STATE"),
+        ([], protocol.END, b"", "STATE"),
+        ([], protocol.TAKE, protocol.pack_take(1, 1, 1, "yes"), "STATE"),
+        ([], protocol.TAKE_END, b"", "STATE"),
+        ([], protocol.WEIGHTS, protocol.pack_weights(0, 642), "ARGUMENT"),
+        ([], protocol.WEIGHTS, protocol.pack_weights(1, 2), "ARGUMENT"),
+        ([], protocol.WEIGHTS, protocol.pack_weights(0xFFFFFFFE, 2), "ARGUMENT"),
+        ([protocol.LISTEN], protocol.LISTEN, b"", "BUSY"),
+        ([protocol.LISTEN], protocol.LEARN, bytes(4), "BUSY"),
+        ([protocol.LISTEN], protocol.SAVE, b"", "BUSY"),
+        ([protocol.CLASSIFY], protocol.FORGET, b"", "BUSY"),
+        ([protocol.LISTEN], protocol.DATA, bytes(7), "LENGTH"),
+        ([protocol.LISTEN], protocol.DATA, bytes(8), "LENGTH"),
+        ([protocol.LISTEN], protocol.DATA, bytes(8 + 3), "LENGTH"),
+        ([protocol.LISTEN], protocol.DATA, bytes(8 + 642), "LENGTH"),
+        ([protocol.LISTEN], protocol.DATA, protocol.pack_data(0, 1, bytes(2)), "ARGUMENT"),
+        ([protocol.LISTEN], protocol.TAKE, protocol.pack_take(1, 1, 1, "yes"), "STATE"),
+        ([protocol.LEARN], protocol.DATA, bytes(10), "STATE"),
+        ([protocol.LEARN], protocol.TAKE, protocol.pack_take(3, 1, 1, "yes"), "ARGUMENT"),
+        ([protocol.LEARN], protocol.TAKE, protocol.pack_take(1, 16, 1, "yes"), "ARGUMENT"),
+        ([protocol.LEARN], protocol.TAKE, protocol.pack_take(1, 1, 32768, "yes"), "ARGUMENT"),
+        ([protocol.LEARN], protocol.TAKE, protocol.pack_take(1, 1, 1, "maybe"), "LABEL"),
+        ([protocol.LEARN, protocol.TAKE], protocol.END, b"", "STATE"),
+        ([protocol.LEARN, protocol.TAKE], protocol.DATA, bytes(8 + 81), "LENGTH"),
+        ([protocol.LEARN, protocol.TAKE], protocol.TAKE, bytes(17), "STATE"),
+    ],
+)
+def test_refusals(wire: Wire, opening: list[int], command: int, body: bytes, error: str) -> None:
+    bodies = {protocol.LEARN: bytes(4), protocol.TAKE: protocol.pack_take(2, 3, 9, "yes")}
+    for number, opener in enumerate(opening):
+        assert wire.ask(opener, number, bodies.get(opener, b"")).status == 0
+    before = wire.ask(protocol.INFO, 97)
+    assert wire.ask(command, 98, body).status == code(error)
+    assert wire.ask(protocol.INFO, 99)._replace(request=97) == before
+
+
+@settings(deadline=None, derandomize=True, max_examples=10)
+@given(st.data())
+def test_any_request_is_answered(model: Path, tmp_path_factory, data: st.DataObject) -> None:
+    commands = st.one_of(st.integers(1, 0x24), st.sampled_from([0x12, 0x13, 0x14, 0x15]))
+    body = st.one_of(
+        st.binary(max_size=40),
+        st.binary(max_size=690),
+        st.just(protocol.pack_take(1, 15, 32767, "yes")),
+        st.builds(
+            protocol.pack_data, st.integers(0, 5), st.integers(0, 2), st.just(b"\x12\x80" * 320)
+        ),
+    )
+    requests = data.draw(st.lists(st.tuples(commands, body), min_size=5, max_size=40))
+    flash = tmp_path_factory.mktemp("fuzz") / "flash"
+    with virtual_board(model, flash) as board:
+        wire = Wire(board.port)
+        for number, (command, content) in enumerate(requests):
+            answer = wire.ask(command, number, content)
+            assert (answer.kind, answer.request) == (command | protocol.ANSWER, number)
+            assert answer.status == 0 or -95 <= answer.status < 0
+        wire.transport.close()
+        Device.open(board.port).close()
+        assert board.process.poll() is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rubbish_on_the_line(start: Start, seed: int) -> None:
+    board = start()
+    rubbish = np.random.default_rng(seed).bytes(2000)
+    transport = open_transport(board.port)
+    transport.write(rubbish)
+    with Device.over(transport, board.port) as device:
+        assert device.info().board == "virtual"
+
+
+def test_other_protocol_version(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 2)
+    with pytest.raises(ProtocolError, match=r"speaks protocol 1, this program 2.*update"):
+        Device.open(start().port)
+
+
+def test_other_protocol_version_keeps_the_session(wire: Wire) -> None:
+    wire.ask(protocol.LISTEN, 1)
+    answer = wire.ask(protocol.HELLO, 2, protocol.pack_hello(9))
+    assert answer.status == code("VERSION")
+    assert protocol.parse_version(answer.body)[0] == 1
+    assert protocol.parse_info(wire.ask(protocol.INFO, 3).body).session == 1
+
+
+class Other:
+    """The other end of a pty, which does what a function of the bytes says."""
+
+    def __init__(self, answer: object) -> None:
+        self.ours, theirs = pty.openpty()
+        tty.setraw(theirs)
+        self.port = os.ttyname(theirs)
+        self.theirs = theirs
+        self.answer = answer
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self) -> None:
+        while data := os.read(self.ours, 4096):
+            if data.endswith(b"stop"):
+                return
+            os.write(self.ours, self.answer(data))  # type: ignore[operator]
+
+    def close(self) -> None:
+        os.write(self.theirs, b"stop")
+        self.thread.join()
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
+@pytest.fixture
+def other() -> Iterator[type[Other]]:
+    made: list[Other] = []
+
+    class Kept(Other):
+        def __init__(self, answer: object) -> None:
+            super().__init__(answer)
+            made.append(self)
+
+    yield Kept
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda data: data,
+        lambda data: b"login: ",
+        lambda data: b"\x55" * 500,
+        lambda data: b"\0" + data,
+        lambda data: protocol.encode(b"\x81short"),
+    ],
+)
+def test_something_else_on_the_port(other: type[Other], answer: object) -> None:
+    with pytest.raises(ProtocolError, match="not a TraceKWS device"):
+        Device.open(other(answer).port, timeout=0.3)
+
+
+def test_a_silent_port(other: type[Other]) -> None:
+    with pytest.raises(NoDeviceError, match="does not answer"):
+        Device.open(other(lambda data: b"").port, timeout=0.3)
+
+
+def test_answers_of_another_shape(other: type[Other]) -> None:
+    def answer(data: bytes) -> bytes:
+        asked = [protocol.decode(frame) for frame in data.split(b"\0") if frame]
+        replies = [m[:1].replace(b"\1", b"\x81") + m[1:5] + bytes(5) for m in asked if m]
+        return b"".join(protocol.encode(reply) for reply in replies)
+
+    with pytest.raises(ProtocolError, match="wrong length"):
+        Device.open(other(answer).port, timeout=5)
+
+
+def test_a_line_that_damages_everything(other: type[Other]) -> None:
+    notice = protocol.encode(struct.pack("<BIh", protocol.DAMAGED, 0, code("FRAME")))
+    with pytest.raises(ProtocolError):
+        Device.open(other(lambda data: notice).port, timeout=5)
+
+
+@pytest.mark.parametrize("port", ["/dev/no-such-port", "socket://127.0.0.1:1", "nonsense://x"])
+def test_no_such_port(port: str) -> None:
+    with pytest.raises(NoDeviceError, match="cannot be opened"):
+        Device.open(port)
+
+
+def unplugged(board: VirtualBoard, pcm: np.ndarray) -> Iterator[np.ndarray]:
+    for number, chunk in enumerate(np.array_split(pcm, 50)):
+        if number == 25:
+            board.kill()
+        yield chunk
+
+
+def test_unplugged_while_listening(board: VirtualBoard, pcm: np.ndarray) -> None:
+    with Device.open(board.port) as device, pytest.raises(NoDeviceError):
+        list(device.listen(unplugged(board, pcm)))
+
+
+def test_unplugged_while_learning(board: VirtualBoard, pcm: np.ndarray) -> None:
+    with Device.open(board.port) as device:
+
+        def lesson() -> None:
+            with device.learn(1) as session:
+                for _ in itertools.count():
+                    session.take_pcm("yes", pcm, 32767)
+                    board.kill()
+
+        with pytest.raises(NoDeviceError):
+            lesson()
+
+
+def test_a_device_that_stops_answering(start: Start, pcm: np.ndarray) -> None:
+    """The line stays, nothing comes back: an error after the timeout, not a hang."""
+    board = start()
+    transport = open_transport(board.port)
+    deaf = Faulty(transport, 0, 0.0)
+    with Device.over(deaf, board.port, timeout=0.3) as device:
+        device.info()
+        deaf.spoil = lambda frame: b""  # type: ignore[method-assign]
+        with pytest.raises(NoDeviceError, match="does not answer any more"):
+            device.classify(pcm)
+        with pytest.raises(NoDeviceError, match="does not answer any more"):
+            list(device.listen([pcm]))
+
+
+def test_a_device_that_stops_in_a_stream(start: Start, pcm: np.ndarray) -> None:
+    board = start()
+    deaf = Faulty(open_transport(board.port), 0, 0.0)
+
+    def chunks() -> Iterator[np.ndarray]:
+        yield pcm[:16000]
+        deaf.spoil = lambda frame: b""  # type: ignore[method-assign]
+        yield pcm
+
+    with (
+        Device.over(deaf, board.port, timeout=0.3) as device,
+        pytest.raises(NoDeviceError, match="does not answer any more"),
+    ):
+        list(device.listen(chunks()))
+
+
+def test_a_device_that_works_long_is_waited_for(other: type[Other]) -> None:
+    """After the notice that it is working, silence of several timeouts is no error."""
+    seen = itertools.count()
+
+    def answer(data: bytes) -> bytes:
+        frame = next(f for f in data.split(b"\0") if f)
+        message = protocol.decode(frame)
+        assert message is not None
+        request = struct.unpack_from("<I", message, 1)[0]
+        if (times := next(seen)) < 5:
+            notice = protocol.encode(struct.pack("<BIh", protocol.WORKING, request, 0))
+            return notice if times == 0 else b""
+        return protocol.encode(struct.pack("<BIhI", 0xA1, request, 0, 7))
+
+    transport = open_transport(other(answer).port)
+    patient = link.Link(transport, "other", timeout=0.1)
+    assert protocol.parse_generation(patient.request(protocol.SAVE)) == 7
+    transport.close()
+
+
+def test_refused_by_a_device_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    hello = protocol.Hello(1, "0.1.0", 15, 700, 640, 4, 1024, code("NO_MODEL"), "bare")
+    monkeypatch.setattr(protocol, "parse_hello", lambda body: hello)
+
+    class Still:
+        def write(self, data: bytes) -> None:
+            frame = next((f for f in data.split(b"\0") if f), None)
+            message = protocol.decode(frame) if frame else None
+            self.answer = b""
+            if message:
+                self.answer = protocol.encode(b"\x81" + message[1:5] + bytes(2))
+
+        def read(self) -> bytes:
+            return self.answer
+
+        def close(self) -> None:
+            pass
+
+    with pytest.raises(DeviceError, match="no usable model"):
+        Device.over(Still(), "still")
+    assert driver.protocol is protocol

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the device should do: the same C, called on the host."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tracekws._core import ffi, lib
+from tracekws.core import Learner, Model, features
+from tracekws.device.board import VirtualBoard
+from tracekws.device.driver import Event
+
+Start = Callable[..., VirtualBoard]
+"""Starts a board: a fixture."""
+
+
+def events(image: bytes, pcm: np.ndarray) -> list[Event]:
+    """The words that the recognizer hears in a stream."""
+    model = Model(image)
+    counts = lib.tkws_model_weight_counts(model.c)
+    names = ("weights", "recurrent", "bias", "readout", "readout_bias")
+    parts = [ffi.new("int16_t[]", getattr(counts, name)) for name in names]
+    weights = ffi.new("tkws_weights *", parts)
+    lib.tkws_weights_load(model.c, weights)
+    n_bytes = lib.tkws_network_memory_bytes(model.c)
+    memory = ffi.new("int32_t[]", n_bytes // 4)
+    recognizer = ffi.new("tkws_recognizer *")
+    assert lib.tkws_recognizer_init(recognizer, model.c, weights, memory, n_bytes) == 0
+    event, consumed = ffi.new("tkws_event *"), ffi.new("size_t *")
+    samples = ffi.from_buffer("int16_t[]", pcm)
+    heard, at = [], 0
+    while lib.tkws_recognizer_push(recognizer, samples + at, len(pcm) - at, consumed, event):
+        at += consumed[0]
+        heard.append(
+            Event(
+                model.labels[event.word],
+                event.score_q15 / 32768,
+                event.first_sample / 16000,
+                event.end_sample / 16000,
+            )
+        )
+    return heard
+
+
+def scores(image: bytes, pcm: np.ndarray) -> np.ndarray:
+    """Scores of a clip heard from reset."""
+    model = Model(image)
+    return Learner(model).scores(features(pcm, model.features))
+
+
+class Pupil:
+    """A learner that is taught as the device is."""
+
+    def __init__(self, image: bytes, seed: int) -> None:
+        self.model = Model(image)
+        self.learner = Learner(self.model, seed)
+
+    def features(self, pcm: np.ndarray) -> np.ndarray:
+        return features(pcm, self.model.features)
+
+    def take(self, label: str, heard: np.ndarray, scale: int, method: int | None = None) -> None:
+        flags = self.model.header.method if method is None else method
+        self.learner.take(heard, self.model.labels.index(label), flags, scale)
+
+    @property
+    def weights(self) -> bytes:
+        return self.learner.weights
