@@ -93,3 +93,22 @@ def takes(tmp_path: Path) -> Path:
         for number in range(1, 4):
             write_take(folder / name / f"{number}.wav", 10 * seed + number)
     return folder
+
+
+def processes_naming(path: Path) -> list[int]:
+    """Numbers of the running processes that have a path in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue
+        if str(path).encode() in words:
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture
+def leftovers() -> Callable[[Path], list[int]]:
+    """See processes_naming()."""
+    return processes_naming

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demonstration's arithmetic, and the committed speech that it plays."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from images import make_image
 from tracekws.audio import read_clip
 from tracekws.demo import SPEECH, VOICE, Said, judge, read_said, split_voice
 from tracekws.device.driver import Event
@@ -100,3 +107,72 @@ def test_the_committed_stream_is_loud_where_it_says_that_a_word_is():
 
 def test_the_committed_speech_is_small():
     assert sum(path.stat().st_size for path in SPEECH.rglob("*.*")) < 3_000_000
+
+
+@pytest.fixture(scope="session")
+def ten_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random model with the ten keywords, which hears something in everything."""
+    path = tmp_path_factory.mktemp("model") / "ten.tkws"
+    zero = np.zeros(12)
+    path.write_bytes(
+        make_image(seed=3, n_classes=12, n_neurons=16, arrays={"word_threshold": zero}, passes=2)
+    )
+    return path
+
+
+def test_the_demonstration_measures_teaches_and_survives_a_restart(
+    run, built, ten_words, tmp_path, monkeypatch, leftovers
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    picture = tmp_path / "demo.png"
+    result = run("demo", "--model", ten_words, "--picture", picture, "--json")
+    assert result.code == 0, result.err
+    told = json.loads(result.out)
+    counts = dict.fromkeys(KEYWORDS, 3) | {"_unknown_": 5}
+    assert told["taught"] == counts
+    for columns in (told["before"], told["after"]):
+        assert {name: column["clips"] for name, column in columns.items()} == {
+            "keywords_self": 30,
+            "unknown_self": 11,
+            "keywords_others": 100,
+            "unknown_others": 30,
+        }
+    for name in ("stream_before", "stream_after"):
+        heard = told[name]
+        right = {e["said"] for e in heard["events"] if e["said"] == e["word"]}
+        assert heard["keywords_said"] == 10
+        assert heard["keywords_heard"] == len(right)
+        assert heard["false_alarms"] == len(heard["events"]) - len(right)
+    assert told["stream_before"]["events"]
+    assert told["stream_before"] != told["stream_after"]
+    assert told["generation_after_restart"] == 1
+    assert told["weights_survive_restart"] is True
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [picture]
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("at", ["board with model", "it is taught", "is killed", "the same words"])
+def test_ctrl_c_in_the_demonstration_leaves_nothing(at, built, ten_words, tmp_path, leftovers):
+    program = "from tracekws.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "demo", "--model", str(ten_words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    with process:
+        for line in process.stderr:
+            if at in line:
+                break
+        else:
+            pytest.fail(f"the demonstration never said {at!r}")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    assert leftovers(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
