@@ -189,7 +189,8 @@ def test_a_new_start_forgets() -> None:
 
 
 def test_labels_are_found_by_name() -> None:
-    model = parse(make_image()).pointer
+    owner = parse(make_image())
+    model = owner.pointer
     for c, label in enumerate((b"yes", b"no", b"up", b"_unknown_", b"_silence_")):
         assert lib.tkws_model_class(model, label, len(label)) == c
     for wrong in (b"", b"ye", b"yess", b"YES", b"yes\0", b"a_very_long_label"):

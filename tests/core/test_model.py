@@ -184,8 +184,8 @@ def test_a_repeated_label_is_refused() -> None:
 
 def test_labels_may_fill_their_room() -> None:
     labels = np.frombuffer(b"abcdefghijklbbbbbbbbbbbbcccccccccccc", np.uint8)
-    image = make_image(n_classes=3, arrays={"labels": labels})
-    assert lib.tkws_model_class(parse(image).pointer, b"abcdefghijkl", 12) == 0
+    model = parse(make_image(n_classes=3, arrays={"labels": labels}))
+    assert lib.tkws_model_class(model.pointer, b"abcdefghijkl", 12) == 0
 
 
 @given(st.binary(max_size=600))
@@ -260,7 +260,8 @@ def test_the_header_is_little_endian_words_in_order() -> None:
 
 
 def test_counts_and_bytes_of_the_trainable_state() -> None:
-    model = parse(make_image(n_neurons=196, n_classes=12)).pointer
+    owner = parse(make_image(n_neurons=196, n_classes=12))
+    model = owner.pointer
     counts = lib.tkws_model_weight_counts(model)
     assert (counts.weights, counts.recurrent, counts.bias) == (196 * 80, 196 * 196, 196)
     assert (counts.readout, counts.readout_bias) == (196 * 12, 12)

@@ -170,7 +170,8 @@ def test_bad_memory_is_refused_and_nothing_touched(what: str, wrong: str) -> Non
 
 def test_memory_sizes_grow_with_the_model_as_stated() -> None:
     def sizes(**fields: int) -> tuple[int, int]:
-        model = parse(make_image(**fields)).pointer
+        owner = parse(make_image(**fields))
+        model = owner.pointer
         return lib.tkws_network_memory_bytes(model), lib.tkws_learner_memory_bytes(model)
 
     small = sizes(n_neurons=10, n_classes=4, window_steps=10)
