@@ -113,7 +113,7 @@ def stream(
 
 
 def main(target: Path) -> None:
-    """Write the whole tree below target, replacing what is there."""
+    """Write all voices and the stream below target, replacing those that are there."""
     for program, option in (
         ("espeak-ng", "--version"),
         ("flite", "--version"),
@@ -122,7 +122,8 @@ def main(target: Path) -> None:
         if shutil.which(program) is None:
             raise SystemExit(f"{program} is missing: apt install espeak-ng flite sox")
         print(subprocess.run([program, option], capture_output=True, text=True).stdout.strip())
-    shutil.rmtree(target, ignore_errors=True)
+    for name in VOICES:
+        shutil.rmtree(target / name, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         for name, voice in VOICES.items():
             rng = np.random.default_rng(zlib.crc32(name.encode()))

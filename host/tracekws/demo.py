@@ -264,8 +264,7 @@ def demo(
 
     Example: `tracekws demo --picture demo.png`
     """
-    if image.suffix not in commands.PICTURES:
-        raise typer.BadParameter(f"a picture is a file that ends in {', '.join(commands.PICTURES)}")
+    commands.check_picture(image)
     if not speech.is_dir():
         raise DataError(f"{speech}: no such folder; run in a checkout, or name one with --speech")
     with tempfile.TemporaryDirectory() as folder, commands.progress_bar() as progress:

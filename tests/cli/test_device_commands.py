@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device commands against the virtual board: what they do, and how they refuse."""
 
+import io
 import json
 import os
+import queue
 import re
 import shutil
 import signal
@@ -12,12 +14,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import soundfile
 
 from recordings import write_take
 from tracekws.device import adapt as adaptation
-from tracekws.device import commands, discover
+from tracekws.device import commands, discover, microphone
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device, LearnSession
 
@@ -146,6 +151,74 @@ def test_all_holds_nothing_back(run, board, takes):
     assert told["before"] == {}
 
 
+def test_guided_recording_goes_to_the_folder_and_is_learned(run, board, tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+
+    def record(seconds: float) -> np.ndarray:
+        return rng.integers(-3000, 3000, int(16000 * seconds)).astype(np.int16)
+
+    monkeypatch.setattr(microphone, "sounddevice", lambda: None)
+    monkeypatch.setattr(microphone, "record", record)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n" * 10))
+    folder = tmp_path / "mine"
+    result = run("adapt", folder, "--record", "--json", "--port", board.port)
+    assert result.code == 1
+    assert result.err.endswith(f"error: the recording ended; what was recorded is in {folder}\n")
+    assert len(list(folder.rglob("*.wav"))) == 10
+    assert state(board)[1:] == (0, False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n" * 4))
+    result = run("adapt", folder, "--record", "--json", "--port", board.port)
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["learned"] == {"_unknown_": 4, "no": 2, "up": 2, "yes": 2}
+    assert state(board)[1:] == (1, False)
+
+
+def test_the_microphone_is_streamed_until_ctrl_c(run, board, takes, monkeypatch):
+    class InputStream:
+        def __init__(self, samplerate, channels, dtype, blocksize, callback):
+            assert (samplerate, channels, dtype) == (16000, 1, "int16")
+            self.blocksize, self.callback = blocksize, callback
+
+        def __enter__(self):
+            opened.append(self)
+            pcm = soundfile.read(takes / "yes" / "1.wav", dtype="int16", always_2d=True)[0]
+            for at in range(0, len(pcm), self.blocksize):
+                self.callback(pcm[at : at + self.blocksize], self.blocksize, None, None)
+
+        def __exit__(self, *error):
+            opened.remove(self)
+
+    class Chunks(queue.Queue):
+        def get(self):
+            if self.empty():
+                raise KeyboardInterrupt
+            return super().get()
+
+    opened: list[InputStream] = []
+    module = SimpleNamespace(InputStream=InputStream, PortAudioError=OSError)
+    monkeypatch.setattr(microphone, "sounddevice", lambda: module)
+    monkeypatch.setattr(queue, "Queue", Chunks)
+    result = run("listen", "--mic", "--json", "--port", board.port)
+    assert result.code == 130
+    events = [json.loads(line) for line in result.out.splitlines()]
+    assert events
+    assert {(event["file"], event["word"]) for event in events} == {(None, "yes")}
+    assert opened == []
+    assert run("info", "--port", board.port).code == 0
+
+
+@pytest.mark.parametrize(
+    "words", [("listen", "--mic"), ("adapt", "takes", "--record")], ids=" ".join
+)
+def test_a_missing_microphone_library_is_one_line(words, run, board, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    monkeypatch.chdir(tmp_path)
+    result = run(*words, "--port", board.port)
+    assert result.code == 1
+    assert re.fullmatch(r"error: [^\n]+pip install[^\n]+\n", result.err)
+    assert list(tmp_path.glob("takes")) == []
+
+
 def test_forget_asks(run, board, takes, monkeypatch):
     assert run("adapt", takes, "--port", board.port).code == 0
     learned = state(board)
@@ -247,6 +320,7 @@ REFUSALS = {
     "adapt-word": ("adapt", strange_word, (), 1, "no word 'maybe'; it knows yes, no, up"),
     "adapt-bad-take": ("adapt", bad_take, (), 1, "x.wav: not readable as audio"),
     "adapt-others": ("adapt", good_takes, ("--others", "none"), 1, "none: no such folder"),
+    "adapt-picture": ("adapt", good_takes, ("--picture", "p.png"), 1, "nothing to draw"),
     "undo-nothing": ("undo", None, (), 4, "saved|older generation"),
 }
 
@@ -271,6 +345,7 @@ def test_a_refusal_is_one_line_and_changes_nothing(case, run, board, tmp_path):
         ("listen", "x.wav", "--mic"),
         ("adapt",),
         ("adapt", "takes", "--picture", "p.doc"),
+        ("adapt", "takes", "--picture", "none/p.png"),
         ("adapt", "takes", "--passes", "0"),
         ("board", "--tcp", "70000"),
         ("demo", "--picture", "p"),

@@ -28,7 +28,7 @@ from tracekws.device.board import virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
 from tracekws.device.takes import chunks, hold_back, read_takes, weak_points
-from tracekws.errors import TraceKwsError
+from tracekws.errors import DataError, TraceKwsError
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models" / "base.tkws"
@@ -97,6 +97,14 @@ def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Tabl
             f"{new.percent - old.percent:+.1f}",
         )
     return table
+
+
+def check_picture(path: Path) -> None:
+    """Refuse, as wrong usage, a name that no picture can be written to."""
+    if path.suffix not in PICTURES:
+        raise typer.BadParameter(f"a picture is a file that ends in {', '.join(PICTURES)}")
+    if not path.resolve().parent.is_dir():
+        raise typer.BadParameter(f"{path}: there is no such folder to write a picture into")
 
 
 def state_folder() -> Path:
@@ -232,8 +240,8 @@ def adapt(
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """
-    if picture and picture.suffix not in PICTURES:
-        raise typer.BadParameter(f"a picture is a file that ends in {', '.join(PICTURES)}")
+    if picture:
+        check_picture(picture)
     with open_device(port) as device:
         about = device.info()
         labels, unknown = about.labels, about.unknown
@@ -242,6 +250,11 @@ def adapt(
         takes = read_takes(folder, labels, unknown, about.silence)
         learn, test = (takes, []) if use_all else hold_back(takes)
         strangers = read_takes(others, labels, unknown, about.silence) if others else []
+        if picture and not test and not strangers:
+            raise DataError(
+                "nothing to draw, since no take is held back: leave out --picture, or give more"
+                " takes or --others"
+            )
         warnings = weak_points(learn, unknown)
         for warning in warnings:
             talk.print(f"warning: {warning}", soft_wrap=True, highlight=False)
@@ -294,7 +307,11 @@ def record_guided(folder: Path, words: list[str]) -> None:
 
     talk.print(f"takes go to {folder}; Ctrl-C stops, and the same command goes on from there")
     made = microphone.record_takes(
-        folder, words, ask=ask, complain=lambda problem: talk.print(problem)
+        folder,
+        words,
+        ask=ask,
+        complain=lambda problem: talk.print(problem),
+        recorder=microphone.record,
     )
     talk.print(f"{made} takes recorded")
 
@@ -366,6 +383,7 @@ def info_table(about: DeviceInfo) -> Table:
         ("model", f"{about.model_name}, CRC {about.model_crc:08x}"),
         ("words", " ".join(w for w in about.labels if w not in (about.unknown, about.silence))),
         ("generation", about.generation or "0, the factory model"),
+        ("unsaved changes", "yes" if about.changed else "no"),
         ("slots", ", ".join(about.slots)),
         ("erases", about.erases),
         ("passes", about.passes),

@@ -106,7 +106,7 @@ def record_takes(
     *,
     ask: Callable[[str], None],
     complain: Callable[[str], None],
-    recorder: Recorder = record,
+    recorder: Recorder,
 ) -> int:
     """Record takes of words, and of other words, into a folder as `read_takes` reads it.
 
