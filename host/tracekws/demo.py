@@ -272,7 +272,7 @@ def demo(
             model,
             speech,
             Path(folder) / "flash",
-            tell=lambda text: talk.print(text, soft_wrap=True, highlight=False),
+            tell=lambda text: commands.say(talk, text),
             progress=progress,
         )
     picture(image, result, read_clip(speech / "stream.flac"), read_said(speech / "stream.tsv"))
@@ -290,7 +290,7 @@ def demo(
         f"{after.false - before.false:+d}",
     )  # fmt: skip
     out.print(table)
-    out.print(f"picture: {image.resolve()}", soft_wrap=True, highlight=False)
+    commands.say(out, f"picture: {image.resolve()}")
 
 
 def register(app: typer.Typer) -> None:

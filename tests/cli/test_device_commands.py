@@ -151,6 +151,22 @@ def test_all_holds_nothing_back(run, board, takes):
     assert told["before"] == {}
 
 
+def test_doctor_passes_without_what_is_optional(run, built, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    result = run("doctor", "--model", model)
+    assert result.code == 0
+    assert re.search(r"absent +microphone: .*\n +.*pip install sounddevice\n", result.out)
+
+
+def test_a_path_with_brackets_is_printed_as_it_is(run, board, tmp_path):
+    for number in (1, 2):
+        write_take(tmp_path / "t" / "yes" / f"{number}.wav", number)
+    picture = tmp_path / "a [red] p.png"
+    result = run("adapt", tmp_path / "t", "--picture", picture, "--port", board.port)
+    assert result.code == 0
+    assert f"picture: {picture}\n" in result.out
+
+
 def test_guided_recording_goes_to_the_folder_and_is_learned(run, board, tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
 
@@ -244,7 +260,7 @@ def test_doctor_names_what_is_missing(run, built, model, tmp_path):
     assert checks["virtual board"]["ok"]
     result = run("doctor", "--model", tmp_path / "none.tkws")
     assert result.code == 1
-    assert re.search(r"MISSING +model .*none.tkws", result.out)
+    assert re.search(r"MISSING +model: .*none.tkws", result.out)
 
 
 @pytest.mark.parametrize("lost", ["compiler", "board"])

@@ -15,8 +15,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from tracekws.audio import read_clip
 from tracekws.console import out, print_json, talk
@@ -53,6 +55,11 @@ def register(app: typer.Typer) -> None:
 
 
 # --- shared by the commands -----------------------------------------------------------------------
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: no markup in names, no breaks in paths."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def print_line(value: Any) -> None:
@@ -152,8 +159,8 @@ def board(
             print_line({"port": running.port, "pid": running.pid, "flash": str(flash)})
         else:
             print(running.port, flush=True)
-            talk.print(f"listen to it with: tracekws listen --port {running.port}", soft_wrap=True)
-            talk.print(f"its flash is {flash}; Ctrl-C ends it", soft_wrap=True)
+            say(talk, f"listen to it with: tracekws listen --port {running.port}")
+            say(talk, f"its flash is {flash}; Ctrl-C ends it")
         running.wait()
 
 
@@ -186,12 +193,12 @@ def listen(
     with open_device(port) as device:
         for name, stream in streams:
             if name and not as_json and len(streams) > 1:
-                talk.print(name, soft_wrap=True, highlight=False)
+                say(talk, name)
             for event in device.listen(stream):
                 heard += 1
                 show_event(event, name, as_json)
     if not heard and not as_json:
-        talk.print("no word was heard")
+        say(talk, "no word was heard")
 
 
 def show_event(event: Event, file: str | None, as_json: bool) -> None:
@@ -199,7 +206,7 @@ def show_event(event: Event, file: str | None, as_json: bool) -> None:
     if as_json:
         print_line({"file": file, **asdict(event)})
     else:
-        out.print(f"{event.start:8.2f} .. {event.end:.2f} s  {event.word:12} {event.score:.2f}")
+        say(out, f"{event.start:8.2f} .. {event.end:.2f} s  {event.word:12} {event.score:.2f}")
 
 
 def adapt(
@@ -257,7 +264,7 @@ def adapt(
             )
         warnings = weak_points(learn, unknown)
         for warning in warnings:
-            talk.print(f"warning: {warning}", soft_wrap=True, highlight=False)
+            say(talk, f"warning: {warning}")
         if not use_all:
             talk.print(
                 f"{len(learn)} takes are learned, {len(test)} held back to test with"
@@ -286,13 +293,13 @@ def adapt(
     if result.before.items():
         out.print(columns_table(result.before, result.after))
     else:
-        out.print(f"{len(learn)} takes learned; nothing was held back to test with")
+        say(out, f"{len(learn)} takes learned; nothing was held back to test with")
     if picture:
-        out.print(f"picture: {picture}", soft_wrap=True, highlight=False)
+        say(out, f"picture: {picture}")
     if result.generation is None:
-        talk.print("not saved: `tracekws save` keeps it, a restart forgets it")
+        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
     else:
-        talk.print(f"saved as generation {result.generation}; `tracekws undo` takes it back")
+        say(talk, f"saved as generation {result.generation}; `tracekws undo` takes it back")
 
 
 def record_guided(folder: Path, words: list[str]) -> None:
@@ -305,7 +312,7 @@ def record_guided(folder: Path, words: list[str]) -> None:
         if not sys.stdin.readline():
             raise TraceKwsError(f"the recording ended; what was recorded is in {folder}")
 
-    talk.print(f"takes go to {folder}; Ctrl-C stops, and the same command goes on from there")
+    say(talk, f"takes go to {folder}; Ctrl-C stops, and the same command goes on from there")
     made = microphone.record_takes(
         folder,
         words,
@@ -313,7 +320,7 @@ def record_guided(folder: Path, words: list[str]) -> None:
         complain=lambda problem: talk.print(problem),
         recorder=microphone.record,
     )
-    talk.print(f"{made} takes recorded")
+    say(talk, f"{made} takes recorded")
 
 
 def save(port: Port = None, as_json: Json = False) -> None:
@@ -390,7 +397,7 @@ def info_table(about: DeviceInfo) -> Table:
         ("trainable", f"{about.trainable_bytes} bytes"),
         ("memory", f"{about.ram_bytes} bytes"),
     ):
-        table.add_row(name, str(value))
+        table.add_row(name, Text(str(value), overflow="fold"))
     return table
 
 
@@ -406,10 +413,10 @@ def doctor(
     if as_json:
         print_json([asdict(check) for check in found])
     else:
-        table = Table("", "", "found", "what to do", box=None, show_header=False)
         for check in found:
             mark = "ok" if check.ok else ("MISSING" if check.required else "absent")
-            table.add_row(mark, check.name, check.found, "" if check.ok else check.advice)
-        out.print(table)
+            say(out, f"{mark:8} {check.name}: {check.found}")
+            if not check.ok:
+                say(out, f"{'':8} {check.advice}")
     if any(check.required and not check.ok for check in found):
         raise typer.Exit(1)

@@ -40,7 +40,7 @@ def sounddevice() -> Any:
         import sounddevice as module
     except ImportError as error:
         raise TraceKwsError(
-            'the microphone needs the package sounddevice: pip install "tracekws[audio]"'
+            "the microphone needs the package sounddevice: pip install sounddevice"
         ) from error
     except OSError as error:
         raise TraceKwsError(
