@@ -47,8 +47,8 @@ def bit_reverse() -> list[int]:
 def mel_bins() -> tuple[list[int], list[int]]:
     """For each FFT bin the rising channel (CHANNELS is none) and its share in Q10.
 
-    A bin between the centres of channels c - 1 and c gives share to c and 1 - share to c - 1: the two
-    triangles that overlap there.
+    A bin between the centres of channels c - 1 and c gives share to c and 1 - share to c - 1: the
+    two triangles that overlap there.
     """
     low, high = mel(LOWEST_HZ), mel(HIGHEST_HZ)
     channel, share = [], []
@@ -125,6 +125,8 @@ def tables() -> str:
 if __name__ == "__main__":
     if "--check" in sys.argv[1:]:
         if TABLES.read_text() != tables():
-            sys.exit(f"{TABLES} is not what scripts/make_tables.py makes: run it and commit the result")
+            sys.exit(
+                f"{TABLES} is not what scripts/make_tables.py makes: run it, commit the result"
+            )
     else:
         TABLES.write_text(tables())
