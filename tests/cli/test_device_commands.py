@@ -158,6 +158,21 @@ def test_doctor_passes_without_what_is_optional(run, built, model, monkeypatch):
     assert re.search(r"absent +microphone: .*\n +.*pip install sounddevice\n", result.out)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_doctor_looks_for_a_microphone(there, run, built, model, monkeypatch):
+    def query_devices(kind: str) -> dict[str, str]:
+        if not there:
+            raise OSError("querying device -1")
+        return {"name": f"the {kind} of this test"}
+
+    module = SimpleNamespace(query_devices=query_devices, PortAudioError=OSError)
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    result = run("doctor", "--model", model)
+    assert result.code == 0
+    line = "ok +microphone: the input of this test" if there else "absent +microphone: not usable"
+    assert re.search(line, result.out)
+
+
 def test_a_path_with_brackets_is_printed_as_it_is(run, board, tmp_path):
     for number in (1, 2):
         write_take(tmp_path / "t" / "yes" / f"{number}.wav", number)

@@ -113,10 +113,9 @@ def _torch() -> Check:
 
 def _microphone() -> Check:
     try:
-        found = f"sounddevice {microphone.sounddevice().__version__}"
+        return Check("microphone", True, False, microphone.name())
     except TraceKwsError as error:
         return Check("microphone", False, False, "not usable", str(error))
-    return Check("microphone", True, False, found)
 
 
 def _serial() -> list[Check]:

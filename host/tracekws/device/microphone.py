@@ -49,6 +49,15 @@ def sounddevice() -> Any:
     return module
 
 
+def name() -> str:
+    """Give the name of the microphone.  Raises TraceKwsError, which says what to do, without one."""
+    module = sounddevice()
+    try:
+        return str(module.query_devices(kind="input")["name"])
+    except module.PortAudioError as error:
+        raise TraceKwsError(f"no microphone is there ({error}): plug one in") from error
+
+
 def stream(chunk: int = 1600) -> Iterator[NDArray[np.int16]]:
     """Yield what the microphone hears, int16 at 16 kHz, `chunk` samples at a time, without end.
 
