@@ -5,7 +5,6 @@
 
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "tracekws/version.h"
 #include "wire.h"
 
 #define READ_BYTES 64
@@ -33,9 +32,13 @@ static int lay_out(tkws_app *app)
     const tkws_board *board = app->board;
     tkws_weight_counts n = tkws_model_weight_counts(&app->model);
     size_t network_bytes = tkws_network_memory_bytes(&app->model);
-    const size_t bytes[N_ARRAYS] = {2 * n.recurrent, 2 * n.weights, 2 * n.readout,
-                                    2 * n.bias,      2 * n.readout_bias,
-                                    network_bytes,   tkws_learner_memory_bytes(&app->model)};
+    const size_t bytes[N_ARRAYS] = {2 * n.recurrent,
+                                    2 * n.weights,
+                                    2 * n.readout,
+                                    2 * n.bias,
+                                    2 * n.readout_bias,
+                                    network_bytes,
+                                    tkws_learner_memory_bytes(&app->model)};
     void *at[N_ARRAYS] = {NULL};
     size_t used[TKWS_BOARD_MEMORIES] = {0};
     for (size_t i = 0; i < N_ARRAYS; i++)
@@ -111,11 +114,6 @@ void tkws_app_working(tkws_app *app)
     send_notice(app, TKWS_APP_WORKING, app->id, TKWS_OK);
 }
 
-static uint32_t firmware_version(void)
-{
-    return (uint32_t)TKWS_VERSION_MAJOR << 16 | TKWS_VERSION_MINOR << 8 | TKWS_VERSION_PATCH;
-}
-
 /* The start of this answer never changes, so that any host can tell any device's version. */
 static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
 {
@@ -124,7 +122,7 @@ static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
         return TKWS_E_LENGTH;
     uint8_t *at = tkws_app_reply(app, 22);
     wire_put_u16(at, TKWS_APP_PROTOCOL);
-    wire_put_u32(at + 2, firmware_version());
+    wire_put_u32(at + 2, TKWS_APP_FIRMWARE);
     wire_put_u32(at + 6, can | (app->board->flash_bytes > 0 ? TKWS_APP_CAN_SAVE : 0u));
     wire_put_u16(at + 10, TKWS_APP_MAX_MESSAGE);
     wire_put_u16(at + 12, TKWS_APP_MAX_DATA);
@@ -172,14 +170,14 @@ static int info(tkws_app *app, const uint8_t *body, size_t n_body)
 static int read_weights(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)n_body;
-    uint8_t bytes[TKWS_APP_MAX_DATA];
     size_t offset = wire_get_u32(body);
     size_t n = wire_get_u16(body + 4);
-    if (n > sizeof bytes)
+    if (n > TKWS_APP_MAX_DATA)
         return TKWS_E_ARGUMENT;
-    int error = tkws_weights_read(&app->model, &app->weights, offset, bytes, n);
+    int error =
+        tkws_weights_read(&app->model, &app->weights, offset, app->answer + app->n_answer, n);
     if (error == TKWS_OK)
-        memcpy(tkws_app_reply(app, n), bytes, n);
+        app->n_answer += n;
     return error;
 }
 

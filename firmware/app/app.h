@@ -24,17 +24,17 @@ typedef struct {
     tkws_app_storage storage;
     bool changed; /**< weights in RAM may differ from the generation that was restored or saved */
 
-    uint8_t session;    /**< TKWS_APP_IDLE ... */
-    uint8_t take;       /**< kind of data of the open take, or 0 */
-    uint32_t next;      /**< number of the next data message */
-    uint32_t n_steps;   /**< of a classification */
-    uint32_t n_events;  /**< heard in this session */
+    uint8_t session;                    /**< TKWS_APP_IDLE ... */
+    uint8_t take;                       /**< kind of data of the open take, or 0 */
+    uint32_t next;                      /**< number of the next data message */
+    uint32_t n_steps;                   /**< of a classification */
+    uint32_t n_events;                  /**< heard in this session */
     tkws_event events[TKWS_APP_EVENTS]; /**< the last of them, a ring */
 
     tkws_app_decoder decoder;
-    bool has_last;      /**< a request was answered on this link */
-    uint32_t last_crc;  /**< of the whole of that request, id included */
-    uint32_t id;        /**< of the request being answered */
+    bool has_last;     /**< a request was answered on this link */
+    uint32_t last_crc; /**< of the whole of that request, id included */
+    uint32_t id;       /**< of the request being answered */
     uint8_t answer[TKWS_APP_MAX_FRAME];
     size_t n_answer;
     uint8_t encoded[TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE)]; /**< the last answer */

@@ -11,8 +11,7 @@
 #define TKWS_APP_MAX_MESSAGE 700 /**< bytes of a message, CRC aside */
 #define TKWS_APP_MAX_FRAME (TKWS_APP_MAX_MESSAGE + TKWS_APP_CRC_BYTES)
 /** Bytes that a message of n bytes takes on the line, at most. */
-#define TKWS_APP_ENCODED_BYTES(n) \
-    ((n) + TKWS_APP_CRC_BYTES + ((n) + TKWS_APP_CRC_BYTES) / 254 + 2)
+#define TKWS_APP_ENCODED_BYTES(n) ((n) + TKWS_APP_CRC_BYTES + ((n) + TKWS_APP_CRC_BYTES) / 254 + 2)
 
 /** State of the receiving side, the caller's. All zero is its start. */
 typedef struct {

@@ -4,8 +4,14 @@
 #define TKWS_APP_PROTOCOL_H
 
 #include "frame.h"
+#include "tracekws/version.h"
 
 #define TKWS_APP_PROTOCOL 1 /**< version; any change that an older host would misread raises it */
+
+/** Version of the firmware as it goes on the wire and into slots. */
+#define TKWS_APP_FIRMWARE                                                                          \
+    (((uint32_t)TKWS_VERSION_MAJOR << 16) + ((uint32_t)TKWS_VERSION_MINOR << 8) +                  \
+     (uint32_t)TKWS_VERSION_PATCH)
 
 /** First byte of a message from the host. */
 enum {
@@ -27,7 +33,8 @@ enum {
 
 #define TKWS_APP_ANSWER 0x80  /**< set in the first byte of an answer */
 #define TKWS_APP_DAMAGED 0x80 /**< first byte of the notice that a damaged frame came */
-#define TKWS_APP_WORKING 0xff /**< first byte of the notice that a request was taken and needs time */
+#define TKWS_APP_WORKING                                                                           \
+    0xff /**< first byte of the notice that a request was taken and needs time */
 
 #define TKWS_APP_ID_AT 1        /**< offset of the request id */
 #define TKWS_APP_REQUEST_BODY 5 /**< offset of a request's body */
@@ -53,10 +60,10 @@ enum {
 #define TKWS_APP_CAN_LEARN 4
 #define TKWS_APP_CAN_SAVE 8
 
-#define TKWS_APP_MAX_DATA 640          /**< bytes of PCM, features or weights in one message */
-#define TKWS_APP_MODEL_METHOD 0xffffu  /**< in TAKE: the method that the model names */
-#define TKWS_APP_EVENTS 8              /**< events kept until the host has seen them */
+#define TKWS_APP_MAX_DATA 640         /**< bytes of PCM, features or weights in one message */
+#define TKWS_APP_MODEL_METHOD 0xffffu /**< in TAKE: the method that the model names */
+#define TKWS_APP_EVENTS 8             /**< events kept until the host has seen them */
 #define TKWS_APP_EVENT_BYTES 20
-#define TKWS_APP_MAX_CREDIT 4          /**< one step a message at most, hence one event */
+#define TKWS_APP_MAX_CREDIT 4 /**< one step a message at most, hence one event */
 
 #endif

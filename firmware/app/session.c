@@ -6,8 +6,8 @@
 #include "tracekws/errors.h"
 #include "wire.h"
 
-#define DATA_HEAD 8     /* number of the message, events seen */
-#define PCM_CHUNK 80    /* samples turned from bytes at a time */
+#define DATA_HEAD 8  /* number of the message, events seen */
+#define PCM_CHUNK 80 /* samples turned from bytes at a time */
 #define MAX_MESSAGE_STEPS (TKWS_APP_MAX_DATA / TKWS_FEATURES)
 
 static int open_session(tkws_app *app, uint8_t session)
@@ -98,8 +98,7 @@ static int take_clip(tkws_app *app, const int16_t *pcm, size_t n_samples)
     int8_t features[TKWS_FEATURES];
     while (n_samples > 0) {
         size_t n = 0;
-        int complete =
-            tkws_frontend_push(&app->recognizer.frontend, pcm, n_samples, &n, features);
+        int complete = tkws_frontend_push(&app->recognizer.frontend, pcm, n_samples, &n, features);
         int error = complete != 0 ? step(app, features) : TKWS_OK;
         if (error != TKWS_OK)
             return error;
@@ -125,12 +124,16 @@ static int take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples)
 static int take_pcm(tkws_app *app, const uint8_t *data, size_t n_bytes)
 {
     int16_t pcm[PCM_CHUNK];
-    for (size_t at = 0; at < n_bytes; at += 2 * PCM_CHUNK) {
-        size_t n = (n_bytes - at) / 2 < PCM_CHUNK ? (n_bytes - at) / 2 : PCM_CHUNK;
+    size_t n_samples = n_bytes / 2;
+    size_t n = 0;
+    for (size_t at = 0; at < n_samples; at += n) {
+        n = n_samples - at;
+        if (n > PCM_CHUNK)
+            n = PCM_CHUNK;
         for (size_t i = 0; i < n; i++)
-            pcm[i] = wire_get_i16(data + at + 2 * i);
-        int error = app->session == TKWS_APP_LISTENING ? take_stream(app, pcm, n)
-                                                       : take_clip(app, pcm, n);
+            pcm[i] = wire_get_i16(data + 2 * (at + i));
+        int error =
+            app->session == TKWS_APP_LISTENING ? take_stream(app, pcm, n) : take_clip(app, pcm, n);
         if (error != TKWS_OK)
             return error;
     }
@@ -181,8 +184,8 @@ static int check_length(const tkws_app *app, size_t n_data)
 
 int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    bool receiving = app->session != TKWS_APP_IDLE &&
-                     (app->session != TKWS_APP_LEARNING || app->take != 0);
+    bool receiving =
+        app->session != TKWS_APP_IDLE && (app->session != TKWS_APP_LEARNING || app->take != 0);
     if (!receiving)
         return TKWS_E_STATE;
     if (n_body < DATA_HEAD)

@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "protocol.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "tracekws/version.h"
 #include "wire.h"
 
 #define HEADER_BYTES 32
@@ -14,9 +14,6 @@
 #define CHUNK 256 /* a multiple of every program unit */
 #define NO_SLOT TKWS_APP_SLOTS
 #define ERASED 0xff
-
-#define FIRMWARE_VERSION \
-    ((uint32_t)TKWS_VERSION_MAJOR << 16 | TKWS_VERSION_MINOR << 8 | TKWS_VERSION_PATCH)
 
 typedef struct {
     uint32_t model_crc;
@@ -217,7 +214,7 @@ static int write_header(const tkws_app_storage *s, size_t slot, const slot_heade
     wire_put_u32(bytes + 4, TKWS_APP_SLOT_FORMAT);
     wire_put_u32(bytes + 8, header->generation);
     wire_put_u32(bytes + 12, header->model_crc);
-    wire_put_u32(bytes + 16, FIRMWARE_VERSION);
+    wire_put_u32(bytes + 16, TKWS_APP_FIRMWARE);
     wire_put_u32(bytes + 20, header->body_bytes);
     wire_put_u32(bytes + 24, header->body_crc);
     wire_put_u32(bytes + 28, tkws_crc32(0, bytes, 28));

@@ -48,7 +48,8 @@ typedef struct {
 
     tkws_board_memory memory[TKWS_BOARD_MEMORIES];
     size_t n_memories;
-    size_t ram_bytes; /**< the whole of the application's RAM, its own struct included: for information */
+    size_t
+        ram_bytes; /**< the whole of the application's RAM, its own struct included: for information */
 } tkws_board;
 
 #endif

@@ -55,6 +55,10 @@ class ProtocolError(TraceKwsError):
     """What answers is not a TraceKWS device of this protocol version, or the line fails."""
 
 
+class VersionError(ProtocolError):
+    """A device answers, but speaks another version of the protocol."""
+
+
 class NoDeviceError(TraceKwsError):
     """No device was found, or it does not answer."""
 

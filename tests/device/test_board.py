@@ -10,10 +10,10 @@ import pytest
 from images import make_image, set_field
 from reference_device import Start
 from tracekws.device import board as board_module
-from tracekws.device import discover
+from tracekws.device import discover, protocol
 from tracekws.device.board import board_program, start_board, virtual_board
 from tracekws.device.driver import Device
-from tracekws.errors import ModelError, NoDeviceError, TraceKwsError
+from tracekws.errors import ModelError, NoDeviceError, TraceKwsError, VersionError
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_hosts_come_and_go(start: Start, tcp: int | None) -> None:
 
 def test_a_pty_in_use_is_refused(start: Start) -> None:
     board = start()
-    with Device.open(board.port), pytest.raises(NoDeviceError, match="cannot be opened"):
+    with Device.open(board.port), pytest.raises(NoDeviceError, match="another program"):
         Device.open(board.port)
 
 
@@ -143,6 +143,16 @@ def test_find_the_one_device(start: Start, monkeypatch: pytest.MonkeyPatch) -> N
     port = start().port
     monkeypatch.setattr(discover, "candidates", lambda: ["/dev/no-such-port", port])
     assert discover.find_port() == port
+
+
+def test_find_a_device_of_another_version(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found, so that opening it tells what is wrong."""
+    port = start().port
+    monkeypatch.setattr(discover, "candidates", lambda: [port])
+    monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 2)
+    assert discover.find_port() == port
+    with pytest.raises(VersionError, match="update"):
+        Device.open(port)
 
 
 def test_no_device_and_too_many(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

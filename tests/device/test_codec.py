@@ -194,7 +194,7 @@ def test_errors_are_documented() -> None:
 
 def test_numbers_are_the_firmware_s() -> None:
     header = (ROOT / "firmware" / "app" / "protocol.h").read_text()
-    numbers = re.findall(r"TKWS_APP_(\w+) (?:= )?(\w+)", header)
+    numbers = re.findall(r"TKWS_APP_(\w+) +(?:= )?(\w+)", header)
     known = {name: int(value.rstrip("u"), 0) for name, value in numbers if value[0].isdigit()}
     shared = {name for name in known if isinstance(getattr(protocol, name, None), int)}
     assert shared >= {"HELLO", "DATA", "FORGET", "ANSWER", "DAMAGED", "WORKING", "PCM"}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* cfmakeraw, posix_openpt */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+#define _GNU_SOURCE
 #include "link.h"
 
 #include <arpa/inet.h>
@@ -18,8 +19,9 @@
 
 #include "tracekws/errors.h"
 
-#define LOOK_MS 20   /* how often a pty that nobody has open is looked at: there is no event for that */
-#define WAIT_MS 200  /* how often a wait looks whether a signal has come just before it */
+#define LOOK_MS                                                                                    \
+    20 /* how often a pty that nobody has open is looked at: there is no event for that */
+#define WAIT_MS 200 /* how often a wait looks whether a signal has come just before it */
 
 /* A signal handler can reach nothing else. */
 static volatile sig_atomic_t stopped;
@@ -93,6 +95,8 @@ static void lose_client(link_state *link)
 static void accept_client(link_state *link)
 {
     int on = 1;
+    if (link->server < 0)
+        return;
     link->line = accept(link->server, NULL, NULL);
     if (link->line < 0)
         return;

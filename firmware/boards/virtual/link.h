@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 typedef struct {
-    int server;      /**< listening socket, or -1 for a pty */
-    int line;        /**< the pty or the client's socket; -1 when there is no client */
-    bool connected;  /**< somebody was there at the last look */
-    bool closed;     /**< the line was closed and the application has not been told */
+    int server;     /**< listening socket, or -1 for a pty */
+    int line;       /**< the pty or the client's socket; -1 when there is no client */
+    bool connected; /**< somebody was there at the last look */
+    bool closed;    /**< the line was closed and the application has not been told */
     bool ends_with_stdin;
     char url[128];
 } link_state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The virtual board: the application of a microcontroller in a process of its own. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <limits.h>
@@ -13,7 +14,8 @@
 #include "link.h"
 #include "tracekws/errors.h"
 
-#define MAX_IMAGE_BYTES (64u * 1024u * 1024u)
+#define FIRST_READ (64u * 1024u)
+#define MAX_IMAGE_BYTES (64u * 1024u * 1024u) /* a longer file is cut, and refused as an image */
 #define DEFAULT_RAM (192u * 1024u)
 #define MAX_RAM (64u * 1024u * 1024u)
 #define SERIAL_BYTES 4096u /* what a pty or a socket holds at the least */
@@ -54,8 +56,8 @@ static const char usage[] =
 static const char *error_text(int number)
 {
     switch (number) {
-#define TKWS_ERROR(n, name, text) \
-    case (n): \
+#define TKWS_ERROR(n, name, text)                                                                  \
+    case (n):                                                                                      \
         return text;
 #include "tracekws/errors.def"
 #undef TKWS_ERROR
@@ -116,31 +118,31 @@ static int complain(const char *what, const char *why)
     return EXIT_FAILURE;
 }
 
-/* @return bytes of the file, now in *bytes, or 0 with errno set */
-static size_t read_file(const char *path, uint8_t **bytes)
+/* @return bytes of the file, now in *bytes; 0 when there are none, with why */
+static size_t read_file(const char *path, uint8_t **bytes, const char **why)
 {
     FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return 0;
-    size_t room = 1;
     size_t n = 0;
-    uint8_t *grown = NULL;
-    *bytes = NULL;
-    do {
-        room *= 2;
-        grown = room <= MAX_IMAGE_BYTES ? realloc(*bytes, room) : NULL;
-        if (grown == NULL) {
-            errno = room > MAX_IMAGE_BYTES ? EFBIG : ENOMEM;
-            (void)fclose(file);
-            return 0;
-        }
+    *why = "the file is empty";
+    if (file == NULL) {
+        *why = strerror(errno);
+        return 0;
+    }
+    for (size_t room = FIRST_READ; room <= MAX_IMAGE_BYTES; room *= 2) {
+        uint8_t *grown = realloc(*bytes, room);
+        if (grown == NULL)
+            break;
         *bytes = grown;
-        n += fread(*bytes + n, 1, room - n, file);
-    } while (n == room);
-    errno = ferror(file) != 0 ? errno : EINVAL; /* for a file of no bytes */
-    bool failed = ferror(file) != 0;
+        n += fread(grown + n, 1, room - n, file);
+        if (n < room)
+            break;
+    }
+    if (ferror(file) != 0) {
+        *why = "the file cannot be read";
+        n = 0;
+    }
     (void)fclose(file);
-    return failed ? 0 : n;
+    return n;
 }
 
 /* The RAM holds the application's own struct first, the rest is the model's. */
@@ -218,10 +220,10 @@ static int start(machine *m, const options *o)
 {
     wire_up(m);
     tkws_app *app = lay_out_ram(m, o);
-    errno = 0;
-    m->board.image_bytes = read_file(o->model, &m->image);
+    const char *why = NULL;
+    m->board.image_bytes = read_file(o->model, &m->image, &why);
     if (m->board.image_bytes == 0)
-        return complain(o->model, errno == EINVAL ? "the file is empty" : strerror(errno));
+        return complain(o->model, why);
     m->board.image = m->image;
     if (flash_open(&m->flash, o->flash) != 0)
         return complain(o->flash,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from serial.tools import list_ports
 
 from tracekws.device.driver import Device
-from tracekws.errors import NoDeviceError, TraceKwsError
+from tracekws.errors import DeviceError, NoDeviceError, TraceKwsError, VersionError
 
 HELLO_SECONDS = 1.0
 
@@ -17,9 +17,11 @@ def candidates() -> list[str]:
 
 
 def answers(port: str, timeout: float = HELLO_SECONDS) -> bool:
-    """Tell whether a device answers on a port; `timeout` in seconds."""
+    """Tell whether a device answers on a port, even one that refuses; `timeout` in seconds."""
     try:
         Device.open(port, timeout).close()
+    except (DeviceError, VersionError):
+        return True
     except TraceKwsError:
         return False
     return True

@@ -17,10 +17,10 @@ from tracekws.device.protocol import Hello, Position, RawEvent
 from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import (
     DataError,
-    DeviceError,
     NoDeviceError,
     ProtocolError,
     TraceKwsError,
+    VersionError,
     device_error,
 )
 from tracekws.errors import code as error_code
@@ -344,7 +344,7 @@ def _say_hello(link: Link) -> Hello:
         raise
     if answer.status == error_code("VERSION"):
         version, firmware = protocol.parse_version(answer.body)
-        raise ProtocolError(
+        raise VersionError(
             f"{link.name}: the device (firmware {firmware}) speaks protocol {version}, this"
             f" program {protocol.PROTOCOL_VERSION}: update the older of them"
         )
@@ -352,6 +352,5 @@ def _say_hello(link: Link) -> Hello:
         raise device_error(answer.status)
     hello = protocol.parse_hello(answer.body)
     if hello.model_error < 0:
-        problem: DeviceError = device_error(hello.model_error)
-        raise problem
+        raise device_error(hello.model_error)
     return hello

@@ -134,7 +134,7 @@ class _Clock:
         if self._n_damaged > MAX_DAMAGED:
             raise ProtocolError(f"{self._link.name}: the line damages every frame")
         if now >= self._give_up:
-            raise NoDeviceError(f"{self._link.name}: the device does not answer any more")
+            raise NoDeviceError(f"{self._link.name}: the device does not answer")
         self.wait_until = min(now + self._interval, self._give_up)
         (send or self._send)()
 

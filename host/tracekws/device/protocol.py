@@ -72,13 +72,13 @@ class Message(NamedTuple):
 
 def encode(message: bytes) -> bytes:
     """Make a frame of a message: CRC-32 behind it, COBS, a 0x00."""
-    return cobs.encode(message + _CRC.pack(zlib.crc32(message))) + b"\0"
+    return bytes(cobs.encode(message + _CRC.pack(zlib.crc32(message)))) + b"\0"
 
 
 def decode(frame: bytes) -> bytes | None:
     """Get the message of a frame (its ending 0x00 taken off); None when it is damaged."""
     try:
-        data = cobs.decode(frame)
+        data: bytes = cobs.decode(frame)
     except cobs.DecodeError:
         return None
     message, crc = data[: -_CRC.size], data[-_CRC.size :]
@@ -222,8 +222,8 @@ def parse_hello(body: bytes) -> Hello:
     """Read the answer to HELLO."""
     if len(body) != _HELLO.size:
         raise _malformed("HELLO")
-    protocol, firmware, *numbers, board = _HELLO.unpack(body)
-    return Hello(protocol, _version(firmware), *numbers, _text(board))
+    protocol, firmware, can, message, data, credit, ram, error, board = _HELLO.unpack(body)
+    return Hello(protocol, _version(firmware), can, message, data, credit, ram, error, _text(board))
 
 
 def parse_info(body: bytes) -> Info:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -129,6 +130,17 @@ def _stuck(port: str) -> NoDeviceError:
     return NoDeviceError(f"{port}: the device takes nothing any more")
 
 
+_REASONS = {
+    errno.EAGAIN: "another program has it open",
+    errno.EBUSY: "another program has it open",
+    errno.EACCES: "no permission; on Linux: sudo usermod -aG dialout $USER, then log in again",
+    errno.ENOENT: "there is no such port",
+    errno.ECONNREFUSED: "nothing listens there",
+}
+
+
 def _reason(error: Exception) -> str:
     number = getattr(error, "errno", None)
-    return str(error) if number is None else os.strerror(number)
+    if number is None:
+        return str(error)
+    return _REASONS.get(number, os.strerror(number))
