@@ -33,8 +33,7 @@ enum {
 
 #define TKWS_APP_ANSWER 0x80  /**< set in the first byte of an answer */
 #define TKWS_APP_DAMAGED 0x80 /**< first byte of the notice that a damaged frame came */
-#define TKWS_APP_WORKING                                                                           \
-    0xff /**< first byte of the notice that a request was taken and needs time */
+#define TKWS_APP_WORKING 0xff /**< first byte of the notice that a request needs time */
 
 #define TKWS_APP_ID_AT 1        /**< offset of the request id */
 #define TKWS_APP_REQUEST_BODY 5 /**< offset of a request's body */
