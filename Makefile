@@ -80,9 +80,8 @@ lint: .venv/.installed-test
 	.venv/bin/clang-tidy --quiet $(filter firmware/%.c,$(OUR_C)) -- -std=c11 $(INCLUDES) \
 		-isystem $$($(CC) -print-file-name=include)
 	@if command -v cppcheck >/dev/null; then \
-		cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability,style \
-			--inline-suppr --suppress=missingIncludeSystem --suppress=constVariable \
-			$(INCLUDES) firmware; \
+		cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+			--inline-suppr --suppress=missingIncludeSystem $(INCLUDES) firmware; \
 	else echo "cppcheck is not installed: skipped"; fi
 
 bench: setup
