@@ -10,7 +10,8 @@
 #include "tracekws/frontend.h"
 
 #define HEADER_FIELDS (TKWS_MODEL_HEADER_BYTES / 4)
-#define MAX_RATE (1u << 24)
+#define MAX_WEIGHT_RATE (1u << 24) /* times a feature, it must fit int32 */
+#define MAX_RATE (1u << 30)
 #define N_PARTS 8 /* of the image, header and CRC aside */
 #define CRC_BYTES 4
 #define N_MATRICES 5 /* trainable */
@@ -55,7 +56,7 @@ static int check_learning(const tkws_model_header *h)
     const uint32_t rates[] = {h->rate_weights, h->rate_recurrent, h->rate_bias, h->rate_readout,
                               h->rate_readout_bias};
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
-        if (rates[i] > MAX_RATE)
+        if (rates[i] > (i == 0 ? MAX_WEIGHT_RATE : MAX_RATE))
             return TKWS_E_MODEL_LEARNING;
     if (h->trace_decay_q15 > INT16_MAX || h->contrast_gain_q8 > 1u << 20 || h->method > 15 ||
         !within(h->passes, 1, 100) || h->latent_per_take > 16 || h->sequences_per_take > 4)

@@ -64,7 +64,7 @@ typedef struct {
     uint32_t contrast_gain_q8; /**< contrast logit of two equal traces of norm 1, 0..2^20 */
     uint32_t
         rate_weights; /**< learning rate of the input weights, a unit of the feature; 0..2^24 */
-    uint32_t rate_recurrent;     /**< of the recurrent weights */
+    uint32_t rate_recurrent;     /**< of the recurrent weights, 0..2^30, as are those below */
     uint32_t rate_bias;          /**< of the biases */
     uint32_t rate_readout;       /**< of the readout weights */
     uint32_t rate_readout_bias;  /**< of the readout's biases */

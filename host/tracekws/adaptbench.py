@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What adapting to a speaker gains and costs: every method, many speakers, four columns.
+
+Each speaker's takes of a keyword are divided at random into support, which is learned, and query,
+which is tested. Beside the speaker's keywords stand the speaker's other words, to be rejected, and
+keywords and other words of other speakers, which must not suffer. Because a method can buy keywords
+with rejection, keywords are also given at the unadapted rejection: a threshold on the margin
+between the best keyword and the best of unknown and silence is moved until the pooled rejection is
+as before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.core import LATENT, READOUT, SEQUENCES, TRACES, Learner, Model, features, pass_scales
+from tracekws.data import Clip, Episode, Progress, Tree, episode, read_recordings
+from tracekws.errors import DataError
+from tracekws.parallel import spread
+
+METHODS = {
+    "none": 0,
+    "readout": READOUT,
+    "readout+replay": READOUT | LATENT,
+    "tp": READOUT | TRACES,
+    "tp+replay": READOUT | TRACES | LATENT,
+    "tp+feature-replay": READOUT | TRACES | SEQUENCES,
+}
+COLUMNS = ("keywords_self", "unknown_self", "keywords_others", "unknown_others")
+SAME_REJECTION = "keywords_self_at_same_rejection"
+OTHER_KEYWORDS, OTHER_UNKNOWN = 300, 200
+MIN_WORDS = 5
+"""Words with enough takes that a speaker must have to be chosen without a list."""
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """An experiment."""
+
+    shots: int = 3
+    passes: int = 5
+    negatives: int = 0
+    draws: int = 10
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who is adapted to and who must not suffer, with all features; indices are into clips."""
+
+    clips: tuple[Clip, ...]
+    features: NDArray[np.int8]
+    speakers: tuple[str, ...]
+    others: tuple[int, ...]
+    left_out: int
+    """Words of speakers with too few takes."""
+    digest: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One method on one draw of one speaker."""
+
+    right: NDArray[np.int64]
+    """(4,) clips heard right or rejected, a column each."""
+    total: NDArray[np.int64]
+    """(4,) clips."""
+    keyword_margin: NDArray[np.int64]
+    """Margins of the query clips; the least integer where the best keyword is the wrong one."""
+    unknown_margin: NDArray[np.int64]
+
+
+def takes_by_word(clips: Sequence[Clip], speaker: str) -> dict[str, int]:
+    """How many takes of each word a speaker has."""
+    counts: dict[str, int] = {}
+    for clip in clips:
+        if clip.speaker == speaker:
+            counts[clip.word] = counts.get(clip.word, 0) + 1
+    return counts
+
+
+def choose_speakers(
+    clips: Sequence[Clip], keywords: Sequence[str], shots: int, listed: Sequence[str] | None
+) -> tuple[tuple[str, ...], int]:
+    """Speakers with enough takes, and how many of their words have too few.
+
+    Raises:
+        DataError: there is nobody to adapt to.
+    """
+    chosen, left_out = [], 0
+    for speaker in sorted({clip.speaker for clip in clips}) if listed is None else listed:
+        counts = takes_by_word(clips, speaker)
+        words = [word for word in keywords if counts.get(word, 0) > shots]
+        if len(words) >= (MIN_WORDS if listed is None else 1):
+            chosen.append(speaker)
+            left_out += len(keywords) - len(words)
+    if not chosen:
+        raise DataError(
+            f"no speaker has {shots + 1} takes of {MIN_WORDS} keywords ({' '.join(keywords)})"
+        )
+    return tuple(chosen), left_out
+
+
+def choose_others(
+    clips: Sequence[Clip], keywords: Sequence[str], rng: np.random.Generator
+) -> list[Clip]:
+    """Fixed clips of other speakers: 300 of keywords and 200 of other words, or all there are."""
+    chosen = []
+    for wanted, count in ((True, OTHER_KEYWORDS), (False, OTHER_UNKNOWN)):
+        fitting = [clip for clip in clips if (clip.word in keywords) == wanted]
+        chosen += [fitting[i] for i in sorted(rng.permutation(len(fitting))[:count])]
+    return chosen
+
+
+def gather(
+    model: Model,
+    tree: Tree,
+    others_tree: Tree | None,
+    listed: Sequence[str] | None,
+    settings: Settings,
+    progress: Progress,
+) -> Cast:
+    """Read the clips of the speakers and of the others.
+
+    Args:
+        model: gives the keywords and the front end.
+        tree: the data set with the speakers.
+        others_tree: the data set with the others; tree by default.
+        listed: the speakers; by default those of the testing split (all, without lists) with enough
+            takes of at least 5 keywords.
+        settings: shots and seed matter here.
+        progress: of reading.
+    """
+    pool = tree.of("testing") if tree.has_lists and listed is None else tree.clips
+    speakers, left_out = choose_speakers(pool, model.keywords, settings.shots, listed)
+    source = others_tree or tree
+    candidates = source.of("validation") if source.has_lists else source.clips
+    rng = np.random.default_rng([settings.seed, 0])
+    others = choose_others(candidates, model.keywords, rng)
+    members = [clip for clip in tree.clips if clip.speaker in set(speakers)]
+    wanted = list(dict.fromkeys([*members, *others]))
+    recordings = read_recordings(wanted, progress)
+    index = {clip: i for i, clip in enumerate(recordings.clips)}
+    return Cast(
+        recordings.clips,
+        np.stack([features(pcm, model.features) for pcm in recordings.pcm]),
+        speakers,
+        tuple(index[clip] for clip in others if clip in index),
+        left_out,
+        recordings.digest,
+    )
+
+
+class Bench:
+    """One process's copy of the experiment."""
+
+    def __init__(
+        self, image: bytes, cast: Cast, settings: Settings, methods: Sequence[str]
+    ) -> None:
+        """Keep what every draw needs."""
+        self.model = Model(image)
+        self.cast = cast
+        self.settings = settings
+        self.methods = methods
+        self.truth = [self.model.class_of(clip.word) for clip in cast.clips]
+
+    def adapt(self, learner: Learner, draw: Episode, method: int, rng: np.random.Generator) -> None:
+        """The schedule of adaptation: shuffled passes with falling rates."""
+        takes = [*draw.support, *draw.negatives]
+        for scale in pass_scales(self.settings.passes):
+            for i in rng.permutation(takes):
+                learner.take(self.cast.features[i], self.truth[i], method, scale)
+
+    def measure(self, learner: Learner, draw: Episode) -> Outcome:
+        """The four columns after adaptation."""
+        others = [i for i in self.cast.others if self.cast.clips[i].speaker != draw.speaker]
+        unknown = self.model.unknown
+        groups = (
+            draw.query,
+            draw.other_words,
+            [i for i in others if self.truth[i] != unknown],
+            [i for i in others if self.truth[i] == unknown],
+        )
+        no_keyword = [unknown, self.model.silence]
+        keyword = [c for c in range(len(self.model.labels)) if c not in no_keyword]
+        right = np.zeros(4, dtype=np.int64)
+        margins: list[list[int]] = []
+        for column, clips in enumerate(groups):
+            margins.append([])
+            for i in clips:
+                scores = learner.scores(self.cast.features[i]).astype(np.int64)
+                best = keyword[int(scores[keyword].argmax())]
+                margin = int(scores[best] - scores[no_keyword].max())
+                if self.truth[i] == unknown:
+                    right[column] += margin <= 0
+                else:
+                    right[column] += margin > 0 and best == self.truth[i]
+                    margin = margin if best == self.truth[i] else np.iinfo(np.int64).min
+                margins[-1].append(margin)
+        total = np.array([len(clips) for clips in groups])
+        return Outcome(right, total, np.array(margins[0], np.int64), np.array(margins[1], np.int64))
+
+    def run(self, speaker: str, draw_number: int) -> list[Outcome]:
+        """All methods on one draw of one speaker."""
+        person = self.cast.speakers.index(speaker)
+        settings = self.settings
+
+        def rng(stream: int) -> np.random.Generator:
+            return np.random.default_rng([settings.seed, 1 + draw_number, person, stream])
+
+        draw = episode(
+            self.cast.clips,
+            speaker,
+            self.model.keywords,
+            settings.shots,
+            settings.negatives,
+            rng(0),
+        )
+        outcomes = []
+        for name in self.methods:
+            learner = Learner(self.model, seed=int(rng(1).integers(1, 2**32)))
+            if METHODS[name]:
+                self.adapt(learner, draw, METHODS[name], rng(2))
+            outcomes.append(self.measure(learner, draw))
+        return outcomes
+
+
+_bench: Bench | None = None
+
+
+def start_worker(image: bytes, cast: Cast, settings: Settings, methods: Sequence[str]) -> None:
+    """Give this process the experiment."""
+    global _bench
+    _bench = Bench(image, cast, settings, methods)
+
+
+def run_draw(task: tuple[str, int]) -> list[Outcome]:
+    """Work of one process on one draw."""
+    assert _bench is not None
+    return _bench.run(*task)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Percent, with its 95 % interval from resampling the speakers."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method; the differences are paired, to the unadapted model."""
+
+    method: str
+    columns: dict[str, Estimate | None]
+    differences: dict[str, Estimate | None]
+
+    def summary(self) -> dict[str, object]:
+        """Plain data for --json."""
+
+        def plain(estimates: dict[str, Estimate | None]) -> dict[str, object]:
+            return {
+                name: e and {"mean": e.mean, "low": e.low, "high": e.high}
+                for name, e in estimates.items()
+            }
+
+        means = {name: e and e.mean for name, e in self.columns.items()}
+        return {
+            "method": self.method,
+            **means,
+            "intervals": plain(self.columns),
+            "gain": plain(self.differences),
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """An experiment's table."""
+
+    rows: tuple[Row, ...]
+    speakers: int
+    words_left_out: int
+    unknown_self_clips: int
+    others: int
+    digest: str
+
+
+def same_rejection_right(
+    method: list[list[Outcome]], none: list[list[Outcome]]
+) -> NDArray[np.int64]:
+    """(speakers, draws) keywords right at the unadapted pooled rejection of each draw."""
+    right = np.zeros((len(method), len(method[0])), dtype=np.int64)
+    for d in range(right.shape[1]):
+        unknown = np.sort(np.concatenate([speaker[d].unknown_margin for speaker in method]))
+        before = np.concatenate([speaker[d].unknown_margin for speaker in none])
+        rejected = int((before <= 0).sum())
+        if not len(unknown):
+            threshold = 0
+        elif rejected == 0:
+            threshold = int(unknown[0]) - 1
+        else:
+            threshold = int(unknown[rejected - 1])
+        for s, speaker in enumerate(method):
+            right[s, d] = (speaker[d].keyword_margin > threshold).sum()
+    return right
+
+
+def estimate(
+    right: NDArray[np.int64], total: NDArray[np.int64], resampled: NDArray[np.int64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Pooled percentage over speakers, and that of each resample; both arrays are (speakers,)."""
+    with np.errstate(invalid="ignore"):
+        return 100 * float(right.sum()) / float(total.sum()), 100 * right[resampled].sum(1) / total[
+            resampled
+        ].sum(1)
+
+
+def tabulate(outcomes: dict[str, list[list[Outcome]]], rng: np.random.Generator) -> tuple[Row, ...]:
+    """Rows from outcomes[method][speaker][draw]."""
+    none = outcomes["none"]
+    resampled = rng.integers(0, len(none), (RESAMPLES, len(none)))
+
+    def interval(mean: float, samples: NDArray[np.float64]) -> Estimate:
+        low, high = np.nanpercentile(samples, [2.5, 97.5])
+        return Estimate(mean, float(low), float(high))
+
+    base: dict[str, tuple[float, NDArray[np.float64]] | None] = {}
+    rows = []
+    for method, speakers in outcomes.items():
+        values: dict[str, tuple[float, NDArray[np.float64]] | None] = {}
+        for column, name in enumerate(COLUMNS):
+            right = np.array([sum(o.right[column] for o in draws) for draws in speakers])
+            total = np.array([sum(o.total[column] for o in draws) for draws in speakers])
+            values[name] = estimate(right, total, resampled) if total.sum() else None
+        if values["unknown_self"] is None:
+            values[SAME_REJECTION] = None
+        else:
+            right = same_rejection_right(speakers, none).sum(1)
+            total = np.array([sum(o.total[0] for o in draws) for draws in speakers])
+            values[SAME_REJECTION] = estimate(right, total, resampled)
+        if method == "none":
+            base = values
+        columns = {k: interval(*v) if v else None for k, v in values.items()}
+        differences = {
+            k: interval(v[0] - b[0], v[1] - b[1]) if v and (b := base[k]) else None
+            for k, v in values.items()
+        }
+        rows.append(Row(method, columns, differences))
+    return tuple(rows)
+
+
+def bench_adapt(
+    model: Model,
+    cast: Cast,
+    settings: Settings,
+    methods: Sequence[str] = tuple(METHODS),
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Run methods ("none" is always among them) over all speakers and draws.
+
+    Args:
+        model: the model, with the rates to use.
+        cast: from gather().
+        settings: the experiment.
+        methods: names of METHODS.
+        workers: processes; all cores by default.
+        progress: over draws of speakers.
+    """
+    methods = tuple(dict.fromkeys(["none", *methods]))
+    tasks = [(speaker, draw) for speaker in cast.speakers for draw in range(settings.draws)]
+    start = partial(start_worker, model.image, cast, settings, methods)
+    outcomes: dict[str, list[list[Outcome]]] = {m: [[] for _ in cast.speakers] for m in methods}
+    for done, results in enumerate(spread(run_draw, tasks, workers, start)):
+        person = done // settings.draws
+        for method, outcome in zip(methods, results, strict=True):
+            outcomes[method][person].append(outcome)
+        progress(done + 1, len(tasks))
+    first = [draws[0] for draws in outcomes["none"]]
+    return Report(
+        tabulate(outcomes, np.random.default_rng(settings.seed)),
+        len(cast.speakers),
+        cast.left_out,
+        int(sum(o.total[1] for o in first)),
+        len(cast.others),
+        cast.digest,
+    )

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: parses, calls one function, renders."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tracekws import data
+from tracekws.console import out, print_json, stages, talk
+from tracekws.core import Model
+from tracekws.errors import DataError, TraceKwsError
+
+app = typer.Typer(
+    name="tracekws",
+    help="Keyword spotting that learns its user's voice on the microcontroller.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+data_app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
+
+DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "models" / "base.tkws"
+
+ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; all cores by default.", min=1)]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        print(f"tracekws {version('tracekws')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Keyword spotting that learns its user's voice on the microcontroller."""
+
+
+def speakers_of(path: Path | None) -> list[str] | None:
+    """Speakers of a list file, a name a line."""
+    if path is None:
+        return None
+    try:
+        return path.read_text().split()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+
+
+@data_app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Speech Commands tree.")],
+    as_json: Json = False,
+) -> None:
+    """Say what a data set holds: words, speakers, splits, repeated recordings, bad files.
+
+    Example: `tracekws data check speech_commands`
+    """
+    tree = data.read_tree(folder)
+    with stages() as stage:
+        recordings = data.read_recordings(tree.clips, stage("reading"))
+    words: dict[str, list[int]] = {}
+    for word in sorted({clip.word for clip in tree.clips}):
+        mine = [clip for clip in recordings.clips if clip.word == word]
+        repeats = sum(clip.word == word for clip in recordings.repeats)
+        bad = sum(clip.word == word for clip, _ in recordings.bad)
+        words[word] = [len(mine), len({clip.speaker for clip in mine}), repeats, bad]
+    splits = {split: sum(clip.split == split for clip in recordings.clips) for split in data.SPLITS}
+    summary = {
+        "clips": len(recordings.clips),
+        "speakers": len({clip.speaker for clip in recordings.clips}),
+        "words": {
+            word: dict(zip(("clips", "speakers", "repeats", "bad"), counts, strict=True))
+            for word, counts in words.items()
+        },
+        "splits": splits if tree.has_lists else None,
+        "repeats": [str(clip.path) for clip in recordings.repeats],
+        "bad": [reason for _, reason in recordings.bad],
+        "unknown_names": [str(path) for path in tree.strangers],
+        "noise_recordings": len(tree.noises),
+        "data": recordings.digest,
+    }
+    if as_json:
+        print_json(summary)
+        return
+    table = Table("word", "clips", "speakers", "repeats", "bad files")
+    for word, counts in words.items():
+        table.add_row(word, *map(str, counts))
+    out.print(table)
+    out.print(f"{summary['clips']} distinct clips of {summary['speakers']} speakers")
+    out.print(
+        ", ".join(f"{split} {count}" for split, count in splits.items())
+        if tree.has_lists
+        else "no list files: there is only the split 'all'"
+    )
+    out.print(
+        f"{len(recordings.repeats)} repeated recordings, {len(recordings.bad)} bad files, "
+        f"{len(tree.strangers)} files with other names, {len(tree.noises)} noise recordings"
+    )
+    for _, reason in recordings.bad:
+        talk.print(f"bad: {reason}", soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    folder: DataOption,
+    model_path: ModelArgument = DEFAULT_MODEL,
+    split: Annotated[str, typer.Option(help="testing, validation, training or all.")] = "testing",
+    picture: Annotated[
+        Path | None, typer.Option(help="Write the confusion matrix to this PNG file.")
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model's accuracy over a data set, with the C core.
+
+    Example: `tracekws evaluate models/base.tkws --data speech_commands --split validation`
+    """
+    from tracekws import evaluate as evaluation
+
+    if split not in (*data.SPLITS, "all"):
+        raise typer.BadParameter(f"'{split}' is none of testing, validation, training, all")
+    model = Model.load(model_path)
+    tree = data.read_tree(folder)
+    with stages() as stage:
+        result = evaluation.evaluate(model, tree, split, workers, stage)
+    if picture is not None:
+        from tracekws.pictures import confusion_picture
+
+        confusion_picture(result, picture)
+        talk.print(f"confusion matrix: {picture}")
+    summary = {
+        **result.summary(),
+        "split": split,
+        "model": {"name": model.name, "crc": f"{model.crc:08x}"},
+    }
+    if as_json:
+        print_json(summary)
+        return
+    table = Table("word", "clips", "heard right", title=f"{model.name} on {split}")
+    for c, label in enumerate(model.labels):
+        share = result.share(c)
+        count = int(result.confusion[c].sum())
+        table.add_row(label, str(count), "-" if share is None else f"{share:.1f} %")
+    out.print(table)
+    out.print(f"accuracy {result.accuracy:.2f} %, macro {result.macro_accuracy:.2f} %")
+    for name, row in (("unknown words", result.unknown), ("silence", result.silence)):
+        rejected = result.rejected(row)
+        if rejected is not None:
+            out.print(f"{name} rejected {rejected:.1f} %")
+
+
+@bench_app.command("adapt")
+def bench_adapt(
+    folder: DataOption,
+    model_path: ModelArgument = DEFAULT_MODEL,
+    others: Annotated[
+        Path | None, typer.Option(help="Tree of the other speakers; the same tree by default.")
+    ] = None,
+    speakers: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the speakers to adapt to; by default those with enough takes."
+        ),
+    ] = None,
+    shots: Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)] = 3,
+    passes: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 5,
+    negatives: Annotated[
+        int, typer.Option(help="Takes of the speaker's other words learned as unknown.", min=0)
+    ] = 0,
+    draws: Annotated[int, typer.Option(help="Random divisions of each speaker.", min=1)] = 10,
+    seed: Annotated[int, typer.Option(help="Of divisions, order and rounding.", min=0)] = 1,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Only this method; may be given several times.")
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what adapting to a speaker gains and costs, method by method.
+
+    Example: `tracekws bench adapt --data speech_commands --shots 3`
+    """
+    from tracekws import adaptbench
+
+    wanted = method or list(adaptbench.METHODS)
+    strange = sorted(set(wanted) - set(adaptbench.METHODS))
+    if strange:
+        raise typer.BadParameter(f"'{strange[0]}' is none of {', '.join(adaptbench.METHODS)}")
+    model = Model.load(model_path)
+    tree = data.read_tree(folder)
+    settings = adaptbench.Settings(shots, passes, negatives, draws, seed)
+    with stages() as stage:
+        cast = adaptbench.gather(
+            model,
+            tree,
+            data.read_tree(others) if others else None,
+            speakers_of(speakers),
+            settings,
+            stage("reading"),
+        )
+        report = adaptbench.bench_adapt(model, cast, settings, wanted, workers, stage("adapting"))
+    if as_json:
+        print_json(
+            {
+                "rows": [row.summary() for row in report.rows],
+                "model": {"name": model.name, "crc": f"{model.crc:08x}"},
+                "settings": settings.__dict__,
+                "speakers": report.speakers,
+                "words_left_out": report.words_left_out,
+                "unknown_self_clips": report.unknown_self_clips,
+                "others_clips": report.others,
+                "replay_sequences": int(model.header.n_sequences),
+                "data": report.digest,
+            }
+        )
+        return
+    columns = (*adaptbench.COLUMNS, adaptbench.SAME_REJECTION)
+    table = Table("method", *(name.replace("_", " ") for name in columns))
+    for row in report.rows:
+        cells = []
+        for name in columns:
+            value, gain = row.columns[name], row.differences[name]
+            if value is None or gain is None:
+                cells.append("-")
+            elif row.method == "none":
+                cells.append(f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})")
+            else:
+                cells.append(
+                    f"{value.mean:.1f}, {gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})"
+                )
+        table.add_row(row.method, *cells)
+    out.print(table)
+    out.print(
+        f"{report.speakers} speakers, {draws} draws, {shots} takes a word; percent, then the "
+        f"paired difference to 'none', in brackets 95 % over speakers"
+    )
+
+
+@app.command()
+def train(
+    folder: DataOption,
+    run: Annotated[Path, typer.Option(help="Folder of checkpoints; training resumes from it.")],
+    output: Annotated[Path, typer.Option(help="Model image to write; its card goes beside it.")],
+    neurons: Annotated[int, typer.Option(help="Hidden neurons.", min=8, max=1024)] = 196,
+    epochs: Annotated[int, typer.Option(help="Epochs.", min=1)] = 40,
+    seed: Annotated[int, typer.Option(help="Of weights and of drawing clips.", min=0)] = 1,
+    exclude_speakers: Annotated[
+        Path | None, typer.Option(help="File with speakers not to train on, a name a line.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that augment.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of torch.", min=1)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train a model and write its image; needs `make setup-train`.
+
+    Example: `tracekws train --data speech_commands --run runs/mine --output mine.tkws`
+    """
+    try:
+        from tracekws.train import command, loop
+    except ImportError as error:
+        raise TraceKwsError(
+            f"training needs {error.name}; install it with: make setup-train"
+        ) from error
+    from tracekws.train.defaults import DETECTOR, LEARNING
+
+    excluded = frozenset(speakers_of(exclude_speakers) or [])
+    job = command.Job(folder, run, output, excluded, workers, threads)
+    config = loop.TrainConfig(neurons=neurons, epochs=epochs, seed=seed)
+    with stages() as stage:
+        model = command.train(
+            job,
+            config,
+            LEARNING,
+            DETECTOR,
+            stage,
+            lambda e: talk.print(
+                f"epoch {e.epoch}: loss {e.loss:.3f}, validation {e.accuracy:.2f} %, contrast "
+                f"{e.contrast_accuracy:.2f} %, firing {e.rate:.1f} %, {e.seconds:.0f} s"
+            ),
+        )
+    if as_json:
+        print_json({"model": str(output), "name": model.name, "crc": f"{model.crc:08x}"})
+    else:
+        out.print(f"{output} and its card {output.with_suffix('.md')}")
+
+
+def register_device_commands() -> None:
+    """The commands of other rooms."""
+    from tracekws import demo
+    from tracekws.device import commands
+
+    commands.register(app)
+    demo.register(app)
+
+
+def exit_code(error: TraceKwsError) -> int:
+    """Exit code of an error: 3 no device, 4 device error, else 1."""
+    from tracekws import errors
+
+    if isinstance(error, errors.NoDeviceError):
+        return 3
+    if isinstance(error, errors.DeviceError | errors.ProtocolError):
+        return 4
+    return 1
+
+
+def main() -> None:
+    """Entry point: errors become one line and an exit code."""
+    try:
+        app()
+    except TraceKwsError as error:
+        talk.print(f"error: {error}", soft_wrap=True, markup=False, highlight=False)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

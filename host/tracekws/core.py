@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C core for the host: models, features, network and learner, as the device runs them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws._core import ffi, lib
+from tracekws.errors import ModelError, check
+
+FEATURES: int = lib.TKWS_FEATURES
+STEP_SAMPLES: int = lib.TKWS_STEP_SAMPLES
+FULL_SCALE = 32767
+"""Scale of the learning rates in Q15: the model's own."""
+READOUT: int = lib.TKWS_LEARN_READOUT
+TRACES: int = lib.TKWS_LEARN_TRACES
+LATENT: int = lib.TKWS_LEARN_LATENT
+SEQUENCES: int = lib.TKWS_LEARN_SEQUENCES
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """Energy normalisation of the front end (frontend.h)."""
+
+    alpha_q15: int = 32113
+    mean_shift: int = 6
+    energy_floor: int = 1 << 20
+
+
+class Model:
+    """A checked model image.
+
+    Raises:
+        ModelError: the image is malformed; the message names the field.
+    """
+
+    def __init__(self, image: bytes) -> None:
+        """Check the image and keep it."""
+        self.image = image
+        self._buffer = ffi.from_buffer("uint8_t[]", image)
+        self.c = ffi.new("tkws_model *")
+        check(lib.tkws_model_parse(self.c, self._buffer, len(image)))
+        self.header: Any = self.c.header
+        self.name = bytes(ffi.buffer(self.c.name, lib.TKWS_NAME_BYTES)).rstrip(b"\0").decode()
+        size = lib.TKWS_LABEL_BYTES
+        labels = bytes(ffi.buffer(self.c.labels, size * self.header.n_classes))
+        self.labels = tuple(
+            labels[i : i + size].rstrip(b"\0").decode() for i in range(0, len(labels), size)
+        )
+        self.crc: int = self.c.crc
+
+    @classmethod
+    def load(cls, path: Path) -> "Model":
+        """Read a model file; a ModelError names the file."""
+        try:
+            return cls(path.read_bytes())
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}") from error
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+
+    @property
+    def unknown(self) -> int:
+        """Class of words that are no keywords."""
+        return int(self.header.unknown_class)
+
+    @property
+    def silence(self) -> int:
+        """Class of no speech."""
+        return int(self.header.silence_class)
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """Labels that are words."""
+        return tuple(
+            label for c, label in enumerate(self.labels) if c not in (self.unknown, self.silence)
+        )
+
+    @property
+    def features(self) -> FeatureConfig:
+        """The model's front end."""
+        h = self.header
+        return FeatureConfig(h.alpha_q15, h.mean_shift, h.energy_floor)
+
+    @property
+    def trainable_bytes(self) -> int:
+        """Bytes of all weights that learning may change."""
+        return int(lib.tkws_model_trainable_bytes(self.c))
+
+    def class_of(self, word: str) -> int:
+        """Class of a word: its own, or that of unknown words."""
+        return self.labels.index(word) if word in self.keywords else self.unknown
+
+
+def features(pcm: NDArray[np.int16], config: FeatureConfig) -> NDArray[np.int8]:
+    """Features of a recording, heard from reset: int8 (steps, 80), Q4, a step every 20 ms."""
+    frontend = ffi.new("tkws_frontend *")
+    check(
+        lib.tkws_frontend_init(frontend, config.alpha_q15, config.mean_shift, config.energy_floor)
+    )
+    pcm = np.ascontiguousarray(pcm, dtype=np.int16)
+    out = np.empty((len(pcm) // STEP_SAMPLES + 1, FEATURES), dtype=np.int8)
+    source = ffi.from_buffer("int16_t[]", pcm)
+    consumed = ffi.new("size_t *")
+    at = steps = 0
+    while at < len(pcm):
+        row = ffi.from_buffer("int8_t[]", out[steps])
+        done = lib.tkws_frontend_push(frontend, source + at, len(pcm) - at, consumed, row)
+        at += consumed[0]
+        steps += done
+    return out[:steps].copy()
+
+
+class Learner:
+    """A network with its weights and a learner: everything the device keeps, on the host.
+
+    Args:
+        model: the image.
+        seed: of the learner's generator.
+    """
+
+    def __init__(self, model: Model, seed: int = 1) -> None:
+        """Start with the model's own weights, at rest."""
+        self.model = model
+        counts = lib.tkws_model_weight_counts(model.c)
+        parts = ("weights", "recurrent", "bias", "readout", "readout_bias")
+        self._parts = [ffi.new("int16_t[]", getattr(counts, part)) for part in parts]
+        self._weights = ffi.new("tkws_weights *", self._parts)
+        lib.tkws_weights_load(model.c, self._weights)
+        self._network = ffi.new("tkws_network *")
+        size = lib.tkws_network_memory_bytes(model.c)
+        self._network_memory = ffi.new("int32_t[]", size // 4)
+        check(
+            lib.tkws_network_init(self._network, model.c, self._weights, self._network_memory, size)
+        )
+        self._learner = ffi.new("tkws_learner *")
+        size = lib.tkws_learner_memory_bytes(model.c)
+        self._learner_memory = ffi.new("int32_t[]", size // 4)
+        check(lib.tkws_learner_init(self._learner, self._network, self._learner_memory, size, seed))
+        self._scores = ffi.new("int32_t[]", model.header.n_classes)
+
+    def scores(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Scores after a clip heard from rest: int32 (classes,), Q10."""
+        lib.tkws_network_reset(self._network)
+        flat = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features))
+        for step in range(len(features)):
+            lib.tkws_network_step(self._network, flat + step * FEATURES)
+        lib.tkws_network_scores(self._network, self._scores)
+        return np.frombuffer(ffi.buffer(self._scores), dtype=np.int32).copy()
+
+    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
+        """Learn from one take: int8 (steps, 80) of class label, with TKWS_LEARN_* flags."""
+        check(lib.tkws_learner_begin(self._learner, method, label, scale_q15))
+        flat = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features))
+        for step in range(len(features)):
+            check(lib.tkws_learner_step(self._learner, flat + step * FEATURES))
+        check(lib.tkws_learner_end(self._learner))
+
+    def rates(self, features: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Mean spikes a step of each neuron over a clip heard from rest: (neurons,)."""
+        check(lib.tkws_learner_begin(self._learner, 0, 0, 0))
+        flat = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features))
+        for step in range(len(features)):
+            check(lib.tkws_learner_step(self._learner, flat + step * FEATURES))
+        n = self.model.header.n_neurons
+        counts = np.frombuffer(ffi.buffer(self._learner.count, 2 * n), dtype=np.uint16)
+        rates = counts / len(features)
+        lib.tkws_learner_abort(self._learner)
+        return rates
+
+    @property
+    def weights(self) -> bytes:
+        """The trainable state as the device saves and sends it."""
+        n = self.model.trainable_bytes
+        out = ffi.new("uint8_t[]", n)
+        check(lib.tkws_weights_read(self.model.c, self._weights, 0, out, n))
+        return bytes(ffi.buffer(out))
+
+    @weights.setter
+    def weights(self, state: bytes) -> None:
+        check(
+            lib.tkws_weights_write(
+                self.model.c, self._weights, 0, ffi.from_buffer("uint8_t[]", state), len(state)
+            )
+        )
+
+
+def pass_scales(passes: int) -> Sequence[int]:
+    """Scale of the rates in each pass over the takes: falling linearly, Q15."""
+    return [round(FULL_SCALE * (1 - e / passes)) for e in range(passes)]

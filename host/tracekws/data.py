@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Speech Commands trees: clips, speakers, splits, repeated recordings, noise, adaptation episodes.
+
+A tree is `word/speaker_nohash_n.wav` (Google Speech Commands) or `word/speaker_NO_take.wav`
+(Arabic Speech Commands), with `_background_noise_/*.wav` and, where there are splits,
+`testing_list.txt` and `validation_list.txt`.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.errors import DataError
+
+KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+UNKNOWN = "_unknown_"
+SILENCE = "_silence_"
+CLASSES = (*KEYWORDS, UNKNOWN, SILENCE)
+NOISE_FOLDER = "_background_noise_"
+SPLITS = ("training", "validation", "testing")
+CLIP_SAMPLES = SAMPLE_RATE
+SUFFIXES = (".wav", ".flac", ".ogg")
+NAME = re.compile(r"(?P<speaker>.+?)_(?:nohash|NO)_(?P<take>\d+)$")
+
+Progress = Callable[[int, int], None]
+"""Called with the number done and the number in all."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording of a word."""
+
+    path: Path
+    word: str
+    speaker: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A data set's folder, as its names and lists describe it; no audio has been read."""
+
+    root: Path
+    clips: tuple[Clip, ...]
+    noises: tuple[Path, ...]
+    strangers: tuple[Path, ...]
+    """Audio files whose names are of no known form."""
+    has_lists: bool
+
+    def of(self, split: str) -> tuple[Clip, ...]:
+        """Clips of a split: training, validation, testing or all.
+
+        Raises:
+            DataError: the tree has no list files, so that only "all" is there.
+        """
+        if split == "all":
+            return self.clips
+        if not self.has_lists:
+            raise DataError(
+                f"{self.root}: no testing_list.txt and validation_list.txt, so there is no split "
+                f"'{split}'; use --split all"
+            )
+        return tuple(clip for clip in self.clips if clip.split == split)
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Clips with their samples, each distinct recording once."""
+
+    clips: tuple[Clip, ...]
+    pcm: NDArray[np.int16]
+    """(clips, 16000), short clips filled with zeros at the end, long ones cut."""
+    repeats: tuple[Clip, ...]
+    bad: tuple[tuple[Clip, str], ...]
+    """Unreadable files with the reason."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names and samples, 16 hexadecimal digits: says which data a result is of."""
+        sha = hashlib.sha256()
+        for clip in self.clips:
+            sha.update(f"{clip.word}/{clip.path.stem}\n".encode())
+        sha.update(self.pcm.tobytes())
+        return sha.hexdigest()[:16]
+
+
+def read_list(path: Path) -> set[str]:
+    """Names `word/file` of a list, without suffix."""
+    return {line.rsplit(".", 1)[0] for line in path.read_text().split()}
+
+
+def read_tree(root: Path) -> Tree:
+    """Names, speakers and splits of a data set's folder.
+
+    Raises:
+        DataError: no folder, no clips, or a speaker in two splits.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    lists = {"testing": root / "testing_list.txt", "validation": root / "validation_list.txt"}
+    has_lists = all(path.is_file() for path in lists.values())
+    listed = {split: read_list(path) for split, path in lists.items()} if has_lists else {}
+    clips, strangers = [], []
+    for path in sorted(root.glob("*/*")):
+        word = path.parent.name
+        if path.suffix.lower() not in SUFFIXES or word == NOISE_FOLDER:
+            continue
+        name = NAME.match(path.stem)
+        if name is None:
+            strangers.append(path)
+            continue
+        key = f"{word}/{path.stem}"
+        split = next((s for s, names in listed.items() if key in names), "training")
+        clips.append(Clip(path, word, name["speaker"], split))
+    if not clips:
+        raise DataError(
+            f"{root}: no clips named word/speaker_nohash_n.wav or word/speaker_NO_n.wav"
+        )
+    splits_of = defaultdict(set)
+    for clip in clips:
+        splits_of[clip.speaker].add(clip.split)
+    shared = sorted(speaker for speaker, splits in splits_of.items() if len(splits) > 1)
+    if shared and has_lists:
+        raise DataError(f"{root}: speaker {shared[0]} and {len(shared) - 1} more are in two splits")
+    noises = tuple(sorted((root / NOISE_FOLDER).glob("*.wav")))
+    return Tree(root, tuple(clips), noises, tuple(strangers), has_lists)
+
+
+def fit(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+    """One second: zeros behind a shorter clip, the end of a longer one cut off."""
+    return np.pad(pcm[:CLIP_SAMPLES], (0, max(0, CLIP_SAMPLES - len(pcm))))
+
+
+def recording_key(pcm: NDArray[np.int16]) -> bytes:
+    """Hash of the samples, zeros at either end aside: equal for repeated recordings."""
+    (sound,) = np.nonzero(pcm)
+    core = pcm[sound[0] : sound[-1] + 1] if len(sound) else pcm[:0]
+    return hashlib.sha256(core.tobytes()).digest()
+
+
+def read_recordings(
+    clips: Sequence[Clip], progress: Progress = lambda done, total: None
+) -> Recordings:
+    """Read clips, dropping repeated recordings (the first name stays) and unreadable files."""
+    kept: list[Clip] = []
+    repeats: list[Clip] = []
+    bad: list[tuple[Clip, str]] = []
+    seen: set[bytes] = set()
+    pcm = np.zeros((len(clips), CLIP_SAMPLES), dtype=np.int16)
+    for done, clip in enumerate(clips):
+        progress(done, len(clips))
+        try:
+            samples = read_clip(clip.path)
+        except DataError as error:
+            bad.append((clip, str(error)))
+            continue
+        key = recording_key(samples)
+        if key in seen:
+            repeats.append(clip)
+            continue
+        seen.add(key)
+        pcm[len(kept)] = fit(samples)
+        kept.append(clip)
+    progress(len(clips), len(clips))
+    return Recordings(tuple(kept), pcm[: len(kept)], tuple(repeats), tuple(bad))
+
+
+def read_noise(paths: Iterable[Path], part: str) -> list[NDArray[np.int16]]:
+    """Background recordings, int16: the first four fifths for training, the last for evaluation."""
+    cut = []
+    for path in paths:
+        samples = read_clip(path)
+        border = len(samples) * 4 // 5
+        cut.append(samples[:border] if part == "training" else samples[border:])
+    return cut
+
+
+def silence_clips(noises: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:
+    """Consecutive seconds of the noise recordings: int16 (clips, 16000)."""
+    seconds = [n[: len(n) // CLIP_SAMPLES * CLIP_SAMPLES].reshape(-1, CLIP_SAMPLES) for n in noises]
+    return np.concatenate([*seconds, np.zeros((0, CLIP_SAMPLES), dtype=np.int16)])
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One draw of an adaptation experiment; all values are indices of recordings."""
+
+    speaker: str
+    support: tuple[int, ...]
+    negatives: tuple[int, ...]
+    """Other words of the speaker that are learned as unknown."""
+    query: tuple[int, ...]
+    other_words: tuple[int, ...]
+    """The speaker's further words, to be rejected."""
+
+
+def episode(
+    clips: Sequence[Clip],
+    speaker: str,
+    keywords: Sequence[str],
+    shots: int,
+    negatives: int,
+    rng: np.random.Generator,
+) -> Episode:
+    """Draw support and query of one speaker. A word needs shots + 1 takes, else it is left out."""
+    of_word: dict[str, list[int]] = defaultdict(list)
+    for i, clip in enumerate(clips):
+        if clip.speaker == speaker:
+            of_word[clip.word].append(i)
+    support: list[int] = []
+    query: list[int] = []
+    others: list[int] = []
+    for word in sorted(of_word):
+        takes = [int(i) for i in rng.permutation(of_word[word])]
+        if word not in keywords:
+            others += takes
+        elif len(takes) > shots:
+            support += takes[:shots]
+            query += takes[shots:]
+    others = [int(i) for i in rng.permutation(others)]
+    return Episode(
+        speaker, tuple(support), tuple(others[:negatives]), tuple(query), tuple(others[negatives:])
+    )

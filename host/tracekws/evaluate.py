@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy of a model over a data set, by the C core."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.core import Learner, Model, features
+from tracekws.data import Progress, Tree, read_noise, read_recordings, silence_clips
+from tracekws.errors import DataError
+from tracekws.parallel import spread
+
+
+@dataclass(frozen=True)
+class Result:
+    """Accuracy over a split; percentages are over keyword and other-word clips, by argmax."""
+
+    confusion: NDArray[np.int64]
+    """(classes, classes): true class, heard class; the silence row are the noise recordings."""
+    labels: tuple[str, ...]
+    unknown: int
+    silence: int
+    repeats: int
+    bad: int
+    digest: str
+
+    @property
+    def words(self) -> NDArray[np.int64]:
+        """The confusion's rows without silence."""
+        return np.delete(self.confusion, self.silence, axis=0)
+
+    @property
+    def clips(self) -> int:
+        """Clips of words, keywords and others."""
+        return int(self.words.sum())
+
+    def share(self, label: int) -> float | None:
+        """Percent of a class's clips that are heard as it; None without clips."""
+        row = self.confusion[label]
+        return 100 * float(row[label]) / float(row.sum()) if row.sum() else None
+
+    @property
+    def accuracy(self) -> float:
+        """Percent of all words heard right (LEARNING: argmax, no thresholds)."""
+        right = np.trace(self.confusion) - self.confusion[self.silence, self.silence]
+        return 100 * float(right) / self.clips
+
+    @property
+    def macro_accuracy(self) -> float:
+        """Mean over the classes that have clips, silence aside."""
+        shares = [self.share(c) for c in range(len(self.labels)) if c != self.silence]
+        return float(np.mean([s for s in shares if s is not None]))
+
+    def rejected(self, row: int) -> float | None:
+        """Percent of a class's clips that are heard as no keyword; None without clips."""
+        counts = self.confusion[row]
+        total = counts.sum()
+        away = counts[self.unknown] + counts[self.silence]
+        return 100 * float(away) / float(total) if total else None
+
+    def summary(self) -> dict[str, object]:
+        """Plain data for --json."""
+        return {
+            "clips": self.clips,
+            "accuracy": self.accuracy,
+            "macro_accuracy": self.macro_accuracy,
+            "per_word": {
+                label: {"clips": int(self.confusion[c].sum()), "accuracy": self.share(c)}
+                for c, label in enumerate(self.labels)
+                if c != self.silence
+            },
+            "unknown_rejected": self.rejected(self.unknown),
+            "silence_rejected": self.rejected(self.silence),
+            "silence_clips": int(self.confusion[self.silence].sum()),
+            "repeats_dropped": self.repeats,
+            "bad_files": self.bad,
+            "data": self.digest,
+            "confusion": self.confusion.tolist(),
+            "labels": list(self.labels),
+        }
+
+
+_learner: Learner | None = None
+
+
+def start_worker(image: bytes) -> None:
+    """Give this process its own copy of the model."""
+    global _learner
+    _learner = Learner(Model(image))
+
+
+def heard(pcm: NDArray[np.int16]) -> int:
+    """Class of the largest score after a clip heard from reset."""
+    assert _learner is not None
+    scores = _learner.scores(features(pcm, _learner.model.features))
+    return int(scores.argmax())
+
+
+def classify(
+    model: Model, pcm: Sequence[NDArray[np.int16]], workers: int | None, progress: Progress
+) -> NDArray[np.int64]:
+    """Classes of clips, int16 at 16 kHz."""
+    out = np.zeros(len(pcm), dtype=np.int64)
+    results = spread(heard, pcm, workers, partial(start_worker, model.image))
+    for done, result in enumerate(results):
+        out[done] = result
+        progress(done + 1, len(pcm))
+    return out
+
+
+def evaluate(
+    model: Model,
+    tree: Tree,
+    split: str,
+    workers: int | None = None,
+    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+) -> Result:
+    """Run the model over a split: training, validation, testing or all.
+
+    Args:
+        model: the model.
+        tree: the data set.
+        split: its part.
+        workers: processes; all cores by default.
+        stage: gives, for the name of a stage, what its progress is reported to.
+
+    Raises:
+        DataError: the tree has no such split or nothing readable in it.
+    """
+    recordings = read_recordings(tree.of(split), stage("reading"))
+    if not recordings.clips:
+        raise DataError(f"{tree.root}: no readable clips in split '{split}'")
+    silence = silence_clips(read_noise(tree.noises, "evaluation"))
+    truth = [model.class_of(clip.word) for clip in recordings.clips]
+    truth += [model.silence] * len(silence)
+    guess = classify(model, [*recordings.pcm, *silence], workers, stage("recognising"))
+    confusion = np.zeros((len(model.labels),) * 2, dtype=np.int64)
+    for said, recognised in zip(truth, guess, strict=True):
+        confusion[said, recognised] += 1
+    return Result(
+        confusion,
+        model.labels,
+        model.unknown,
+        model.silence,
+        len(recordings.repeats),
+        len(recordings.bad),
+        recordings.digest,
+    )

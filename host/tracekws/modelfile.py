@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing of model images: numbers and arrays in, the bytes of model.h out."""
+
+import os
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws._core import ffi, lib
+from tracekws.core import FeatureConfig, Model
+from tracekws.errors import ModelError
+
+MEMBRANE_Q = 11
+"""Q format of membranes: threshold 1 is 2048, range +-16."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Constants of learning on the device.
+
+    Rates are those of the float rule: of weights and of features as numbers, not as integers.
+    """
+
+    method: int
+    traces_rate: float
+    """Rate of W, R and b for a unit of learning signal times surrogate."""
+    readout_rate: float
+    """Rate of the readout weights, on mean rates, and of its biases."""
+    readout_bias_rate: float
+    passes: int = 5
+    latent_per_take: int = 2
+    sequences_per_take: int = 1
+    trace_decay: float = 0.95
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Constants of the detector."""
+
+    threshold: float = 0.6
+    """Smoothed posterior above which a word is an event, for every word."""
+    smoothing_shift: int = 2
+    refractory_steps: int = 50
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A network in numbers, before quantisation; H neurons, C classes."""
+
+    weights: NDArray[np.float64]
+    """(H, 80) for features as numbers (int8 / 16)."""
+    recurrent: NDArray[np.float64]
+    """(H, H), a row a presynaptic neuron."""
+    bias: NDArray[np.float64]
+    readout: NDArray[np.float64]
+    """(H, C), for mean rates."""
+    readout_bias: NDArray[np.float64]
+    decay: NDArray[np.float64]
+    target: NDArray[np.float64]
+    """(C, H): the matrix S."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What the image carries for rehearsal."""
+
+    latent: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1), np.uint8))
+    """(n, 1 + H): class, then mean rates in Q8."""
+    sequences: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1), np.uint8))
+    """(n, 1 + steps * 80): class, then int8 features as bytes."""
+
+
+def fraction_bits(values: NDArray[np.float64], headroom: float) -> int:
+    """Largest Q format in which headroom times the largest value fits int16."""
+    largest = float(np.abs(values).max()) * headroom
+    bits = 15
+    while bits > MEMBRANE_Q and largest * 2.0**bits > 32767:
+        bits -= 1
+    return bits
+
+
+def to_int16(values: NDArray[np.float64], bits: int) -> bytes:
+    """Nearest integers in Q bits, saturated, little endian."""
+    scaled = np.clip(np.rint(values * 2.0**bits), -32768, 32767)
+    return scaled.astype("<i2").tobytes()
+
+
+def learning_numbers(learning: Learning, weight_q: int, recurrent_q: int) -> dict[str, int]:
+    """The header's fields of learning, in the units of model.h."""
+
+    def rate(value: float, bits: int) -> int:
+        return round(value * 2.0 ** (16 + bits))
+
+    return {
+        "trace_decay_q15": round(learning.trace_decay * 32768),
+        "rate_weights": rate(learning.traces_rate, weight_q - lib.TKWS_FEATURE_Q),
+        "rate_recurrent": rate(learning.traces_rate, recurrent_q),
+        "rate_bias": rate(learning.traces_rate, MEMBRANE_Q),
+        "rate_readout": rate(learning.readout_rate, lib.TKWS_LOGIT_Q),
+        "rate_readout_bias": rate(learning.readout_bias_rate, lib.TKWS_LOGIT_Q),
+        "method": learning.method,
+        "passes": learning.passes,
+        "latent_per_take": learning.latent_per_take,
+        "sequences_per_take": learning.sequences_per_take,
+    }
+
+
+def header_numbers(arrays: Arrays, learning: Learning, detector: Detector) -> dict[str, int]:
+    """The header's fields that follow from the network and the constants."""
+    neurons = len(arrays.bias)
+    # Learning moves weights: twice their range stays free.
+    weight_q = fraction_bits(arrays.weights, 2.0)
+    recurrent_q = fraction_bits(arrays.recurrent, 2.0)
+    return {
+        "n_neurons": neurons,
+        "weight_q": weight_q,
+        "recurrent_q": recurrent_q,
+        "membrane_q": MEMBRANE_Q,
+        "threshold": 1 << MEMBRANE_Q,
+        "surrogate_q": MEMBRANE_Q,
+        "contrast_gain_q8": round(300 / neurons**0.5 * 256),
+        "smoothing_shift": detector.smoothing_shift,
+        "refractory_steps": detector.refractory_steps,
+        **learning_numbers(learning, weight_q, recurrent_q),
+    }
+
+
+def texts(values: tuple[str, ...], size: int) -> bytes:
+    """ASCII texts, filled with zeros to size bytes each.
+
+    Raises:
+        ModelError: one is empty or too long.
+    """
+    for value in values:
+        if not 0 < len(value.encode()) <= size:
+            raise ModelError(f"'{value}' does not fit {size} bytes")
+    return b"".join(value.encode().ljust(size, b"\0") for value in values)
+
+
+def build_image(
+    name: str,
+    labels: tuple[str, ...],
+    unknown: str,
+    silence: str,
+    arrays: Arrays,
+    features: FeatureConfig,
+    learning: Learning,
+    detector: Detector,
+    replay: Replay,
+) -> bytes:
+    """A model image; it has passed the core's own check.
+
+    Raises:
+        ModelError: something does not fit the format.
+    """
+    version = lib.TKWS_VERSION_MAJOR << 16 | lib.TKWS_VERSION_MINOR << 8 | lib.TKWS_VERSION_PATCH
+    numbers = header_numbers(arrays, learning, detector) | {
+        "magic": lib.TKWS_MODEL_MAGIC,
+        "format_version": lib.TKWS_MODEL_FORMAT,
+        "version": version,
+        "sample_rate": lib.TKWS_SAMPLE_RATE,
+        "window": lib.TKWS_WINDOW,
+        "hop": lib.TKWS_HOP,
+        "channels": lib.TKWS_CHANNELS,
+        "stack": lib.TKWS_STACK,
+        "alpha_q15": features.alpha_q15,
+        "mean_shift": features.mean_shift,
+        "energy_floor": features.energy_floor,
+        "n_classes": len(labels),
+        "unknown_class": labels.index(unknown),
+        "silence_class": labels.index(silence),
+        "n_layers": 1,
+        "layer_kind": lib.TKWS_LAYER_RECURRENT_LIF,
+        "n_inputs": lib.TKWS_FEATURES,
+        "window_steps": 50,
+        "n_latent": len(replay.latent),
+        "n_sequences": len(replay.sequences),
+        "sequence_steps": (replay.sequences.shape[1] - 1) // lib.TKWS_FEATURES,
+    }
+    header = ffi.new("tkws_model_header *", numbers)
+    body = [
+        texts((name,), lib.TKWS_NAME_BYTES),
+        texts(labels, lib.TKWS_LABEL_BYTES),
+        to_int16(np.full(len(labels), detector.threshold), 15),
+        to_int16(arrays.weights, header.weight_q),
+        to_int16(arrays.recurrent, header.recurrent_q),
+        to_int16(arrays.bias, MEMBRANE_Q),
+        to_int16(arrays.readout, lib.TKWS_LOGIT_Q),
+        to_int16(arrays.readout_bias, lib.TKWS_LOGIT_Q),
+        to_int16(arrays.decay, 15),
+        to_int16(arrays.target, MEMBRANE_Q),
+        replay.latent.tobytes(),
+        replay.sequences.tobytes(),
+    ]
+    return seal(header, b"".join(body))
+
+
+def seal(header: Any, body: bytes) -> bytes:
+    """Header and body as an image, with length and CRC, checked by the core."""
+    header.image_bytes = lib.TKWS_MODEL_HEADER_BYTES + len(body) + 4
+    head = ffi.new("uint8_t[]", lib.TKWS_MODEL_HEADER_BYTES)
+    lib.tkws_model_header_write(header, head)
+    content = bytes(ffi.buffer(head)) + body
+    image = content + zlib.crc32(content).to_bytes(4, "little")
+    Model(image)
+    return image
+
+
+def with_learning(model: Model, learning: Learning) -> bytes:
+    """The same image with other constants of learning; for tuning and benchmarks."""
+    header = ffi.new("tkws_model_header *", model.header)
+    for name, value in learning_numbers(learning, header.weight_q, header.recurrent_q).items():
+        setattr(header, name, value)
+    return seal(header, model.image[lib.TKWS_MODEL_HEADER_BYTES : -4])
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole of training: data, copies, epochs, image and card."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from tracekws import modelfile
+from tracekws.core import FeatureConfig, Model
+from tracekws.data import Progress, Recordings, read_tree
+from tracekws.evaluate import Result, evaluate
+from tracekws.modelfile import Detector, Learning
+from tracekws.train.dataset import Copies, read_training
+from tracekws.train.export import export
+from tracekws.train.loop import Epoch, Run, TrainConfig
+from tracekws.train.loop import evaluate as evaluate_float
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train on and where to put it."""
+
+    data: Path
+    run: Path
+    output: Path
+    exclude: frozenset[str]
+    """Speakers that are not trained on."""
+    workers: int
+    threads: int
+
+
+def train(
+    job: Job,
+    config: TrainConfig,
+    learning: Learning,
+    detector: Detector,
+    stage: Callable[[str], Progress],
+    report: Callable[[Epoch], None],
+) -> Model:
+    """Train, or go on training, and write the image and its card.
+
+    Raises:
+        DataError: nothing to train on, or a checkpoint of other settings.
+    """
+    torch.set_num_threads(job.threads)
+    tree = read_tree(job.data)
+    run = Run(config, job.run)
+    front_end = FeatureConfig()
+    source, held, recordings = read_training(tree, job.exclude, front_end, 1, stage("reading"))
+    copies = Copies(source, job.run.parent / "cache", config.copies, job.workers)
+    bar = stage("epochs")
+    bar(len(run.history), config.epochs)
+
+    def after(epoch: Epoch) -> None:
+        bar(epoch.epoch, config.epochs)
+        report(epoch)
+
+    try:
+        run.train(copies, source.labels, held, after)
+        plain = copies.get(0)
+    finally:
+        copies.close()
+    image = export(
+        job.output.stem,
+        run.network,
+        plain,
+        source.labels,
+        front_end,
+        learning,
+        detector,
+        seed=config.seed,
+    )
+    modelfile.write_file(job.output, image)
+    model = Model(image)
+    results = {
+        split: evaluate(model, tree, split, None, stage)
+        for split in ("validation", "testing")
+        if tree.of(split)
+    }
+    float_accuracy = evaluate_float(run.network, held)[0]
+    write_card(job, config, model, results, run.history[-1], float_accuracy, recordings)
+    return model
+
+
+ATTRIBUTION = (
+    "Google Speech Commands (Pete Warden, arXiv 1804.03209), licence CC BY 4.0",
+    "The model is licensed as the project is (Apache-2.0); keep the attribution to the data set.",
+)
+
+
+def command_of(job: Job, config: TrainConfig) -> str:
+    """The command that makes the model again, from the user's own folders."""
+    exclude = " --exclude-speakers FILE" if job.exclude else ""
+    return (
+        f"tracekws train --data DATA --run RUN --output {job.output.name} --neurons "
+        f"{config.neurons} --epochs {config.epochs} --seed {config.seed}{exclude}"
+    )
+
+
+def percent(value: float | None) -> str:
+    """A percentage, or a dash where there were no clips."""
+    return "-" if value is None else f"{value:.1f} %"
+
+
+def write_card(
+    job: Job,
+    config: TrainConfig,
+    model: Model,
+    results: dict[str, Result],
+    last: Epoch,
+    float_accuracy: float,
+    recordings: Recordings,
+) -> None:
+    """The model's card, as text and as JSON, beside the image."""
+    facts = {
+        "name": model.name,
+        "crc": f"{model.crc:08x}",
+        "image_bytes": len(model.image),
+        "trainable_bytes": model.trainable_bytes,
+        "neurons": int(model.header.n_neurons),
+        "labels": list(model.labels),
+        "command": command_of(job, config),
+        "config": asdict(config),
+        "speakers_excluded": len(job.exclude),
+        "training_clips": len(recordings.clips),
+        "training_speakers": len({clip.speaker for clip in recordings.clips}),
+        "training_data": recordings.digest,
+        "validation_accuracy_float": float_accuracy,
+        "validation_contrast_accuracy_float": last.contrast_accuracy,
+        "firing_percent": last.rate,
+        "results": {split: result.summary() for split, result in results.items()},
+    }
+    text = json.dumps(facts, indent=2) + "\n"
+    modelfile.write_file(job.output.with_suffix(".json"), text.encode())
+    rows = [
+        ("Network", f"80 - {model.header.n_neurons} recurrent LIF - {len(model.labels)}, int16"),
+        ("Trainable weights", f"{model.trainable_bytes:,} bytes"),
+        ("Image", f"{len(model.image):,} bytes, CRC {model.crc:08x}"),
+        (
+            "Replay",
+            f"{model.header.n_latent} mean-rate vectors, {model.header.n_sequences} sequences",
+        ),
+        ("Firing", f"{last.rate:.1f} % of the neurons in a step"),
+    ]
+    for split, result in results.items():
+        rows += [
+            (
+                f"Accuracy, {split}, C core",
+                f"{result.accuracy:.2f} % of {result.clips:,} clips "
+                f"(macro {result.macro_accuracy:.2f} %)",
+            ),
+            (f"Unknown words rejected, {split}", percent(result.rejected(result.unknown))),
+            (f"Silence rejected, {split}", percent(result.rejected(result.silence))),
+        ]
+    rows += [
+        ("Accuracy, validation, float", percent(float_accuracy)),
+        ("The same by class contrast alone", percent(last.contrast_accuracy)),
+        ("Made by", f"`{command_of(job, config)}`"),
+        (
+            "Data",
+            f"{facts['training_clips']:,} distinct clips of {facts['training_speakers']:,} "
+            f"speakers, digest {recordings.digest}",
+        ),
+    ]
+    lines = [
+        f"# {model.name}",
+        "",
+        f"A TraceKWS model of the words {', '.join(model.keywords)}, unknown words and silence.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows),
+        "",
+        "Accuracy is over keyword and other-word clips, by argmax without thresholds; silence is "
+        "apart.",
+        "",
+        f"Data: {ATTRIBUTION[0]}.",
+        ATTRIBUTION[1],
+    ]
+    modelfile.write_file(job.output.with_suffix(".md"), ("\n".join(lines) + "\n").encode())

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The float reference of the core's network, and its training by back-propagation through time."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+SURROGATE_DAMPING = 0.4
+READOUT_GAIN = 10.0
+TRACE_DECAY = 0.95
+CONTRAST_GAIN = 300.0
+"""Divided by the square root of the number of neurons: gain of the contrast logits."""
+
+
+def surrogate(u: Tensor) -> Tensor:
+    """Surrogate derivative of the spike at membrane u before reset: a damped triangle around 1."""
+    return SURROGATE_DAMPING * torch.clamp(1 - (u - 1).abs(), min=0)
+
+
+class LifLayer(torch.autograd.Function):
+    """Spikes of a recurrent LIF layer with threshold 1 and soft reset (arXiv 2509.13053, eq. 1-2).
+
+    Forward takes the input current (T, B, H), the recurrent weights (H, H), a row a presynaptic
+    neuron, and the decay (H,), and gives spikes (T, B, H). Backward is back-propagation through
+    time with the reset taken as constant.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, recurrent: Tensor, decay: Tensor) -> Tensor:
+        """Run the layer from rest."""
+        membranes = torch.empty_like(current)
+        spikes = torch.empty_like(current)
+        v = torch.zeros_like(current[0])
+        s = torch.zeros_like(v)
+        for t in range(len(current)):
+            u = torch.addmm(torch.addcmul(current[t], v, decay), s, recurrent)
+            s = (u > 1).to(u.dtype)
+            v = u - s
+            membranes[t] = u
+            spikes[t] = s
+        ctx.save_for_backward(membranes, spikes, recurrent, decay)
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of current, recurrent weights and decay."""
+        membranes, spikes, recurrent, decay = ctx.saved_tensors
+        (grad_spikes,) = grads
+        psi = surrogate(membranes)
+        grad_u = torch.empty_like(membranes)
+        later = torch.zeros_like(membranes[0])
+        for t in reversed(range(len(membranes))):
+            from_recurrent = torch.addmm(grad_spikes[t], later, recurrent.T)
+            later = torch.addcmul(decay * later, from_recurrent, psi[t])
+            grad_u[t] = later
+        size = membranes.shape[-1]
+        following = grad_u[1:].reshape(-1, size)
+        grad_recurrent = spikes[:-1].reshape(-1, size).T @ following
+        after_reset = (membranes[:-1] - spikes[:-1]).reshape(-1, size)
+        grad_decay = (after_reset * following).sum(0)
+        return grad_u, grad_recurrent, grad_decay
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a batch of clips gives."""
+
+    scores: Tensor
+    """(B, C) logits of the readout, over the whole clip."""
+    contrast: Tensor
+    """(B, K, C) contrast logits at K steps (eq. 14, against the bank of class traces)."""
+    rates: Tensor
+    """(B, H) mean spikes a step."""
+
+
+def lif_layer(current: Tensor, recurrent: Tensor, decay: Tensor) -> Tensor:
+    """Spikes of a recurrent LIF layer; arguments and result as LifLayer.forward()."""
+    spikes: Tensor = LifLayer.apply(current, recurrent, decay)  # type: ignore[no-untyped-call]
+    return spikes
+
+
+class SpikingNetwork(nn.Module):
+    """One recurrent LIF layer, a linear readout, and the target path's fixed matrix S.
+
+    Args:
+        inputs: features a step.
+        neurons: hidden neurons H.
+        classes: C.
+    """
+
+    def __init__(self, inputs: int, neurons: int, classes: int) -> None:
+        """Draw the weights from torch's generator."""
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(inputs, neurons) * (1.0 / math.sqrt(inputs)))
+        self.recurrent = nn.Parameter(torch.randn(neurons, neurons) * (0.5 / math.sqrt(neurons)))
+        self.bias = nn.Parameter(torch.zeros(neurons))
+        self.decay_logit = nn.Parameter(torch.logit(torch.empty(neurons).uniform_(0.6, 0.95)))
+        self.readout = nn.Parameter(torch.randn(neurons, classes) / math.sqrt(neurons))
+        self.readout_bias = nn.Parameter(torch.zeros(classes))
+        self.target = nn.Parameter(torch.randn(classes, neurons) * 0.5)
+
+    @property
+    def decay(self) -> Tensor:
+        """What a membrane keeps each step, (H,)."""
+        return torch.sigmoid(self.decay_logit)
+
+    def averages(self, steps: int) -> Tensor:
+        """(1 + K, T) weights of spikes: the mean over the clip, then the trace at K steps."""
+        at = torch.tensor([steps * k // 4 - 1 for k in (2, 3, 4)])
+        age = at[:, None] - torch.arange(steps)[None, :]
+        traces = torch.where(age >= 0, (1 - TRACE_DECAY) * TRACE_DECAY ** age.clamp(min=0), 0.0)
+        return torch.cat([torch.full((1, steps), 1 / steps), traces])
+
+    def forward(self, features: Tensor) -> Outputs:
+        """Run a batch of features (B, T, inputs), float, from rest."""
+        steps = features.shape[1]
+        current = features.transpose(0, 1) @ self.weights + self.bias
+        spikes = lif_layer(current, self.recurrent, self.decay)
+        silent = torch.zeros_like(self.recurrent)
+        target = self.target.expand(steps, *self.target.shape)
+        target_spikes = lif_layer(target, silent, self.decay)
+        averages = self.averages(steps)
+        heard = torch.einsum("kt,tbh->bkh", averages, spikes)
+        bank = torch.einsum("kt,tch->ckh", averages, target_spikes)
+        gain = CONTRAST_GAIN / math.sqrt(self.bias.numel())
+        contrast = gain * torch.einsum("bkh,ckh->bkc", heard[:, 1:], bank[:, 1:])
+        rates = heard[:, 0]
+        return Outputs(READOUT_GAIN * rates @ self.readout + self.readout_bias, contrast, rates)

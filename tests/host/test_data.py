@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host_cli import tracekws, tracekws_json
+from tracekws import data
+from tracekws.errors import DataError
+
+
+def write(path: Path, pcm: np.ndarray, rate: int = 16000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, pcm, rate, subtype="PCM_16")
+
+
+def sound(seed: int, samples: int = 16000) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-3000, 3000, samples).astype(np.int16)
+
+
+def test_splits_follow_the_lists(tree):
+    read = data.read_tree(tree)
+    for split, speakers in (("training", 5), ("validation", 2), ("testing", 2)):
+        clips = read.of(split)
+        assert len(clips) == speakers * 13 * 4
+        assert {clip.speaker[:3] for clip in clips} == {split[:3]}
+    assert len(read.of("all")) == 9 * 13 * 4
+
+
+def test_arabic_names_are_read_and_have_no_splits(tmp_path):
+    write(tmp_path / "cancel" / "00000001_NO_03.wav", sound(1))
+    tree = data.read_tree(tmp_path)
+    assert [(c.word, c.speaker) for c in tree.clips] == [("cancel", "00000001")]
+    with pytest.raises(DataError, match="use --split all"):
+        tree.of("testing")
+
+
+def test_a_speaker_in_two_splits_is_refused(tmp_path):
+    write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
+    write(tmp_path / "no" / "ab_nohash_0.wav", sound(2))
+    (tmp_path / "testing_list.txt").write_text("yes/ab_nohash_0.wav\n")
+    (tmp_path / "validation_list.txt").write_text("")
+    with pytest.raises(DataError, match="in two splits"):
+        data.read_tree(tmp_path)
+
+
+def test_repeats_are_dropped_whatever_their_padding(tmp_path):
+    pcm = sound(1, 9000)
+    pcm[[0, -1]] = 5
+    write(tmp_path / "yes" / "ab_nohash_0.wav", pcm)
+    write(tmp_path / "yes" / "ab_nohash_1.wav", np.pad(pcm, (300, 4000)))
+    write(tmp_path / "yes" / "cd_nohash_0.wav", sound(2))
+    read = data.read_recordings(data.read_tree(tmp_path).clips)
+    assert [c.path.stem for c in read.clips] == ["ab_nohash_0", "cd_nohash_0"]
+    assert [c.path.stem for c in read.repeats] == ["ab_nohash_1"]
+    assert read.pcm.shape == (2, 16000)
+    assert (read.pcm[0, 9000:] == 0).all()
+
+
+def test_check_reports_every_kind_of_bad_file(tmp_path):
+    write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
+    write(tmp_path / "yes" / "ab_nohash_1.wav", sound(2), 8000)
+    write(tmp_path / "yes" / "ab_nohash_2.wav", sound(3, 400))
+    write(tmp_path / "yes" / "ab_nohash_3.wav", np.stack([sound(4), sound(5)], 1))
+    (tmp_path / "yes" / "ab_nohash_4.wav").write_bytes(b"RIFF not a sound")
+    write(tmp_path / "yes" / "cut_nohash_0.wav", sound(6))
+    cut = tmp_path / "yes" / "cut_nohash_0.wav"
+    cut.write_bytes(cut.read_bytes()[:40])
+    write(tmp_path / "yes" / "strange name.wav", sound(7))
+    report = tracekws_json("data", "check", str(tmp_path))
+    assert report["clips"] == 1
+    assert report["words"] == {"yes": {"clips": 1, "speakers": 1, "repeats": 0, "bad": 5}}
+    assert len(report["unknown_names"]) == 1
+    text = "\n".join(report["bad"])
+    for reason in ("8000 Hz", "400 samples are too short", "2 channel(s)", "not readable as audio"):
+        assert reason in text
+
+
+def test_check_of_a_good_tree_says_what_is_there(tree):
+    report = tracekws_json("data", "check", str(tree))
+    assert report["clips"] == 468
+    assert report["speakers"] == 9
+    assert report["splits"] == {"training": 260, "validation": 104, "testing": 104}
+    assert report["bad"] == report["repeats"] == []
+    assert tracekws("data", "check", str(tree)).returncode == 0
+
+
+@pytest.mark.parametrize("folder", ["missing", "empty"])
+def test_no_tree_is_one_line(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    done = tracekws("data", "check", str(tmp_path / folder))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+
+
+def test_evaluation_noise_is_the_last_fifth(tree):
+    paths = data.read_tree(tree).noises
+    for path, train, held in zip(
+        paths, data.read_noise(paths, "training"), data.read_noise(paths, "evaluation"), strict=True
+    ):
+        whole, _ = soundfile.read(path, dtype="int16")
+        np.testing.assert_array_equal(np.concatenate([train, held]), whole)
+        assert len(held) == len(whole) // 5
+    assert data.silence_clips(data.read_noise(paths, "evaluation")).shape == (6, 16000)
+
+
+@given(shots=st.integers(1, 3), negatives=st.integers(0, 20), seed=st.integers(0, 2**32 - 1))
+def test_episodes_divide_the_speaker_without_overlap(shots, negatives, seed):
+    clips = [
+        data.Clip(Path(f"{word}{take}"), word, speaker, "testing")
+        for speaker in ("a", "b")
+        for word, takes in (("yes", 5), ("no", 4), ("up", 1), ("tree", 6))
+        for take in range(takes)
+    ]
+    rng = np.random.default_rng(seed)
+    drawn = data.episode(clips, "a", data.KEYWORDS, shots, negatives, rng)
+    parts = (drawn.support, drawn.query, drawn.negatives, drawn.other_words)
+    used = [i for part in parts for i in part]
+    assert len(used) == len(set(used)) == 15  # "up" has too few takes
+    assert {clips[i].speaker for i in used} == {"a"}
+    for word, takes in (("yes", 5), ("no", 4)):
+        assert sum(clips[i].word == word for i in drawn.support) == shots
+        assert sum(clips[i].word == word for i in drawn.query) == takes - shots
+    assert len(drawn.negatives) == min(6, negatives)
+    assert {clips[i].word for i in (*drawn.negatives, *drawn.other_words)} == {"tree"}
+
+
+def test_a_tree_can_be_copied_anywhere(tree, tmp_path):
+    copy = shutil.copytree(tree, tmp_path / "copy")
+    digests = [
+        data.read_recordings(data.read_tree(root).of("testing")).digest for root in (tree, copy)
+    ]
+    assert digests[0] == digests[1]

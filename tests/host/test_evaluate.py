@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from host_cli import tracekws, tracekws_json
+from images import make_image
+from tracekws.core import Learner, Model, features
+from tracekws.data import read_recordings, read_tree
+from tracekws.evaluate import Result, evaluate
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    """A random model of twelve classes: accuracy is low, but what is counted can be checked."""
+    path = tmp_path_factory.mktemp("models") / "random.tkws"
+    path.write_bytes(make_image(seed=3, n_classes=12, n_neurons=24, window_steps=50))
+    return path
+
+
+def test_metrics_of_a_confusion_by_hand():
+    confusion = np.array([[8, 1, 1, 0], [0, 5, 4, 1], [2, 0, 17, 1], [0, 1, 1, 8]])
+    result = Result(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, 0, "")
+    assert result.clips == 40
+    assert result.accuracy == pytest.approx(100 * (8 + 5 + 17) / 40)
+    assert result.macro_accuracy == pytest.approx((80 + 50 + 85) / 3)
+    assert result.rejected(2) == pytest.approx(90)
+    assert result.rejected(3) == pytest.approx(90)
+
+
+def test_empty_classes_do_not_count():
+    confusion = np.array([[8, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    result = Result(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, 0, "")
+    assert result.accuracy == result.macro_accuracy == pytest.approx(80)
+    assert result.rejected(2) is None
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_json_equals_a_plain_loop(tree, model_file, workers):
+    model = Model.load(model_file)
+    recordings = read_recordings(read_tree(tree).of("testing"))
+    learner = Learner(model)
+    heard = [
+        model.labels[learner.scores(features(pcm, model.features)).argmax()]
+        for pcm in recordings.pcm
+    ]
+    said = [
+        clip.word if clip.word in model.keywords else model.labels[model.unknown]
+        for clip in recordings.clips
+    ]
+    report = tracekws_json("evaluate", str(model_file), "--data", str(tree), "--workers", workers)
+    assert report["clips"] == len(said) == 104
+    assert report["accuracy"] == pytest.approx(100 * np.mean(np.array(said) == np.array(heard)))
+    assert report["per_word"]["yes"]["clips"] == 8
+    assert report["silence_clips"] == 6
+    assert report["model"] == {"name": model.name, "crc": f"{model.crc:08x}"}
+
+
+def test_split_all_works_without_lists(tree, model_file, tmp_path):
+    for word in ("yes", "tree"):
+        (tmp_path / word).mkdir()
+        for clip in sorted((tree / word).iterdir())[:3]:
+            (tmp_path / word / clip.name).write_bytes(clip.read_bytes())
+    arguments = ("evaluate", str(model_file), "--data", str(tmp_path))
+    report = tracekws_json(*arguments, "--split", "all")
+    assert report["clips"] == 6
+    assert report["silence_rejected"] is None
+    done = tracekws(*arguments)
+    assert done.returncode == 1
+    assert "--split all" in done.stderr
+
+
+def test_the_picture_is_a_picture(tree, model_file, tmp_path):
+    picture = tmp_path / "confusion.png"
+    done = tracekws("evaluate", str(model_file), "--data", str(tree), "--picture", str(picture))
+    assert done.returncode == 0, done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def damaged(image: bytes) -> bytes:
+    return image[:500] + bytes([image[500] ^ 4]) + image[501:]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda image: image[:1000], "cut short"),
+        (damaged, "damaged"),
+        (lambda image: b"RIFF" + image[4:], "not a TraceKWS model"),
+        (lambda image: b"", "not a TraceKWS model"),
+    ],
+)
+def test_a_bad_model_is_one_line(tree, model_file, tmp_path, spoil, says):
+    bad = tmp_path / "bad.tkws"
+    bad.write_bytes(spoil(model_file.read_bytes()))
+    done = tracekws("evaluate", str(bad), "--data", str(tree))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+    assert "bad.tkws" in done.stderr
+
+
+def test_unreadable_clips_are_counted_not_fatal(tree, model_file, tmp_path):
+    (tmp_path / "yes").mkdir()
+    clips = sorted((tree / "yes").iterdir())[:2]
+    (tmp_path / "yes" / clips[0].name).write_bytes(clips[0].read_bytes())
+    (tmp_path / "yes" / clips[1].name).write_bytes(b"nothing")
+    result = evaluate(Model.load(model_file), read_tree(tmp_path), "all", workers=1)
+    assert result.clips == 1
+    assert result.bad == 1

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a user runs it."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+
+def tracekws(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the console script in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from tracekws.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def tracekws_json(*arguments: str) -> Any:
+    """What a command prints with --json."""
+    done = tracekws(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
