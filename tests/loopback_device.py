@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The device application in this process, on a board made of Python: any geometry, any fault."""
+
+import re
+import subprocess
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cffi import FFI
+
+from toolchain import ROOT, SOURCES, find
+from tracekws.errors import code
+
+APP = ROOT / "firmware" / "app"
+BOARDS = ROOT / "firmware" / "boards"
+CANARY = 0xA5
+
+
+@cache
+def library(folder: Path) -> Any:
+    """The application and the core as a library; functions as its headers have them."""
+    path = folder / "app.so"
+    includes = [f"-I{ROOT / 'firmware/core/include'}", f"-I{APP}", f"-I{BOARDS}"]
+    sources = [*sorted(APP.glob("*.c")), *SOURCES, ROOT / "tests/device/loopback.c"]
+    flags = ["-std=c11", "-O1", "-shared", "-fPIC"]
+    subprocess.run([find("cc"), *flags, *includes, *sources, "-o", path], check=True)
+    header = re.sub(r"/\*.*?\*/", "", (BOARDS / "board.h").read_text(), flags=re.DOTALL)
+    declarations = "\n".join(line for line in header.splitlines() if not line.startswith("#"))
+    ffi = FFI()
+    ffi.cdef(
+        declarations.replace("TKWS_BOARD_MEMORIES", "4")
+        + """
+        typedef struct tkws_app tkws_app;
+        int tkws_app_init(tkws_app *app, const tkws_board *board);
+        int tkws_app_poll(tkws_app *app);
+        size_t loopback_app_bytes(void);
+        """
+    )
+    return ffi, ffi.dlopen(str(path))
+
+
+@dataclass
+class Flash:
+    """NOR flash. Operation number fail_at is refused; lose_bits are not programmed there."""
+
+    n_bytes: int = 2 * 8192
+    sector: int = 4096
+    unit: int = 1
+    fail_at: int = 0
+    lose_at: int = 0
+    n_operations: int = 0
+    data: bytearray = field(default_factory=bytearray)
+
+    def __post_init__(self) -> None:
+        self.data = self.data or bytearray(b"\xff" * self.n_bytes)
+
+    def fails(self) -> bool:
+        self.n_operations += 1
+        return self.n_operations == self.fail_at
+
+    def read(self, offset: int, n_bytes: int) -> bytes:
+        assert offset + n_bytes <= self.n_bytes
+        return bytes(self.data[offset : offset + n_bytes])
+
+    def program(self, offset: int, data: bytes) -> bool:
+        assert offset + len(data) <= self.n_bytes
+        assert offset % self.unit == len(data) % self.unit == 0, "not a whole program unit"
+        if self.fails():
+            return False
+        for i, byte in enumerate(data):
+            assert self.data[offset + i] & byte == byte, "programming cannot set a bit"
+            self.data[offset + i] &= byte
+        if self.n_operations == self.lose_at:
+            self.data[offset] ^= 1
+        return True
+
+    def erase(self, offset: int) -> bool:
+        assert offset % self.sector == 0
+        assert offset + self.sector <= self.n_bytes
+        if self.fails():
+            return False
+        self.data[offset : offset + self.sector] = b"\xff" * self.sector
+        return True
+
+
+class Board:
+    """A board, and a transport to the application on it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        image: bytes,
+        flash: Flash | None = None,
+        memories: tuple[int, ...] = (65536,),
+        serial_bytes: int = 4096,
+    ) -> None:
+        self.ffi, self.lib = library(folder)
+        ffi = self.ffi
+        self.flash = flash
+        self.to_device = bytearray()
+        self.to_host = bytearray()
+        self.closed = False
+        self.longest_queue = 0
+        self.memories = [ffi.new("uint64_t[]", (n + 7) // 8 + 8) for n in memories]
+        self.sizes = memories
+        for memory in self.memories:
+            ffi.memmove(memory, bytes([CANARY]) * ffi.sizeof(memory), ffi.sizeof(memory))
+        self.image = ffi.new("uint8_t[]", image) if image else ffi.NULL
+        self.name = ffi.new("char[]", b"loopback")
+        self.c = ffi.new("tkws_board *")
+        self.c.name = self.name
+        self.callbacks = self.make_callbacks()
+        for name, function in self.callbacks.items():
+            setattr(self.c, name, function)
+        self.c.serial_bytes = serial_bytes
+        if flash is not None:
+            self.c.flash_bytes = flash.n_bytes
+            self.c.sector_bytes = flash.sector
+            self.c.program_bytes = flash.unit
+        self.c.image = self.image
+        self.c.image_bytes = len(image)
+        for i, n_bytes in enumerate(memories):
+            self.c.memory[i].start = self.memories[i]
+            self.c.memory[i].n_bytes = n_bytes
+        self.c.n_memories = len(memories)
+        self.c.ram_bytes = sum(memories)
+        self.app_memory = ffi.new("uint64_t[]", self.lib.loopback_app_bytes() // 8 + 1)
+        self.app = ffi.cast("tkws_app *", self.app_memory)
+        self.started = int(self.lib.tkws_app_init(self.app, self.c))
+
+    def make_callbacks(self) -> dict[str, Any]:
+        ffi, refused = self.ffi, code("STORAGE")
+
+        def serial_read(context: Any, out: Any, n: int) -> int:
+            if self.closed:
+                self.closed = False
+                return code("LINK")
+            data = bytes(self.to_device[:n])
+            del self.to_device[:n]
+            ffi.memmove(out, data, len(data))
+            return len(data)
+
+        def serial_write(context: Any, data: Any, n: int) -> int:
+            self.to_host += ffi.buffer(data, n)
+            return 0
+
+        def flash_read(context: Any, offset: int, out: Any, n: int) -> int:
+            assert self.flash is not None
+            ffi.memmove(out, self.flash.read(offset, n), n)
+            return 0
+
+        def flash_program(context: Any, offset: int, data: Any, n: int) -> int:
+            assert self.flash is not None
+            return 0 if self.flash.program(offset, bytes(ffi.buffer(data, n))) else refused
+
+        def flash_erase(context: Any, offset: int) -> int:
+            assert self.flash is not None
+            return 0 if self.flash.erase(offset) else refused
+
+        def broken(kind: Any, error: Any, trace: Any) -> None:
+            self.error = error
+
+        self.error: BaseException | None = None
+        bytes_in = "int(void *, uint8_t *, size_t)"
+        bytes_out = "int(void *, const uint8_t *, size_t)"
+        made = {
+            "serial_read": (bytes_in, serial_read),
+            "serial_write": (bytes_out, serial_write),
+            "flash_read": ("int(void *, size_t, uint8_t *, size_t)", flash_read),
+            "flash_program": ("int(void *, size_t, const uint8_t *, size_t)", flash_program),
+            "flash_erase": ("int(void *, size_t)", flash_erase),
+        }
+        return {
+            name: ffi.callback(kind, function, error=refused, onerror=broken)
+            for name, (kind, function) in made.items()
+        }
+
+    def is_intact(self) -> bool:
+        """Nothing was written behind a memory."""
+        return all(
+            set(self.ffi.buffer(memory)[n:]) == {CANARY}
+            for memory, n in zip(self.memories, self.sizes, strict=True)
+        )
+
+    def lose_host(self) -> None:
+        """The line is closed, as the board can tell."""
+        self.closed = True
+        self.lib.tkws_app_poll(self.app)
+
+    # --- the transport
+
+    def read(self) -> bytes:
+        self.longest_queue = max(self.longest_queue, len(self.to_device))
+        while self.to_device:
+            self.lib.tkws_app_poll(self.app)
+        if self.error is not None:
+            raise self.error
+        data = bytes(self.to_host)
+        self.to_host.clear()
+        return data
+
+    def write(self, data: bytes) -> None:
+        self.to_device += data
+
+    def close(self) -> None:
+        return
