@@ -3,8 +3,8 @@
 # Install what the complete tests use on Debian or Ubuntu; does nothing where it is there already.
 set -eu
 
-packages="gcc libc6-dev make python3 python3-venv python3-dev valgrind clang-14 libclang-rt-14-dev
-cppcheck espeak-ng libportaudio2 git"
+packages="gcc libc6-dev make git python3 python3-venv python3-dev valgrind clang-14 libclang-rt-14-dev
+gcc-arm-none-eabi libnewlib-arm-none-eabi cppcheck espeak-ng libportaudio2"
 
 command -v apt-get >/dev/null || { echo "no apt-get here: install these by hand: $packages"; exit 0; }
 missing=

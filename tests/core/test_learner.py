@@ -56,6 +56,7 @@ class Checker:
     def __init__(self) -> None:
         self.surplus: list[np.ndarray] = []
         self.variance: list[np.ndarray] = []
+        self.sign: list[np.ndarray] = []
         self.largest = 0.0
 
     def compare(
@@ -68,13 +69,20 @@ class Checker:
         part = due - np.floor(due)
         self.surplus.append(difference[inside].ravel())
         self.variance.append((part * (1 - part))[inside].ravel())
+        self.sign.append(np.sign(due)[inside].ravel())
         self.largest = max(self.largest, float(np.abs(due).max()))
 
     def check_mean(self, bias: float = 0.0) -> None:
-        """Rounding is right on average: the sum of differences is within 5 standard errors."""
+        """Rounding is right on average, and neither shrinks nor stretches the changes.
+
+        The sums of the differences, as they are and along the change due, are within 5
+        standard errors.
+        """
         surplus, variance = np.concatenate(self.surplus), np.concatenate(self.variance)
         assert self.largest > 0
-        assert abs(surplus.sum()) <= 5 * np.sqrt(variance.sum()) + 1 + bias * len(surplus)
+        allowed = 5 * np.sqrt(variance.sum()) + 1 + bias * len(surplus)
+        assert abs(surplus.sum()) <= allowed
+        assert abs((surplus * np.concatenate(self.sign)).sum()) <= allowed
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
