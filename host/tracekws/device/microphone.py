@@ -50,7 +50,7 @@ def sounddevice() -> Any:
 
 
 def name() -> str:
-    """Give the name of the microphone.  Raises TraceKwsError, which says what to do, without one."""
+    """Give the name of the microphone.  Raises TraceKwsError, with what to do, without one."""
     module = sounddevice()
     try:
         return str(module.query_devices(kind="input")["name"])
