@@ -62,8 +62,7 @@ typedef struct {
     uint32_t surrogate_q;      /**< half width of the triangle surrogate is 2^surrogate_q, 4..14 */
     uint32_t trace_decay_q15;  /**< beta of the eligibility traces, 0..32767 */
     uint32_t contrast_gain_q8; /**< contrast logit of two equal traces of norm 1, 0..2^20 */
-    uint32_t
-        rate_weights; /**< learning rate of the input weights, a unit of the feature; 0..2^24 */
+    uint32_t rate_weights; /**< learning rate of the input weights, per unit of feature; 0..2^24 */
     uint32_t rate_recurrent;     /**< of the recurrent weights, 0..2^30, as are those below */
     uint32_t rate_bias;          /**< of the biases */
     uint32_t rate_readout;       /**< of the readout weights */
