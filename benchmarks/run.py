@@ -6,12 +6,14 @@ leaves its rows out.
 """
 
 import json
+import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from tracekws._core import ffi, lib
+from tracekws.core import Model
+from tracekws.evaluate import classify
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -156,7 +160,52 @@ def code_size() -> list[Row]:
     ]
 
 
-MEASUREMENTS: tuple[Callable[[], list[Row]], ...] = (instructions, memory, code_size)
+def evaluation_speed() -> list[Row]:
+    """Clips a second through front end and network, on one core and on all."""
+    name, image = model_image()
+    clips = [signal()[:16000]] * 2000
+    rows = []
+    for workers in (1, os.cpu_count() or 1):
+        start = time.perf_counter()
+        classify(Model(image), clips, workers, lambda done, total: None)
+        rate = round(len(clips) / (time.perf_counter() - start))
+        what = f"evaluate, {workers} process{'es' if workers > 1 else ''}"
+        rows.append({"what": what, "value": rate, "unit": "clips a second", "note": name})
+    return rows
+
+
+def training_speed() -> list[Row]:
+    """Seconds of an epoch of the default settings, on one thread, on features drawn at random."""
+    try:
+        import torch
+
+        from tracekws.train.loop import Run, TrainConfig
+    except ImportError:
+        print("torch is not installed (make setup-train): no training speed", file=sys.stderr)
+        return []
+    torch.set_num_threads(1)
+    config = TrainConfig()
+    rng = np.random.default_rng(1)
+    labels = np.arange(2400) % 12
+    features = rng.integers(0, 40, (len(labels), 49, lib.TKWS_FEATURES)).astype(np.int8)
+    with tempfile.TemporaryDirectory() as folder:
+        training = Run(config, Path(folder))
+        start = time.perf_counter()
+        training.train_epoch(features, labels)
+        seconds = round(time.perf_counter() - start, 1)
+    note = f"{config.neurons} neurons, {config.clips_per_epoch} clips, one thread; torch " + str(
+        torch.__version__
+    )
+    return [{"what": "training", "value": seconds, "unit": "seconds an epoch", "note": note}]
+
+
+MEASUREMENTS: tuple[Callable[[], list[Row]], ...] = (
+    instructions,
+    memory,
+    code_size,
+    evaluation_speed,
+    training_speed,
+)
 
 
 def table(results: Row) -> str:
