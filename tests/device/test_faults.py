@@ -284,7 +284,7 @@ def other() -> Iterator[type[Other]]:
 )
 def test_something_else_on_the_port(other: type[Other], answer: object) -> None:
     with pytest.raises(ProtocolError, match="not a TraceKWS device"):
-        Device.open(other(answer).port, timeout=0.3)
+        Device.open(other(answer).port, timeout=0.6)
 
 
 def test_a_silent_port(other: type[Other]) -> None:
@@ -354,8 +354,9 @@ def test_a_device_that_stops_answering(start: Start, pcm: np.ndarray) -> None:
     board = start()
     transport = open_transport(board.port)
     deaf = Faulty(transport, 0, 0.0)
-    with Device.over(deaf, board.port, timeout=0.3) as device:
+    with Device.over(deaf, board.port) as device:
         device.info()
+        device._link.timeout = 0.1
         deaf.spoil = lambda frame: b""  # type: ignore[method-assign]
         with pytest.raises(NoDeviceError, match="does not answer"):
             device.classify(pcm)
@@ -373,12 +374,13 @@ def test_a_device_that_stops_in_a_stream(start: Start, pcm: np.ndarray) -> None:
         yield pcm
 
     with (
-        Device.over(deaf, board.port, timeout=0.3) as device,
+        Device.over(deaf, board.port, timeout=1) as device,
         pytest.raises(NoDeviceError, match="does not answer"),
     ):
         list(device.listen(chunks()))
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_device_that_works_long_is_waited_for(other: type[Other]) -> None:
     """After the notice that it is working, silence of several timeouts is no error."""
     seen = itertools.count()
@@ -388,13 +390,13 @@ def test_a_device_that_works_long_is_waited_for(other: type[Other]) -> None:
         message = protocol.decode(frame)
         assert message is not None
         request = struct.unpack_from("<I", message, 1)[0]
-        if (times := next(seen)) < 5:
+        if (times := next(seen)) < 30:
             notice = protocol.encode(struct.pack("<BIh", protocol.WORKING, request, 0))
             return notice if times == 0 else b""
         return protocol.encode(struct.pack("<BIhI", 0xA1, request, 0, 7))
 
     transport = open_transport(other(answer).port)
-    patient = link.Link(transport, "other", timeout=0.1)
+    patient = link.Link(transport, "other", timeout=1)
     assert protocol.parse_generation(patient.request(protocol.SAVE)) == 7
     transport.close()
 
