@@ -9,10 +9,18 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tracekws import data
+from tracekws import data, demo
 from tracekws.console import out, print_json, stages, talk
 from tracekws.core import Model
-from tracekws.errors import DataError, TraceKwsError
+from tracekws.device import commands
+from tracekws.errors import (
+    DataError,
+    DeviceError,
+    NoDeviceError,
+    ProtocolError,
+    StorageError,
+    TraceKwsError,
+)
 
 app = typer.Typer(
     name="tracekws",
@@ -26,8 +34,6 @@ data_app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
-
-DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "models" / "base.tkws"
 
 ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
 DataOption = Annotated[
@@ -120,7 +126,7 @@ def check(
 @app.command()
 def evaluate(
     folder: DataOption,
-    model_path: ModelArgument = DEFAULT_MODEL,
+    model_path: ModelArgument = commands.MODEL,
     split: Annotated[str, typer.Option(help="testing, validation, training or all.")] = "testing",
     picture: Annotated[
         Path | None, typer.Option(help="Write the confusion matrix to this PNG file.")
@@ -169,7 +175,7 @@ def evaluate(
 @bench_app.command("adapt")
 def bench_adapt(
     folder: DataOption,
-    model_path: ModelArgument = DEFAULT_MODEL,
+    model_path: ModelArgument = commands.MODEL,
     others: Annotated[
         Path | None, typer.Option(help="Tree of the other speakers; the same tree by default.")
     ] = None,
@@ -300,22 +306,15 @@ def train(
         out.print(f"{output} and its card {output.with_suffix('.md')}")
 
 
-def register_device_commands() -> None:
-    """The commands of other rooms."""
-    from tracekws import demo
-    from tracekws.device import commands
-
-    commands.register(app)
-    demo.register(app)
+commands.register(app)
+demo.register(app)
 
 
 def exit_code(error: TraceKwsError) -> int:
     """Exit code of an error: 3 no device, 4 device error, else 1."""
-    from tracekws import errors
-
-    if isinstance(error, errors.NoDeviceError):
+    if isinstance(error, NoDeviceError):
         return 3
-    if isinstance(error, errors.DeviceError | errors.ProtocolError):
+    if isinstance(error, DeviceError | ProtocolError | StorageError):
         return 4
     return 1
 

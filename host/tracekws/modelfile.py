@@ -43,7 +43,7 @@ class Detector:
 
     threshold: float = 0.6
     """Smoothed posterior above which a word is an event, for every word."""
-    smoothing_shift: int = 2
+    smoothing_shift: int = 3
     refractory_steps: int = 50
 
 

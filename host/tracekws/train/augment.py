@@ -29,7 +29,7 @@ def shift(x: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
 def noise_segment(
     noises: Sequence[NDArray[np.int16]], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """One second of a background recording or, as often, of white or brown noise; unit power."""
+    """One second of a background recording or, less often, of white or brown noise; unit power."""
     if noises and rng.random() < 0.7:
         noise = noises[int(rng.integers(len(noises)))]
         start = rng.integers(len(noise) - CLIP_SAMPLES)
@@ -58,11 +58,11 @@ def speech(
         x = stretch(x, rng.uniform(0.9, 1.1))
     x = shift(x, int(rng.integers(-MAX_SHIFT, MAX_SHIFT + 1)))
     if rng.random() < 0.5:
-        x = x + np.float32(rng.uniform(-0.5, 0.5)) * np.concatenate([x[:1], x[:-1]])
+        x += np.float32(rng.uniform(-0.5, 0.5)) * np.concatenate([x[:1], x[:-1]])
     power = float(np.sqrt(np.mean(x**2))) + 1.0
     if rng.random() < 0.75:
         level = power * 10 ** (-rng.uniform(6, 36) / 20)
-        x = x + np.float32(level) * noise_segment(noises, rng)
+        x += np.float32(level) * noise_segment(noises, rng)
     return to_pcm(x * np.float32(10 ** (rng.uniform(-12, 6) / 20)))
 
 

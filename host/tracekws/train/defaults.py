@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants of learning and detection that a trained model gets."""
+"""Constants of learning and detection that a trained model gets.
+
+Those of learning were chosen by scripts/tune_learning.py on tuning speakers, with a model that was
+trained without them.
+"""
 
 from tracekws.core import LATENT, READOUT
 from tracekws.modelfile import Detector, Learning
 
 LEARNING = Learning(
     method=READOUT | LATENT,
-    traces_rate=3e-4 * 14 * 0.4,
+    traces_rate=2.8e-4,
     readout_rate=1.0,
     readout_bias_rate=0.01,
+    latent_per_take=1,
 )
 DETECTOR = Detector()
