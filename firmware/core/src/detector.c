@@ -66,6 +66,6 @@ int tkws_detector_step(tkws_detector *detector, const int32_t *scores, tkws_even
     event->word = (uint16_t)word;
     event->score_q15 = (int16_t)detector->posterior_q15[word];
     event->end_sample = detector->n_steps * TKWS_STEP_SAMPLES + LEAD_SAMPLES;
-    event->first_sample = event->end_sample - (uint64_t)h->window_steps * TKWS_STEP_SAMPLES;
+    event->first_sample = (detector->n_steps - h->window_steps) * TKWS_STEP_SAMPLES;
     return 1;
 }
