@@ -31,7 +31,7 @@ KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go
 OTHERS = ("bird", "cat", "happy", "house", "seven", "tree", "one", "wow", "five", "dog")
 # Words that Speech Commands does not have.
 FOREIGN = ("coffee", "window", "music", "lamp", "water", "table")
-STREAM_VOICE = "brit"
+STREAM_VOICE = "scot"
 STREAM_OTHERS = ("winter", "paper", "yellow", "market")
 STREAM_NOISE_RMS = 12.0  # PCM steps; the words peak at several thousand
 
@@ -48,10 +48,10 @@ class Voice:
 
 
 VOICES = {
-    "brit": Voice("espeak-ng", "en-gb+f2", 150, 55, 6),
+    "brit": Voice("espeak-ng", "en-gb+f2", 150, 55, 2),
     "slt": Voice("flite", "slt", 1.15, 175, 2),
     "carib": Voice("espeak-ng", "en-029+m3", 150, 45, 2),
-    "scot": Voice("espeak-ng", "en-gb-scotland+f4", 150, 60, 2),
+    "scot": Voice("espeak-ng", "en-gb-scotland+f4", 150, 60, 6),
     "awb": Voice("flite", "awb", 1.15, 125, 2),
     "rms": Voice("flite", "rms", 1.1, 100, 2),
 }

@@ -24,7 +24,7 @@ from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
 
 SPEECH = commands.ROOT / "examples" / "speech"
-VOICE = "brit"
+VOICE = "scot"
 """The voice of the stream, and the one that is taught."""
 SHOTS = 3
 OTHER_SHOTS = 5
