@@ -224,3 +224,16 @@ def test_a_missing_microphone_library_is_explained(error, advice, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", broken)
     with pytest.raises(TraceKwsError, match=advice):
         microphone.sounddevice()
+
+
+def test_longer_takes_are_cut_to_their_loudest_second_and_shorter_ones_filled(
+    tmp_path: Path,
+) -> None:
+    pcm = np.zeros(48000, dtype=np.int16)
+    pcm[20000:36000] = 1000
+    (tmp_path / "yes").mkdir()
+    soundfile.write(tmp_path / "yes" / "1.wav", pcm, 16000)
+    soundfile.write(tmp_path / "yes" / "2.wav", pcm[20000:28000], 16000)
+    long, short = read_takes(tmp_path, ("yes", "_unknown_"), "_unknown_", "_silence_")
+    np.testing.assert_array_equal(long.pcm, pcm[20000:36000])
+    np.testing.assert_array_equal(short.pcm, np.repeat([1000, 0], 8000))

@@ -17,7 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.device.takes import OTHER
+from tracekws.device.takes import OTHER, loudest_second
 from tracekws.errors import DataError, TraceKwsError
 
 TAKES = 3
@@ -91,13 +91,6 @@ def record(seconds: float) -> NDArray[np.int16]:
         raise TraceKwsError(f"no microphone that records 16 kHz mono: {error}") from error
     pcm: NDArray[np.int16] = data[:, 0]
     return pcm
-
-
-def loudest_second(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Cut the second with the most energy out of a recording of at least one second."""
-    energy = np.concatenate([[0.0], np.cumsum(pcm.astype(np.float64) ** 2)])
-    at = int(np.argmax(energy[TAKE_SAMPLES:] - energy[:-TAKE_SAMPLES]))
-    return pcm[at : at + TAKE_SAMPLES]
 
 
 def fault(pcm: NDArray[np.int16]) -> str | None:

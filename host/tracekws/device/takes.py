@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.data import CLIP_SAMPLES, fit
 from tracekws.errors import DataError
 
 OTHER = "_other"
@@ -21,12 +22,25 @@ OTHER = "_other"
 class Take:
     """One recording of one word.
 
-    `label` is a class of the model, `name` the folder and file, `pcm` int16 at 16 kHz.
+    `label` is a class of the model, `name` the folder and file, `pcm` one second
+    of int16 at 16 kHz.
     """
 
     label: str
     name: str
     pcm: NDArray[np.int16]
+
+
+def loudest_second(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Cut the second with the most energy out of a recording of at least one second."""
+    energy = np.concatenate([[0.0], np.cumsum(pcm.astype(np.float64) ** 2)])
+    at = int(np.argmax(energy[CLIP_SAMPLES:] - energy[:-CLIP_SAMPLES]))
+    return pcm[at : at + CLIP_SAMPLES]
+
+
+def one_second(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+    """A take as the model was trained on: the loudest second, or zeros behind a shorter one."""
+    return loudest_second(pcm) if len(pcm) > CLIP_SAMPLES else fit(pcm)
 
 
 def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) -> list[Take]:
@@ -55,7 +69,9 @@ def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) 
         if not files:
             raise DataError(f"{path}: no takes in it; record some, or remove the folder")
         label = unknown if path.name == OTHER else path.name
-        takes += [Take(label, f"{path.name}/{file.name}", read_clip(file)) for file in files]
+        takes += [
+            Take(label, f"{path.name}/{file.name}", one_second(read_clip(file))) for file in files
+        ]
     return takes
 
 
