@@ -39,7 +39,6 @@ ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MO
 DataOption = Annotated[
     Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; all cores by default.", min=1)]
 
 
@@ -72,7 +71,7 @@ def speakers_of(path: Path | None) -> list[str] | None:
 @data_app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="Speech Commands tree.")],
-    as_json: Json = False,
+    as_json: commands.Json = False,
 ) -> None:
     """Say what a data set holds: words, speakers, splits, repeated recordings, bad files.
 
@@ -132,7 +131,7 @@ def evaluate(
         Path | None, typer.Option(help="Write the confusion matrix to this PNG file.")
     ] = None,
     workers: Workers = None,
-    as_json: Json = False,
+    as_json: commands.Json = False,
 ) -> None:
     """Measure a model's accuracy over a data set, with the C core.
 
@@ -196,7 +195,7 @@ def bench_adapt(
         list[str] | None, typer.Option(help="Only this method; may be given several times.")
     ] = None,
     workers: Workers = None,
-    as_json: Json = False,
+    as_json: commands.Json = False,
 ) -> None:
     """Measure what adapting to a speaker gains and costs, method by method.
 
@@ -271,7 +270,7 @@ def train(
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that augment.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="Threads of torch.", min=1)] = 1,
-    as_json: Json = False,
+    as_json: commands.Json = False,
 ) -> None:
     """Train a model and write its image; needs `make setup-train`.
 

@@ -16,6 +16,10 @@ from tracekws.errors import ModelError
 
 MEMBRANE_Q = 11
 """Q format of membranes: threshold 1 is 2048, range +-16."""
+TRACE_DECAY = 0.95
+"""What an eligibility trace keeps each step: the same in pre-training and on the device."""
+CONTRAST_GAIN = 300.0
+"""Gain of the contrast logits, to be divided by the square root of the number of neurons."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Learning:
     passes: int = 5
     latent_per_take: int = 2
     sequences_per_take: int = 1
-    trace_decay: float = 0.95
+    trace_decay: float = TRACE_DECAY
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def header_numbers(arrays: Arrays, learning: Learning, detector: Detector) -> di
         "membrane_q": MEMBRANE_Q,
         "threshold": 1 << MEMBRANE_Q,
         "surrogate_q": MEMBRANE_Q,
-        "contrast_gain_q8": round(300 / neurons**0.5 * 256),
+        "contrast_gain_q8": round(CONTRAST_GAIN / neurons**0.5 * 256),
         "smoothing_shift": detector.smoothing_shift,
         "refractory_steps": detector.refractory_steps,
         **learning_numbers(learning, weight_q, recurrent_q),

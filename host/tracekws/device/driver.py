@@ -11,6 +11,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from tracekws.audio import SAMPLE_RATE
+from tracekws.core import FULL_SCALE
 from tracekws.device import protocol
 from tracekws.device.link import Link
 from tracekws.device.protocol import Hello, Position, RawEvent
@@ -24,9 +26,6 @@ from tracekws.errors import (
     device_error,
 )
 from tracekws.errors import code as error_code
-
-SAMPLE_RATE = 16_000
-SCALE_ONE = 32767
 
 
 @dataclass(frozen=True)
@@ -264,8 +263,8 @@ class Device:
             pass
 
     def _take(self, kind: int, method: int | None, scale: int, label: str) -> int:
-        if not 0 <= scale <= SCALE_ONE:
-            raise ValueError(f"scale must be within 0..{SCALE_ONE}")
+        if not 0 <= scale <= FULL_SCALE:
+            raise ValueError(f"scale must be within 0..{FULL_SCALE}")
         flags = protocol.MODEL_METHOD if method is None else method
         body = protocol.pack_take(kind, flags, scale, label)
         return protocol.parse_credit(self._link.request(protocol.TAKE, body))

@@ -25,8 +25,6 @@ OTHER_TAKES = 5
 OTHER_WORDS = ("coffee", "window", "seven", "happy", "table")
 """What the guided recording asks for in `_other`; anything that is no keyword would do."""
 RECORD_SECONDS = 2.0
-TAKE_SAMPLES = SAMPLE_RATE
-"""A take is the loudest second of what was recorded."""
 QUIET_RMS = 60.0
 LOUDEST = 32700
 

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tracekws.modelfile import CONTRAST_GAIN, TRACE_DECAY
+
 SURROGATE_DAMPING = 0.4
 READOUT_GAIN = 10.0
-TRACE_DECAY = 0.95
-CONTRAST_GAIN = 300.0
-"""Divided by the square root of the number of neurons: gain of the contrast logits."""
 
 
 def surrogate(u: Tensor) -> Tensor:
