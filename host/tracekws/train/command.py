@@ -13,7 +13,7 @@ from tracekws.core import FeatureConfig, Model
 from tracekws.data import Progress, Recordings, read_tree
 from tracekws.evaluate import Result, evaluate
 from tracekws.modelfile import Detector, Learning
-from tracekws.train.dataset import Copies, read_training
+from tracekws.train.dataset import Copies, read_evaluation, read_training
 from tracekws.train.export import export
 from tracekws.train.loop import Epoch, Run, TrainConfig
 from tracekws.train.loop import evaluate as evaluate_float
@@ -80,7 +80,10 @@ def train(
         for split in ("validation", "testing")
         if tree.of(split)
     }
-    float_accuracy = evaluate_float(run.network, held)[0]
+    float_accuracy = {
+        split: evaluate_float(run.network, read_evaluation(tree, split, front_end))[0]
+        for split in results
+    }
     write_card(job, config, model, results, run.history[-1], float_accuracy, recordings)
     return model
 
@@ -111,7 +114,7 @@ def write_card(
     model: Model,
     results: dict[str, Result],
     last: Epoch,
-    float_accuracy: float,
+    float_accuracy: dict[str, float],
     recordings: Recordings,
 ) -> None:
     """The model's card, as text and as JSON, beside the image."""
@@ -128,7 +131,7 @@ def write_card(
         "training_clips": len(recordings.clips),
         "training_speakers": len({clip.speaker for clip in recordings.clips}),
         "training_data": recordings.digest,
-        "validation_accuracy_float": float_accuracy,
+        "accuracy_float": float_accuracy,
         "validation_contrast_accuracy_float": last.contrast_accuracy,
         "firing_percent": last.rate,
         "results": {split: result.summary() for split, result in results.items()},
@@ -152,12 +155,12 @@ def write_card(
                 f"{result.accuracy:.2f} % of {result.clips:,} clips "
                 f"(macro {result.macro_accuracy:.2f} %)",
             ),
+            (f"Accuracy, {split}, float", f"{float_accuracy[split]:.2f} %"),
             (f"Unknown words rejected, {split}", percent(result.rejected(result.unknown))),
             (f"Silence rejected, {split}", percent(result.rejected(result.silence))),
         ]
     rows += [
-        ("Accuracy, validation, float", percent(float_accuracy)),
-        ("The same by class contrast alone", percent(last.contrast_accuracy)),
+        ("Accuracy, validation, float, by class contrast alone", percent(last.contrast_accuracy)),
         ("Made by", f"`{command_of(job, config)}`"),
         (
             "Data",

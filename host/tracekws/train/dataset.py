@@ -124,6 +124,18 @@ def feature_version() -> str:
     return hashlib.sha256(features(chirp, FeatureConfig()).tobytes()).hexdigest()[:16]
 
 
+def read_evaluation(tree: Tree, split: str, config: FeatureConfig) -> Evaluation:
+    """Clips of a split and held-out silence; no clips when the split has none."""
+    held = read_recordings(tree.of(split))
+    rows = [features(pcm, config) for pcm in held.pcm]
+    labels = [class_index(clip.word) for clip in held.clips]
+    if rows:
+        silence = silence_clips(read_noise(tree.noises, "evaluation"))
+        rows += [features(pcm, config) for pcm in silence]
+        labels += [CLASSES.index(SILENCE)] * len(silence)
+    return Evaluation(np.array(rows), np.array(labels))
+
+
 def read_training(
     tree: Tree, exclude: frozenset[str], config: FeatureConfig, seed: int, progress: Progress
 ) -> tuple[Source, Evaluation, Recordings]:
@@ -134,8 +146,8 @@ def read_training(
     """
     clips = [clip for clip in tree.of("training") if clip.speaker not in exclude]
     recordings = read_recordings(clips, progress)
-    validation = read_recordings(tree.of("validation"))
-    if not len(recordings.clips) or not len(validation.clips):
+    validation = read_evaluation(tree, "validation", config)
+    if not len(recordings.clips) or not len(validation.labels):
         raise DataError(f"{tree.root}: training or validation has no clips")
     noises = read_noise(tree.noises, "training")
     if not noises:
@@ -143,9 +155,4 @@ def read_training(
     labels = [class_index(clip.word) for clip in recordings.clips]
     labels += [CLASSES.index(SILENCE)] * (1 + len(labels) // CLIPS_PER_SILENCE)
     source = Source(recordings.pcm, np.array(labels), noises, config, seed)
-    held = [features(pcm, config) for pcm in validation.pcm]
-    held_labels = [class_index(clip.word) for clip in validation.clips]
-    for pcm in silence_clips(read_noise(tree.noises, "evaluation")):
-        held.append(features(pcm, config))
-        held_labels.append(CLASSES.index(SILENCE))
-    return source, Evaluation(np.stack(held), np.array(held_labels)), recordings
+    return source, validation, recordings

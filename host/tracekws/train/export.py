@@ -34,11 +34,14 @@ def arrays_of(network: SpikingNetwork) -> Arrays:
 
 
 def replay_rows(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> list[int]:
-    """Rows to rehearse: half unknown words, half keywords, evenly over the keywords."""
+    """Rows to rehearse: two of three are unknown words, the rest keywords in turn.
+
+    A user's takes are keywords: half and half loses rejection with every word that is taught.
+    """
     unknown = CLASSES.index(UNKNOWN)
     rows: list[int] = []
     for n in range(count):
-        label = unknown if n % 2 == 0 else (n // 2) % len(KEYWORDS)
+        label = (n // 3) % len(KEYWORDS) if n % 3 == 2 else unknown
         rows.append(int(rng.choice(np.flatnonzero(labels == label))))
     return rows
 
