@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every command shares: where results and talk go, progress, exit codes."""
+"""What every command shares: where results and talk go, and progress."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -29,25 +31,27 @@ def print_json(value: object) -> None:
 
 
 class Stages:
-    """A progress bar for each stage of a job."""
+    """A progress bar for each stage of a job, there until the stage is done."""
 
     def __init__(self, bars: Progress) -> None:
         """Draw on these bars."""
         self.bars = bars
+        self.tasks: dict[str, TaskID] = {}
+
+    def report(self, name: str, done: int, total: int) -> None:
+        """Show how much of a stage is done; its name makes a new one known."""
+        if name not in self.tasks:
+            self.tasks[name] = self.bars.add_task(name)
+        self.bars.update(self.tasks[name], completed=done, total=total, visible=done < total)
 
     def __call__(self, name: str) -> data.Progress:
-        """A new stage; what is returned takes the number done and the number in all."""
-        task = self.bars.add_task(name, total=None)
-
-        def report(done: int, total: int) -> None:
-            self.bars.update(task, completed=done, total=total)
-
-        return report
+        """What takes the number done and the number in all of one stage."""
+        return partial(self.report, name)
 
 
 @contextmanager
 def stages() -> Iterator[Stages]:
-    """Progress bars on standard error, with the time left."""
+    """Progress bars, with the time left, where standard error is a terminal."""
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -55,6 +59,8 @@ def stages() -> Iterator[Stages]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=talk,
+        transient=True,
+        disable=not talk.is_terminal,
     )
     with bars:
         yield Stages(bars)

@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, read_clip
-from tracekws.console import out, print_json, talk
+from tracekws.console import out, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import commands
@@ -267,13 +267,13 @@ def demo(
     commands.check_picture(image)
     if not speech.is_dir():
         raise DataError(f"{speech}: no such folder; run in a checkout, or name one with --speech")
-    with tempfile.TemporaryDirectory() as folder, commands.progress_bar() as progress:
+    with tempfile.TemporaryDirectory() as folder, stages() as stage:
         result = demonstrate(
             model,
             speech,
             Path(folder) / "flash",
             tell=lambda text: commands.say(talk, text),
-            progress=progress,
+            progress=stage.report,
         )
     picture(image, result, read_clip(speech / "stream.flac"), read_said(speech / "stream.tsv"))
     if as_json:

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from images import make_image, write_image
 from tracekws.data import KEYWORDS
 
 OTHER_WORDS = ("zero", "bird", "tree")
@@ -52,3 +53,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         noise = rng.normal(0, level, 16000 * 15).astype(np.int16)
         soundfile.write(root / "_background_noise_" / f"{name}.wav", noise, 16000)
     return root
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model of twelve classes: accuracy is low, but what is counted can be checked."""
+    image = make_image(
+        seed=3, n_classes=12, n_neurons=24, window_steps=50, n_latent=6, n_sequences=2
+    )
+    return write_image(tmp_path_factory.mktemp("model"), image)

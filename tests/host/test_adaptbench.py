@@ -3,20 +3,8 @@ import numpy as np
 import pytest
 
 from host_cli import tracekws, tracekws_json
-from images import make_image
 from tracekws.adaptbench import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
-from tracekws.core import Model, pass_scales
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "random.tkws"
-    image = make_image(
-        seed=3, n_classes=12, n_neurons=24, window_steps=50, n_latent=6, n_sequences=2
-    )
-    path.write_bytes(image)
-    Model(image)
-    return path
+from tracekws.core import pass_scales
 
 
 def bench(model_file, tree, *more):

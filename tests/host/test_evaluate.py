@@ -3,18 +3,9 @@ import numpy as np
 import pytest
 
 from host_cli import tracekws, tracekws_json
-from images import make_image
 from tracekws.core import Learner, Model, features
 from tracekws.data import read_recordings, read_tree
 from tracekws.evaluate import Result, evaluate
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory):
-    """A random model of twelve classes: accuracy is low, but what is counted can be checked."""
-    path = tmp_path_factory.mktemp("models") / "random.tkws"
-    path.write_bytes(make_image(seed=3, n_classes=12, n_neurons=24, window_steps=50))
-    return path
 
 
 def test_metrics_of_a_confusion_by_hand():

@@ -6,8 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,12 +15,11 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from tracekws.audio import read_clip
-from tracekws.console import out, print_json, talk
+from tracekws.console import out, print_json, stages, talk
 from tracekws.core import FeatureConfig, Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import doctor as diagnosis
@@ -71,25 +69,6 @@ def print_line(value: Any) -> None:
 def open_device(port: str | None) -> Device:
     """Open the device at a port, or the one that is found."""
     return Device.open(port or find_port())
-
-
-@contextmanager
-def progress_bar() -> Iterator[adaptation.Progress]:
-    """Show progress on a terminal's stderr; nothing anywhere else."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        console=talk,
-        transient=True,
-        disable=not talk.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(
-            task, description=what, completed=done, total=total
-        )
 
 
 def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Table:
@@ -270,7 +249,7 @@ def adapt(
                 f"{len(learn)} takes are learned, {len(test)} held back to test with"
                 " (--all learns them too)"
             )
-        with progress_bar() as progress:
+        with stages() as stage:
             result = adaptation.adapt(
                 device,
                 learn,
@@ -281,7 +260,7 @@ def adapt(
                 config=known_features(about.model_crc, model),
                 save=keep,
                 warnings=warnings,
-                progress=progress,
+                progress=stage.report,
             )
     if picture:
         adaptation.picture(
