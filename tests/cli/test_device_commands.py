@@ -312,6 +312,12 @@ def recording(**options: int):
     return make
 
 
+def quoted(folder: Path) -> Path:
+    path = folder / "my takes" / "x.wav"
+    write_take(path, 1, rate=8000)
+    return path
+
+
 def strange_word(folder: Path) -> Path:
     write_take(folder / "t" / "maybe" / "1.wav", 1)
     return folder / "t"
@@ -341,10 +347,11 @@ def good_takes(folder: Path) -> Path:
 
 REFUSALS = {
     "listen-missing": ("listen", lambda f: f / "none.wav", (), 1, "no such file"),
-    "listen-text": ("listen", text_file, (), 1, "not readable as audio"),
+    "listen-text": ("listen", text_file, (), 1, "not readable as audio .* make it again"),
     "listen-rate": ("listen", recording(rate=44100), (), 1, r"sox .* -r 16000"),
     "listen-stereo": ("listen", recording(channels=2), (), 1, "2 channel"),
-    "listen-short": ("listen", recording(n_samples=300), (), 1, "too short"),
+    "listen-short": ("listen", recording(n_samples=300), (), 1, "too short.* record it again"),
+    "listen-quoted": ("listen", quoted, (), 1, "sox '[^']*/my takes/x.wav' -r 16000"),
     "adapt-missing": ("adapt", lambda f: f / "none", (), 1, "no such folder"),
     "adapt-empty": ("adapt", empty_folder, (), 1, "no folder of takes"),
     "adapt-empty-word": ("adapt", empty_word, (), 1, "no takes in it"),
@@ -407,6 +414,13 @@ def test_a_port_that_is_not_there_is_exit_3(run, tmp_path):
     result = run("info", "--port", tmp_path / "ttyNONE")
     assert result.code == 3
     assert re.fullmatch(r"error: [^\n]*ttyNONE[^\n]*\n", result.err)
+
+
+@pytest.mark.parametrize("name", ["/dev/null", __file__])
+def test_a_file_that_is_no_serial_port_is_exit_3(run, name):
+    result = run("info", "--port", name)
+    assert result.code == 3
+    assert re.fullmatch(r"error: [^\n]*it is not a serial port; [^\n]*doctor[^\n]*\n", result.err)
 
 
 @pytest.fixture
@@ -549,6 +563,32 @@ def test_board_serves_until_ctrl_c_and_leaves_no_process(line, run, built, model
     assert (out, err) == ("", "")
     assert is_gone(told["pid"])
     assert flash.stat().st_size > 0
+
+
+def test_board_has_as_much_memory_as_it_is_told(run, built, model, tmp_path):
+    words = ("board", model, "--flash", tmp_path / "flash", "--json", "--ram")
+    with start(*words, 300_000) as process:
+        told = json.loads(process.stdout.readline())
+        about = json.loads(run("info", "--json", "--port", told["port"]).out)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert about["ram_bytes"] == 300_000
+    result = run(*words, 2000)
+    assert result.code == 1
+    assert re.fullmatch(r"error: [^\n]*needs more memory than the device has\n", result.err)
+
+
+def test_board_does_not_take_another_file_for_its_flash(run, built, model, tmp_path):
+    notes = tmp_path / "notes"
+    notes.write_text("not a flash")
+    result = run("board", model, "--flash", notes)
+    assert result.code == 1
+    assert re.fullmatch(
+        r"error: [^\n]*notes: this is not a virtual board's flash: name another file with --flash,"
+        r" or delete this one\n",
+        result.err,
+    )
+    assert notes.read_text() == "not a flash"
 
 
 def damaged(image: bytes, how: str) -> bytes:

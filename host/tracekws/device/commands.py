@@ -123,6 +123,10 @@ def board(
     tcp: Annotated[
         int | None, typer.Option(help="Listen on this TCP port instead of a pty.", min=0, max=65535)
     ] = None,
+    ram: Annotated[
+        int | None,
+        typer.Option(help="Bytes of memory of the board; 192 KiB by default.", min=1, max=1 << 26),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start the virtual board: the device's own C in a process, until Ctrl-C.
@@ -133,7 +137,7 @@ def board(
     """
     Model.load(model)
     flash = flash or state_folder() / "board.flash"
-    with virtual_board(model, flash, tcp=tcp) as running:
+    with virtual_board(model, flash, tcp, ram) as running:
         if as_json:
             print_line({"port": running.port, "pid": running.pid, "flash": str(flash)})
         else:
