@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from tracekws import data, demo
-from tracekws.console import out, print_json, stages, talk
+from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.device import commands
 from tracekws.errors import (
@@ -128,7 +128,10 @@ def evaluate(
     model_path: ModelArgument = commands.MODEL,
     split: Annotated[str, typer.Option(help="testing, validation, training or all.")] = "testing",
     picture: Annotated[
-        Path | None, typer.Option(help="Write the confusion matrix to this PNG file.")
+        Path | None,
+        typer.Option(
+            help="Draw the confusion matrix into this PNG, SVG or PDF.", callback=picture_file
+        ),
     ] = None,
     workers: Workers = None,
     as_json: commands.Json = False,

@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,6 +25,20 @@ out = Console()
 """Results."""
 talk = Console(stderr=True)
 """Everything else."""
+
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def picture_file(path: Path | None) -> Path | None:
+    """The value of an option --picture, refused where no picture can be written."""
+    if path is None:
+        return None
+    if path.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(f"a picture is a file that ends in {', '.join(PICTURES)}")
+    if not path.resolve().parent.is_dir() or path.is_dir():
+        raise typer.BadParameter(f"{path}: there is no such folder to write a picture into")
+    return path
 
 
 def print_json(value: object) -> None:

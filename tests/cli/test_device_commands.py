@@ -386,7 +386,10 @@ def test_a_refusal_is_one_line_and_changes_nothing(case, run, board, tmp_path):
         ("adapt", "takes", "--picture", "none/p.png"),
         ("adapt", "takes", "--passes", "0"),
         ("board", "--tcp", "70000"),
+        ("adapt", "takes", "--picture", ".png"),
         ("demo", "--picture", "p"),
+        ("evaluate", "--data", "none", "--picture", "p.doc"),
+        ("evaluate", "--data", "none", "--picture", "none/p.png"),
     ],
     ids=" ".join,
 )

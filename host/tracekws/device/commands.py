@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekws.audio import read_clip
-from tracekws.console import out, print_json, stages, talk
+from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import FeatureConfig, Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import doctor as diagnosis
@@ -33,7 +33,6 @@ from tracekws.errors import DataError, TraceKwsError
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models" / "base.tkws"
 """The model that ships, in a checkout."""
-PICTURES = (".png", ".svg", ".pdf")
 
 Port = Annotated[
     str | None,
@@ -83,14 +82,6 @@ def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Tabl
             f"{new.percent - old.percent:+.1f}",
         )
     return table
-
-
-def check_picture(path: Path) -> None:
-    """Refuse, as wrong usage, a name that no picture can be written to."""
-    if path.suffix not in PICTURES:
-        raise typer.BadParameter(f"a picture is a file that ends in {', '.join(PICTURES)}")
-    if not path.resolve().parent.is_dir():
-        raise typer.BadParameter(f"{path}: there is no such folder to write a picture into")
 
 
 def state_folder() -> Path:
@@ -206,7 +197,10 @@ def adapt(
         Path | None, typer.Option(help="Takes of other speakers to test with, in the same layout.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw before and after into this PNG, SVG or PDF.")
+        Path | None,
+        typer.Option(
+            help="Draw before and after into this PNG, SVG or PDF.", callback=picture_file
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
     passes: Annotated[
@@ -230,8 +224,6 @@ def adapt(
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """
-    if picture:
-        check_picture(picture)
     with open_device(port) as device:
         about = device.info()
         labels, unknown = about.labels, about.unknown
