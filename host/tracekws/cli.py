@@ -2,6 +2,7 @@
 """The command line: parses, calls one function, renders."""
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from rich.table import Table
 
 from tracekws import data, demo
+from tracekws.audio import read_clip
 from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.device import commands
@@ -58,14 +60,15 @@ def root(
     """Keyword spotting that learns its user's voice on the microcontroller."""
 
 
-def speakers_of(path: Path | None) -> list[str] | None:
-    """Speakers of a list file, a name a line."""
-    if path is None:
-        return None
-    try:
-        return path.read_text().split()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+SHOWN_BAD_FILES = 5
+
+
+def say_bad(bad: Sequence[str], shown: int) -> None:
+    """Name the first of the files that were left out, with the reason."""
+    for reason in bad[:shown]:
+        commands.say(talk, f"bad: {reason}")
+    if len(bad) > shown:
+        commands.say(talk, f"and {len(bad) - shown} more; `tracekws data check` names all")
 
 
 @data_app.command()
@@ -80,12 +83,18 @@ def check(
     tree = data.read_tree(folder)
     with stages() as stage:
         recordings = data.read_recordings(tree.clips, stage("reading"))
+    bad = [reason for _, reason in recordings.bad]
+    for path in tree.noises:
+        try:
+            read_clip(path)
+        except DataError as error:
+            bad.append(str(error))
     words: dict[str, list[int]] = {}
     for word in sorted({clip.word for clip in tree.clips}):
         mine = [clip for clip in recordings.clips if clip.word == word]
         repeats = sum(clip.word == word for clip in recordings.repeats)
-        bad = sum(clip.word == word for clip, _ in recordings.bad)
-        words[word] = [len(mine), len({clip.speaker for clip in mine}), repeats, bad]
+        lost = sum(clip.word == word for clip, _ in recordings.bad)
+        words[word] = [len(mine), len({clip.speaker for clip in mine}), repeats, lost]
     splits = {split: sum(clip.split == split for clip in recordings.clips) for split in data.SPLITS}
     summary = {
         "clips": len(recordings.clips),
@@ -96,7 +105,7 @@ def check(
         },
         "splits": splits if tree.has_lists else None,
         "repeats": [str(clip.path) for clip in recordings.repeats],
-        "bad": [reason for _, reason in recordings.bad],
+        "bad": bad,
         "unknown_names": [str(path) for path in tree.strangers],
         "noise_recordings": len(tree.noises),
         "data": recordings.digest,
@@ -115,11 +124,10 @@ def check(
         else "no list files: there is only the split 'all'"
     )
     out.print(
-        f"{len(recordings.repeats)} repeated recordings, {len(recordings.bad)} bad files, "
+        f"{len(recordings.repeats)} repeated recordings, {len(bad)} bad files, "
         f"{len(tree.strangers)} files with other names, {len(tree.noises)} noise recordings"
     )
-    for _, reason in recordings.bad:
-        talk.print(f"bad: {reason}", soft_wrap=True)
+    say_bad(bad, len(bad))
 
 
 @app.command()
@@ -155,6 +163,7 @@ def evaluate(
         talk.print(f"confusion matrix: {picture}")
     summary = {
         **result.summary(),
+        "bad": list(result.bad),
         "split": split,
         "model": {"name": model.name, "crc": f"{model.crc:08x}"},
     }
@@ -172,6 +181,9 @@ def evaluate(
         rejected = result.rejected(row)
         if rejected is not None:
             out.print(f"{name} rejected {rejected:.1f} %")
+    if result.repeats or result.bad:
+        out.print(f"left out: {result.repeats} repeated recordings, {len(result.bad)} bad files")
+    say_bad(result.bad, SHOWN_BAD_FILES)
 
 
 @bench_app.command("adapt")
@@ -218,7 +230,7 @@ def bench_adapt(
             model,
             tree,
             data.read_tree(others) if others else None,
-            speakers_of(speakers),
+            data.read_names(speakers) if speakers else None,
             settings,
             stage("reading"),
         )
@@ -287,7 +299,7 @@ def train(
         ) from error
     from tracekws.train.defaults import DETECTOR, LEARNING
 
-    excluded = frozenset(speakers_of(exclude_speakers) or [])
+    excluded = frozenset(data.read_names(exclude_speakers) if exclude_speakers else [])
     job = command.Job(folder, run, output, excluded, workers, threads)
     config = loop.TrainConfig(neurons=neurons, epochs=epochs, seed=seed)
     with stages() as stage:
@@ -326,7 +338,11 @@ def main() -> None:
     try:
         app()
     except TraceKwsError as error:
-        talk.print(f"error: {error}", soft_wrap=True, markup=False, highlight=False)
+        commands.say(talk, f"error: {error}")
         sys.exit(exit_code(error))
+    except OSError as error:
+        named = [str(part) for part in (error.filename, error.strerror) if part]
+        commands.say(talk, f"error: {': '.join(named) or error}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

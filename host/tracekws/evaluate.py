@@ -24,7 +24,8 @@ class Result:
     unknown: int
     silence: int
     repeats: int
-    bad: int
+    bad: tuple[str, ...]
+    """Why files were left out."""
     digest: str
 
     @property
@@ -76,7 +77,7 @@ class Result:
             "silence_rejected": self.rejected(self.silence),
             "silence_clips": int(self.confusion[self.silence].sum()),
             "repeats_dropped": self.repeats,
-            "bad_files": self.bad,
+            "bad_files": len(self.bad),
             "data": self.digest,
             "confusion": self.confusion.tolist(),
             "labels": list(self.labels),
@@ -128,12 +129,16 @@ def evaluate(
         stage: gives, for the name of a stage, what its progress is reported to.
 
     Raises:
-        DataError: the tree has no such split or nothing readable in it.
+        DataError: the tree has no such split or nothing readable in it, or a bad noise recording.
     """
-    recordings = read_recordings(tree.of(split), stage("reading"))
-    if not recordings.clips:
-        raise DataError(f"{tree.root}: no readable clips in split '{split}'")
     silence = silence_clips(read_noise(tree.noises, "evaluation"))
+    recordings = read_recordings(tree.of(split), stage("reading"))
+    bad = tuple(reason for _, reason in recordings.bad)
+    if not recordings.clips:
+        raise DataError(
+            f"{tree.root}: no readable clips in split '{split}'"
+            + (f"; {len(bad)} are bad, the first is {bad[0]}" if bad else "")
+        )
     truth = [model.class_of(clip.word) for clip in recordings.clips]
     truth += [model.silence] * len(silence)
     guess = classify(model, [*recordings.pcm, *silence], workers, stage("recognising"))
@@ -146,6 +151,6 @@ def evaluate(
         model.unknown,
         model.silence,
         len(recordings.repeats),
-        len(recordings.bad),
+        bad,
         recordings.digest,
     )

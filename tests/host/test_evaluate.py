@@ -5,12 +5,12 @@ import pytest
 from host_cli import tracekws, tracekws_json
 from tracekws.core import Learner, Model, features
 from tracekws.data import read_recordings, read_tree
-from tracekws.evaluate import Result, evaluate
+from tracekws.evaluate import Result
 
 
 def test_metrics_of_a_confusion_by_hand():
     confusion = np.array([[8, 1, 1, 0], [0, 5, 4, 1], [2, 0, 17, 1], [0, 1, 1, 8]])
-    result = Result(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, 0, "")
+    result = Result(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, (), "")
     assert result.clips == 40
     assert result.accuracy == pytest.approx(100 * (8 + 5 + 17) / 40)
     assert result.macro_accuracy == pytest.approx((80 + 50 + 85) / 3)
@@ -20,7 +20,7 @@ def test_metrics_of_a_confusion_by_hand():
 
 def test_empty_classes_do_not_count():
     confusion = np.array([[8, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
-    result = Result(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, 0, "")
+    result = Result(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, (), "")
     assert result.accuracy == result.macro_accuracy == pytest.approx(80)
     assert result.rejected(2) is None
 
@@ -91,11 +91,36 @@ def test_a_bad_model_is_one_line(tree, model_file, tmp_path, spoil, says):
     assert "bad.tkws" in done.stderr
 
 
-def test_unreadable_clips_are_counted_not_fatal(tree, model_file, tmp_path):
+@pytest.fixture
+def damaged_tree(tree, tmp_path):
+    """A good clip and its repeat, and seven bad ones."""
     (tmp_path / "yes").mkdir()
-    clips = sorted((tree / "yes").iterdir())[:2]
-    (tmp_path / "yes" / clips[0].name).write_bytes(clips[0].read_bytes())
-    (tmp_path / "yes" / clips[1].name).write_bytes(b"nothing")
-    result = evaluate(Model.load(model_file), read_tree(tmp_path), "all", workers=1)
-    assert result.clips == 1
-    assert result.bad == 1
+    good, *bad = sorted((tree / "yes").iterdir())[:8]
+    (tmp_path / "yes" / good.name).write_bytes(good.read_bytes())
+    (tmp_path / "yes" / "again_nohash_0.wav").write_bytes(good.read_bytes())
+    for clip in bad:
+        (tmp_path / "yes" / clip.name).write_bytes(b"nothing")
+    return tmp_path
+
+
+def test_unreadable_clips_are_reported_not_fatal(damaged_tree, model_file):
+    arguments = ("evaluate", str(model_file), "--data", str(damaged_tree), "--split", "all")
+    report = tracekws_json(*arguments)
+    assert (report["clips"], report["bad_files"], report["repeats_dropped"]) == (1, 7, 1)
+    assert len(report["bad"]) == 7
+    done = tracekws(*arguments)
+    assert done.returncode == 0
+    assert "left out: 1 repeated recordings, 7 bad files" in done.stdout
+    lines = done.stderr.splitlines()
+    assert [line.startswith(f"bad: {damaged_tree}/yes/") for line in lines] == [True] * 5 + [False]
+    assert lines[5].startswith("and 2 more")
+
+
+def test_only_bad_clips_give_the_first_reason(damaged_tree, model_file):
+    for name in (damaged_tree / "yes").iterdir():
+        name.write_bytes(b"nothing")
+    done = tracekws("evaluate", str(model_file), "--data", str(damaged_tree), "--split", "all")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "9 are bad, the first is" in done.stderr
+    assert "not readable as audio" in done.stderr
