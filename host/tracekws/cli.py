@@ -291,6 +291,7 @@ def train(
 
     Example: `tracekws train --data speech_commands --run runs/mine --output mine.tkws`
     """
+    excluded = frozenset(data.read_names(exclude_speakers) if exclude_speakers else [])
     try:
         from tracekws.train import command, loop
     except ImportError as error:
@@ -299,7 +300,6 @@ def train(
         ) from error
     from tracekws.train.defaults import DETECTOR, LEARNING
 
-    excluded = frozenset(data.read_names(exclude_speakers) if exclude_speakers else [])
     job = command.Job(folder, run, output, excluded, workers, threads)
     config = loop.TrainConfig(neurons=neurons, epochs=epochs, seed=seed)
     with stages() as stage:
