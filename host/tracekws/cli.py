@@ -3,6 +3,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,13 @@ ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MO
 DataOption = Annotated[
     Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")
 ]
+OutsideOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Tree of words that the model was not trained on, whatever their names, as of "
+        "another language: how many are rejected."
+    ),
+]
 Workers = Annotated[int | None, typer.Option(help="Processes; all cores by default.", min=1)]
 
 
@@ -63,12 +71,16 @@ def root(
 SHOWN_BAD_FILES = 5
 
 
-def say_bad(bad: Sequence[str], shown: int) -> None:
-    """Name the first of the files that were left out, with the reason."""
-    for reason in bad[:shown]:
+def say_left_out(repeats: int, bad: Sequence[str]) -> None:
+    """Count the files that were left out, and name the first bad ones with the reason."""
+    if repeats or bad:
+        out.print(f"left out: {repeats} repeated recordings, {len(bad)} bad files")
+    for reason in bad[:SHOWN_BAD_FILES]:
         commands.say(talk, f"bad: {reason}")
-    if len(bad) > shown:
-        commands.say(talk, f"and {len(bad) - shown} more; `tracekws data check` names all")
+    if len(bad) > SHOWN_BAD_FILES:
+        commands.say(
+            talk, f"and {len(bad) - SHOWN_BAD_FILES} more; `tracekws data check` names all"
+        )
 
 
 @data_app.command()
@@ -127,7 +139,8 @@ def check(
         f"{len(recordings.repeats)} repeated recordings, {len(bad)} bad files, "
         f"{len(tree.strangers)} files with other names, {len(tree.noises)} noise recordings"
     )
-    say_bad(bad, len(bad))
+    for reason in bad:
+        commands.say(talk, f"bad: {reason}")
 
 
 @app.command()
@@ -141,6 +154,7 @@ def evaluate(
             help="Draw the confusion matrix into this PNG, SVG or PDF.", callback=picture_file
         ),
     ] = None,
+    outside: OutsideOption = None,
     workers: Workers = None,
     as_json: commands.Json = False,
 ) -> None:
@@ -154,15 +168,26 @@ def evaluate(
         raise typer.BadParameter(f"'{split}' is none of testing, validation, training, all")
     model = Model.load(model_path)
     tree = data.read_tree(folder)
+    foreign = data.read_tree(outside) if outside else None
     with stages() as stage:
         result = evaluation.evaluate(model, tree, split, workers, stage)
+        strange = evaluation.reject(model, foreign, workers, stage) if foreign else None
     if picture is not None:
         from tracekws.pictures import confusion_picture
 
         confusion_picture(result, picture)
         talk.print(f"confusion matrix: {picture}")
+    if strange:
+        result = replace(
+            result,
+            repeats=result.repeats + strange.repeats,
+            bad=(*result.bad, *strange.bad),
+        )
     summary = {
         **result.summary(),
+        "outside_rejected": strange and strange.percent,
+        "outside_clips": strange.clips if strange else 0,
+        "outside_data": strange and strange.digest,
         "bad": list(result.bad),
         "split": split,
         "model": {"name": model.name, "crc": f"{model.crc:08x}"},
@@ -181,9 +206,12 @@ def evaluate(
         rejected = result.rejected(row)
         if rejected is not None:
             out.print(f"{name} rejected {rejected:.1f} %")
-    if result.repeats or result.bad:
-        out.print(f"left out: {result.repeats} repeated recordings, {len(result.bad)} bad files")
-    say_bad(result.bad, SHOWN_BAD_FILES)
+    if strange:
+        out.print(
+            f"words outside the training vocabulary rejected {strange.percent:.1f} % "
+            f"of {strange.clips:,}"
+        )
+    say_left_out(result.repeats, result.bad)
 
 
 @bench_app.command("adapt")
@@ -199,6 +227,7 @@ def bench_adapt(
             help="File with the speakers to adapt to; by default those with enough takes."
         ),
     ] = None,
+    outside: OutsideOption = None,
     shots: Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)] = 3,
     passes: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 5,
     negatives: Annotated[
@@ -233,6 +262,7 @@ def bench_adapt(
             data.read_names(speakers) if speakers else None,
             settings,
             stage("reading"),
+            data.read_tree(outside) if outside else None,
         )
         report = adaptbench.bench_adapt(model, cast, settings, wanted, workers, stage("adapting"))
     if as_json:
@@ -241,16 +271,23 @@ def bench_adapt(
                 "rows": [row.summary() for row in report.rows],
                 "model": {"name": model.name, "crc": f"{model.crc:08x}"},
                 "settings": settings.__dict__,
-                "speakers": report.speakers,
-                "words_left_out": report.words_left_out,
+                "speakers": len(cast.speakers),
+                "speakers_left_out": list(cast.speakers_left_out),
+                "words_left_out": cast.words_left_out,
                 "unknown_self_clips": report.unknown_self_clips,
-                "others_clips": report.others,
+                "others_clips": len(cast.others),
+                "outside_clips": len(cast.outside),
                 "replay_sequences": int(model.header.n_sequences),
-                "data": report.digest,
+                "repeats_dropped": cast.repeats,
+                "bad_files": len(cast.bad),
+                "bad": list(cast.bad),
+                "data": cast.digest,
             }
         )
         return
-    columns = (*adaptbench.COLUMNS, adaptbench.SAME_REJECTION)
+    columns = [*adaptbench.COLUMNS, adaptbench.SAME_REJECTION]
+    if outside is None:
+        columns.remove("unknown_outside")
     table = Table("method", *(name.replace("_", " ") for name in columns))
     for row in report.rows:
         cells = []
@@ -267,9 +304,12 @@ def bench_adapt(
         table.add_row(row.method, *cells)
     out.print(table)
     out.print(
-        f"{report.speakers} speakers, {draws} draws, {shots} takes a word; percent, then the "
+        f"{len(cast.speakers)} speakers, {draws} draws, {shots} takes a word; percent, then the "
         f"paired difference to 'none', in brackets 95 % over speakers"
     )
+    if cast.speakers_left_out:
+        commands.say(out, f"too few takes: {', '.join(cast.speakers_left_out)}")
+    say_left_out(cast.repeats, cast.bad)
 
 
 @app.command()

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.core import Learner, Model, features
-from tracekws.data import Progress, Tree, read_noise, read_recordings, silence_clips
+from tracekws.data import (
+    Progress,
+    Recordings,
+    Tree,
+    read_noise,
+    read_recordings,
+    silence_clips,
+)
 from tracekws.errors import DataError
 from tracekws.parallel import spread
 
@@ -112,6 +119,54 @@ def classify(
     return out
 
 
+def read_some(tree: Tree, split: str, progress: Progress) -> tuple[Recordings, tuple[str, ...]]:
+    """Recordings of a split, and why files of it were left out.
+
+    Raises:
+        DataError: nothing in it is readable.
+    """
+    recordings = read_recordings(tree.of(split), progress)
+    bad = tuple(reason for _, reason in recordings.bad)
+    if not recordings.clips:
+        raise DataError(
+            f"{tree.root}: no readable clips in split '{split}'"
+            + (f"; {len(bad)} are bad, the first is {bad[0]}" if bad else "")
+        )
+    return recordings, bad
+
+
+@dataclass(frozen=True)
+class Outside:
+    """How words are heard that the model was not trained on, not even as unknown words."""
+
+    rejected: int
+    clips: int
+    repeats: int
+    bad: tuple[str, ...]
+    digest: str
+
+    @property
+    def percent(self) -> float:
+        """Percent of the clips that are heard as no keyword."""
+        return 100 * self.rejected / self.clips
+
+
+def reject(
+    model: Model,
+    tree: Tree,
+    workers: int | None = None,
+    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+) -> Outside:
+    """Run the model over words that it was not trained on, whatever they are named.
+
+    Arguments and errors are those of evaluate().
+    """
+    recordings, bad = read_some(tree, "all", stage("reading outside words"))
+    guess = classify(model, [*recordings.pcm], workers, stage("rejecting"))
+    rejected = np.isin(guess, (model.unknown, model.silence)).sum()
+    return Outside(int(rejected), len(guess), len(recordings.repeats), bad, recordings.digest)
+
+
 def evaluate(
     model: Model,
     tree: Tree,
@@ -132,13 +187,7 @@ def evaluate(
         DataError: the tree has no such split or nothing readable in it, or a bad noise recording.
     """
     silence = silence_clips(read_noise(tree.noises, "evaluation"))
-    recordings = read_recordings(tree.of(split), stage("reading"))
-    bad = tuple(reason for _, reason in recordings.bad)
-    if not recordings.clips:
-        raise DataError(
-            f"{tree.root}: no readable clips in split '{split}'"
-            + (f"; {len(bad)} are bad, the first is {bad[0]}" if bad else "")
-        )
+    recordings, bad = read_some(tree, split, stage("reading"))
     truth = [model.class_of(clip.word) for clip in recordings.clips]
     truth += [model.silence] * len(silence)
     guess = classify(model, [*recordings.pcm, *silence], workers, stage("recognising"))

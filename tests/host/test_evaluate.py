@@ -46,6 +46,26 @@ def test_json_equals_a_plain_loop(tree, model_file, workers):
     assert report["model"] == {"name": model.name, "crc": f"{model.crc:08x}"}
 
 
+def test_words_outside_the_vocabulary_have_a_column_of_their_own(tree, model_file, foreign):
+    model = Model.load(model_file)
+    recordings = read_recordings(read_tree(foreign).clips)
+    learner = Learner(model)
+    heard = [learner.scores(features(pcm, model.features)).argmax() for pcm in recordings.pcm]
+    rejected = 100 * np.mean(np.isin(heard, (model.unknown, model.silence)))
+    assert 0 < rejected < 100
+    arguments = ("evaluate", str(model_file), "--data", str(tree))
+    report = tracekws_json(*arguments, "--outside", str(foreign))
+    assert report["outside_rejected"] == pytest.approx(rejected)
+    assert report["outside_clips"] == len(heard) == 40
+    without = tracekws_json(*arguments)
+    assert without["outside_rejected"] is None
+    assert {k: v for k, v in report.items() if "outside" not in k} == {
+        k: v for k, v in without.items() if "outside" not in k
+    }
+    done = tracekws(*arguments, "--outside", str(foreign))
+    assert f"outside the training vocabulary rejected {rejected:.1f} % of 40" in done.stdout
+
+
 def test_split_all_works_without_lists(tree, model_file, tmp_path):
     for word in ("yes", "tree"):
         (tmp_path / word).mkdir()
