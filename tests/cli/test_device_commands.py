@@ -133,10 +133,49 @@ def test_adapt_without_saving_is_forgotten_by_a_restart(run, built, model, takes
         assert state(board) == (factory, 0, False)
 
 
-def test_one_take_only_is_learned_with_a_warning_that_names_it(run, board, tmp_path):
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ("no/1", "no"),
+        ("no/1 yes/1 _other/1", "no, yes"),
+        ("no/1 yes/1 yes/2 _other/1 _other/2", "no"),
+        ("no/1 no/2 up/1 yes/1 yes/2", "up"),
+    ],
+)
+def test_one_take_only_is_refused_without_a_session(
+    files, named, run, board, tmp_path, monkeypatch
+):
+    def learn(*rest: object) -> None:
+        raise AssertionError("a session was opened")
+
+    before = state(board)
+    for number, name in enumerate(files.split()):
+        write_take(tmp_path / "t" / f"{name}.wav", number)
+    monkeypatch.setattr(Device, "learn", learn)
+    result = run("adapt", tmp_path / "t", "--port", board.port)
+    assert result.code == 1
+    assert result.out == ""
+    assert re.fullmatch(
+        rf"error: [^\n]*one take only of {named}; each word needs at least two,[^\n]*--record,"
+        rf"[^\n]*/t/{named.split(',')[0]} \(--all [^\n]*\n",
+        result.err,
+    )
+    assert state(board) == before
+
+
+def test_one_take_only_of_other_words_is_learned_with_a_warning(run, board, takes):
+    for number in (2, 3):
+        (takes / "_other" / f"{number}.wav").unlink()
+    result = run("adapt", takes, "--json", "--port", board.port)
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["learned"] == {"_unknown_": 1, "no": 2, "yes": 2}
+    assert "warning: few takes in _other" in result.err
+
+
+def test_all_learns_single_takes_with_a_warning_that_names_them(run, board, tmp_path):
     factory, *_ = state(board)
     write_take(tmp_path / "one" / "no" / "1.wav", 1)
-    result = run("adapt", tmp_path / "one", "--port", board.port)
+    result = run("adapt", tmp_path / "one", "--all", "--port", board.port)
     assert result.code == 0, result.err
     assert re.search(r"warning: one take only of no", result.err)
     assert re.search(r"warning: no takes in _other", result.err)
@@ -357,8 +396,9 @@ REFUSALS = {
     "adapt-empty-word": ("adapt", empty_word, (), 1, "no takes in it"),
     "adapt-word": ("adapt", strange_word, (), 1, "no word 'maybe'; it knows yes, no, up"),
     "adapt-bad-take": ("adapt", bad_take, (), 1, "x.wav: not readable as audio"),
-    "adapt-others": ("adapt", good_takes, ("--others", "none"), 1, "none: no such folder"),
-    "adapt-picture": ("adapt", good_takes, ("--picture", "p.png"), 1, "nothing to draw"),
+    "adapt-single": ("adapt", good_takes, (), 1, "one take only of no"),
+    "adapt-others": ("adapt", good_takes, ("--others", "none", "--all"), 1, "none: no such"),
+    "adapt-picture": ("adapt", good_takes, ("--all", "--picture", "p.png"), 1, "nothing to draw"),
     "undo-nothing": ("undo", None, (), 4, "saved|older generation"),
 }
 

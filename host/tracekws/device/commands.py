@@ -27,7 +27,7 @@ from tracekws.device import microphone
 from tracekws.device.board import virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
-from tracekws.device.takes import chunks, hold_back, read_takes, weak_points
+from tracekws.device.takes import check_enough, chunks, hold_back, read_takes, weak_points
 from tracekws.errors import DataError, TraceKwsError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -219,7 +219,7 @@ def adapt(
     """Teach the device its user's voice from a folder of takes, a folder a word.
 
     Takes of anything else, in the folder _other, are learned as unknown: five of them guard best
-    against false alarms. The last take of each word with two or more is held back and tested with,
+    against false alarms. A word needs two takes or more: its last one is held back and tested with,
     before and after. An error or Ctrl-C takes the device back to what was last saved.
 
     Example: `tracekws adapt my-takes --picture adapted.png`
@@ -230,6 +230,8 @@ def adapt(
         if record:
             record_guided(folder, [w for w in labels if w not in (unknown, about.silence)])
         takes = read_takes(folder, labels, unknown, about.silence)
+        if not use_all:
+            check_enough(folder, takes, unknown)
         learn, test = (takes, []) if use_all else hold_back(takes)
         strangers = read_takes(others, labels, unknown, about.silence) if others else []
         if picture and not test and not strangers:
