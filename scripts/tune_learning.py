@@ -37,7 +37,7 @@ def main() -> None:
     model = Model.load(args.model)
     tree = data.read_tree(args.data)
     settings = adaptbench.Settings(draws=args.draws, negatives=args.negatives)
-    speakers = args.speakers.read_text().split()
+    speakers = data.read_names(args.speakers)
     cast = adaptbench.gather(model, tree, None, speakers, settings, lambda done, total: None)
     for readout, traces, latent, sequences, passes in itertools.product(
         args.readout, args.traces, args.latent, args.sequences, args.passes

@@ -3,10 +3,12 @@
 
 image = make_image(seed=1, n_neurons=8, rate_readout=1 << 14)     # header fields by name
 image = make_image(arrays={"decay": np.zeros(8)})                 # or whole arrays
+path = write_image(folder, image)
 """
 
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +136,13 @@ def make_image(seed: int = 0, arrays: dict[str, np.ndarray] | None = None, **fie
     image = seal(header_bytes(header) + b"".join(part.tobytes() for part in parts.values()))
     assert len(image) == header.image_bytes
     return image
+
+
+def write_image(folder: Path, image: bytes) -> Path:
+    """The image as a file of the folder."""
+    path = folder / "model.tkws"
+    path.write_bytes(image)
+    return path
 
 
 def set_field(image: bytes, name: str, value: int) -> bytes:

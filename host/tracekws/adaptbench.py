@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What adapting to a speaker gains and costs: every method, many speakers, four columns.
+"""What adapting to a speaker gains and costs: every method, many speakers, all columns.
 
 Each speaker's takes of a keyword are divided at random into support, which is learned, and query,
-which is tested. Beside the speaker's keywords stand the speaker's other words, to be rejected, and
-keywords and other words of other speakers, which must not suffer. Because a method can buy keywords
-with rejection, keywords are also given at the unadapted rejection: a threshold on the margin
-between the best keyword and the best of unknown and silence is moved until the pooled rejection is
-as before.
+which is tested. Beside the speaker's keywords stand the speaker's other words, to be rejected,
+keywords and other words of other speakers, which must not suffer, and, from a tree of their own,
+words that the model was not trained on, not even as unknown. Because a method can buy keywords with
+rejection, keywords are also given at the unadapted rejection: a threshold on the margin between the
+best keyword and the best of unknown and silence is moved until the pooled rejection is as before.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,9 +29,18 @@ METHODS = {
     "tp+replay": READOUT | TRACES | LATENT,
     "tp+feature-replay": READOUT | TRACES | SEQUENCES,
 }
-COLUMNS = ("keywords_self", "unknown_self", "keywords_others", "unknown_others")
+COLUMNS = (
+    "keywords_self",
+    "unknown_self",
+    "keywords_others",
+    "unknown_others",
+    "unknown_outside",
+)
 SAME_REJECTION = "keywords_self_at_same_rejection"
 OTHER_KEYWORDS, OTHER_UNKNOWN = 300, 200
+OUTSIDE = 200
+FIXED_SEED = (1, 0)
+"""Of the draw of other speakers' clips, whatever the seed of the experiment."""
 MIN_WORDS = 5
 """Words with enough takes that a speaker must have to be chosen without a list."""
 RESAMPLES = 2000
@@ -56,8 +65,15 @@ class Cast:
     features: NDArray[np.int8]
     speakers: tuple[str, ...]
     others: tuple[int, ...]
-    left_out: int
-    """Words of speakers with too few takes."""
+    outside: NDArray[np.int8]
+    """Features of words that the model was not trained on."""
+    words_left_out: int
+    """Words of these speakers with too few takes."""
+    speakers_left_out: tuple[str, ...]
+    """Speakers of the list with too few takes of every word."""
+    repeats: int
+    bad: tuple[str, ...]
+    """Why files were left out."""
     digest: str
 
 
@@ -66,9 +82,9 @@ class Outcome:
     """One method on one draw of one speaker."""
 
     right: NDArray[np.int64]
-    """(4,) clips heard right or rejected, a column each."""
+    """(columns,) clips heard right or rejected."""
     total: NDArray[np.int64]
-    """(4,) clips."""
+    """(columns,) clips."""
     keyword_margin: NDArray[np.int64]
     """Margins of the query clips; the least integer where the best keyword is the wrong one."""
     unknown_margin: NDArray[np.int64]
@@ -88,31 +104,59 @@ def choose_speakers(
 ) -> tuple[tuple[str, ...], int]:
     """Speakers with enough takes, and how many of their words have too few.
 
+    `clips` are distinct recordings, so that a take that is there twice counts once.
+
     Raises:
         DataError: there is nobody to adapt to.
     """
     chosen, left_out = [], 0
+    least = MIN_WORDS if listed is None else 1
     for speaker in sorted({clip.speaker for clip in clips}) if listed is None else listed:
         counts = takes_by_word(clips, speaker)
         words = [word for word in keywords if counts.get(word, 0) > shots]
-        if len(words) >= (MIN_WORDS if listed is None else 1):
+        if len(words) >= least:
             chosen.append(speaker)
             left_out += len(keywords) - len(words)
     if not chosen:
+        who = "no speaker" if listed is None else "none of the listed speakers"
+        what = f"{least} keywords" if least > 1 else "a keyword"
         raise DataError(
-            f"no speaker has {shots + 1} takes of {MIN_WORDS} keywords ({' '.join(keywords)})"
+            f"{who} has {shots + 1} takes of {what} ({' '.join(keywords)}): choose fewer --shots"
         )
     return tuple(chosen), left_out
 
 
-def choose_others(
-    clips: Sequence[Clip], keywords: Sequence[str], rng: np.random.Generator
-) -> list[Clip]:
+def clips_of(tree: Tree, listed: Sequence[str]) -> list[Clip]:
+    """Clips of the listed speakers.
+
+    Raises:
+        DataError: the tree does not have all of them.
+    """
+    there = {clip.speaker for clip in tree.clips}
+    strange = [speaker for speaker in listed if speaker not in there]
+    if strange or not listed:
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        names = ", ".join(strange[:3]) + more if strange else "nobody"
+        raise DataError(
+            f"{tree.root}: the list of speakers names {names}, of whom there are no clips; "
+            f"correct the list, or name their tree with --data"
+        )
+    wanted = set(listed)
+    return [clip for clip in tree.clips if clip.speaker in wanted]
+
+
+def draw_clips(clips: Sequence[Clip], count: int, rng: np.random.Generator) -> list[Clip]:
+    """So many of the clips, or all there are, in their order."""
+    return [clips[i] for i in sorted(rng.permutation(len(clips))[:count])]
+
+
+def choose_others(clips: Sequence[Clip], keywords: Sequence[str]) -> list[Clip]:
     """Fixed clips of other speakers: 300 of keywords and 200 of other words, or all there are."""
+    rng = np.random.default_rng(FIXED_SEED)
     chosen = []
     for wanted, count in ((True, OTHER_KEYWORDS), (False, OTHER_UNKNOWN)):
         fitting = [clip for clip in clips if (clip.word in keywords) == wanted]
-        chosen += [fitting[i] for i in sorted(rng.permutation(len(fitting))[:count])]
+        chosen += draw_clips(fitting, count, rng)
     return chosen
 
 
@@ -123,6 +167,7 @@ def gather(
     listed: Sequence[str] | None,
     settings: Settings,
     progress: Progress,
+    outside: Tree | None = None,
 ) -> Cast:
     """Read the clips of the speakers and of the others.
 
@@ -132,25 +177,46 @@ def gather(
         others_tree: the data set with the others; tree by default.
         listed: the speakers; by default those of the testing split (all, without lists) with enough
             takes of at least 5 keywords.
-        settings: shots and seed matter here.
+        settings: shots matter here.
         progress: of reading.
+        outside: a data set of words that the model was not trained on, whatever their names.
+
+    Raises:
+        DataError: there is nobody to adapt to, or a listed speaker is not there.
     """
-    pool = tree.of("testing") if tree.has_lists and listed is None else tree.clips
-    speakers, left_out = choose_speakers(pool, model.keywords, settings.shots, listed)
+    if listed is not None:
+        listed = list(dict.fromkeys(listed))
+        pool = clips_of(tree, listed)
+    else:
+        pool = list(tree.of("testing") if tree.has_lists else tree.clips)
     source = others_tree or tree
-    candidates = source.of("validation") if source.has_lists else source.clips
-    rng = np.random.default_rng([settings.seed, 0])
-    others = choose_others(candidates, model.keywords, rng)
-    members = [clip for clip in tree.clips if clip.speaker in set(speakers)]
-    wanted = list(dict.fromkeys([*members, *others]))
-    recordings = read_recordings(wanted, progress)
-    index = {clip: i for i, clip in enumerate(recordings.clips)}
+    others = choose_others(
+        source.of("validation") if source.has_lists else source.clips, model.keywords
+    )
+    read = read_recordings(list(dict.fromkeys([*pool, *others])), progress)
+    mine = set(pool)
+    speakers, left_out = choose_speakers(
+        [clip for clip in read.clips if clip in mine], model.keywords, settings.shots, listed
+    )
+    fixed = set(others)
+    used = [
+        i
+        for i, clip in enumerate(read.clips)
+        if clip in fixed or (clip in mine and clip.speaker in speakers)
+    ]
+    recordings = replace(read, clips=tuple(read.clips[i] for i in used), pcm=read.pcm[used])
+    rng = np.random.default_rng(FIXED_SEED)
+    strange = read_recordings(draw_clips(outside.clips, OUTSIDE, rng) if outside else [])
     return Cast(
         recordings.clips,
         np.stack([features(pcm, model.features) for pcm in recordings.pcm]),
         speakers,
-        tuple(index[clip] for clip in others if clip in index),
+        tuple(i for i, clip in enumerate(recordings.clips) if clip in fixed),
+        np.array([features(pcm, model.features) for pcm in strange.pcm], np.int8),
         left_out,
+        tuple(sorted(set(listed or ()) - set(speakers))),
+        len(read.repeats) + len(strange.repeats),
+        tuple(reason for _, reason in (*read.bad, *strange.bad)),
         recordings.digest,
     )
 
@@ -176,32 +242,37 @@ class Bench:
                 learner.take(self.cast.features[i], self.truth[i], method, scale)
 
     def measure(self, learner: Learner, draw: Episode) -> Outcome:
-        """The four columns after adaptation."""
+        """The columns after adaptation."""
         others = [i for i in self.cast.others if self.cast.clips[i].speaker != draw.speaker]
         unknown = self.model.unknown
+
+        def clips(indices: Sequence[int]) -> list[tuple[NDArray[np.int8], int]]:
+            return [(self.cast.features[i], self.truth[i]) for i in indices]
+
         groups = (
-            draw.query,
-            draw.other_words,
-            [i for i in others if self.truth[i] != unknown],
-            [i for i in others if self.truth[i] == unknown],
+            clips(draw.query),
+            clips(draw.other_words),
+            clips([i for i in others if self.truth[i] != unknown]),
+            clips([i for i in others if self.truth[i] == unknown]),
+            [(heard, unknown) for heard in self.cast.outside],
         )
         no_keyword = [unknown, self.model.silence]
         keyword = [c for c in range(len(self.model.labels)) if c not in no_keyword]
-        right = np.zeros(4, dtype=np.int64)
+        right = np.zeros(len(COLUMNS), dtype=np.int64)
         margins: list[list[int]] = []
-        for column, clips in enumerate(groups):
+        for column, group in enumerate(groups):
             margins.append([])
-            for i in clips:
-                scores = learner.scores(self.cast.features[i]).astype(np.int64)
+            for heard, truth in group:
+                scores = learner.scores(heard).astype(np.int64)
                 best = keyword[int(scores[keyword].argmax())]
                 margin = int(scores[best] - scores[no_keyword].max())
-                if self.truth[i] == unknown:
+                if truth == unknown:
                     right[column] += margin <= 0
                 else:
-                    right[column] += margin > 0 and best == self.truth[i]
-                    margin = margin if best == self.truth[i] else np.iinfo(np.int64).min
+                    right[column] += margin > 0 and best == truth
+                    margin = margin if best == truth else np.iinfo(np.int64).min
                 margins[-1].append(margin)
-        total = np.array([len(clips) for clips in groups])
+        total = np.array([len(group) for group in groups])
         return Outcome(right, total, np.array(margins[0], np.int64), np.array(margins[1], np.int64))
 
     def run(self, speaker: str, draw_number: int) -> list[Outcome]:
@@ -284,11 +355,8 @@ class Report:
     """An experiment's table."""
 
     rows: tuple[Row, ...]
-    speakers: int
-    words_left_out: int
+    cast: Cast
     unknown_self_clips: int
-    others: int
-    digest: str
 
 
 def same_rejection_right(
@@ -385,9 +453,6 @@ def bench_adapt(
     first = [draws[0] for draws in outcomes["none"]]
     return Report(
         tabulate(outcomes, np.random.default_rng(settings.seed)),
-        len(cast.speakers),
-        cast.left_out,
+        cast,
         int(sum(o.total[1] for o in first)),
-        len(cast.others),
-        cast.digest,
     )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading of audio files: 16 kHz mono, or a clear refusal."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +25,20 @@ def read_clip(path: Path) -> NDArray[np.int16]:
         samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
         reason = (
-            "there is no such file" if not path.exists() else f"not readable as audio ({error})"
+            f"not readable as audio ({error}): make it again, as WAV, FLAC or Ogg, or remove it"
+            if path.exists()
+            else "there is no such file"
         )
         raise DataError(f"{path}: {reason}") from error
     channels = samples.shape[1]
     if rate != SAMPLE_RATE or channels != 1:
         raise DataError(
             f"{path}: {rate} Hz with {channels} channel(s), but 16000 Hz mono is needed; "
-            f"convert it with: sox {path} -r 16000 -c 1 -b 16 converted.wav"
+            f"convert it with: sox {shlex.quote(str(path))} -r 16000 -c 1 -b 16 converted.wav"
         )
     if len(samples) < SHORTEST:
         raise DataError(
-            f"{path}: {len(samples)} samples are too short, one network step needs {SHORTEST}"
+            f"{path}: {len(samples)} samples are too short, the least is {SHORTEST} (35 ms): "
+            f"record it again, a second long, or remove it"
         )
     return np.ascontiguousarray(samples[:, 0])

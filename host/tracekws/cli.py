@@ -2,6 +2,8 @@
 """The command line: parses, calls one function, renders."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +12,8 @@ import typer
 from rich.table import Table
 
 from tracekws import data, demo
-from tracekws.console import out, print_json, stages, talk
+from tracekws.audio import read_clip
+from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.device import commands
 from tracekws.errors import (
@@ -39,6 +42,13 @@ ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MO
 DataOption = Annotated[
     Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")
 ]
+OutsideOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Tree of words that the model was not trained on, whatever their names, as of "
+        "another language: how many are rejected."
+    ),
+]
 Workers = Annotated[int | None, typer.Option(help="Processes; all cores by default.", min=1)]
 
 
@@ -58,14 +68,19 @@ def root(
     """Keyword spotting that learns its user's voice on the microcontroller."""
 
 
-def speakers_of(path: Path | None) -> list[str] | None:
-    """Speakers of a list file, a name a line."""
-    if path is None:
-        return None
-    try:
-        return path.read_text().split()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+SHOWN_BAD_FILES = 5
+
+
+def say_left_out(repeats: int, bad: Sequence[str]) -> None:
+    """Count the files that were left out, and name the first bad ones with the reason."""
+    if repeats or bad:
+        out.print(f"left out: {repeats} repeated recordings, {len(bad)} bad files")
+    for reason in bad[:SHOWN_BAD_FILES]:
+        commands.say(talk, f"bad: {reason}")
+    if len(bad) > SHOWN_BAD_FILES:
+        commands.say(
+            talk, f"and {len(bad) - SHOWN_BAD_FILES} more; `tracekws data check` names all"
+        )
 
 
 @data_app.command()
@@ -80,12 +95,18 @@ def check(
     tree = data.read_tree(folder)
     with stages() as stage:
         recordings = data.read_recordings(tree.clips, stage("reading"))
+    bad = [reason for _, reason in recordings.bad]
+    for path in tree.noises:
+        try:
+            read_clip(path)
+        except DataError as error:
+            bad.append(str(error))
     words: dict[str, list[int]] = {}
     for word in sorted({clip.word for clip in tree.clips}):
         mine = [clip for clip in recordings.clips if clip.word == word]
         repeats = sum(clip.word == word for clip in recordings.repeats)
-        bad = sum(clip.word == word for clip, _ in recordings.bad)
-        words[word] = [len(mine), len({clip.speaker for clip in mine}), repeats, bad]
+        lost = sum(clip.word == word for clip, _ in recordings.bad)
+        words[word] = [len(mine), len({clip.speaker for clip in mine}), repeats, lost]
     splits = {split: sum(clip.split == split for clip in recordings.clips) for split in data.SPLITS}
     summary = {
         "clips": len(recordings.clips),
@@ -96,7 +117,7 @@ def check(
         },
         "splits": splits if tree.has_lists else None,
         "repeats": [str(clip.path) for clip in recordings.repeats],
-        "bad": [reason for _, reason in recordings.bad],
+        "bad": bad,
         "unknown_names": [str(path) for path in tree.strangers],
         "noise_recordings": len(tree.noises),
         "data": recordings.digest,
@@ -115,11 +136,11 @@ def check(
         else "no list files: there is only the split 'all'"
     )
     out.print(
-        f"{len(recordings.repeats)} repeated recordings, {len(recordings.bad)} bad files, "
+        f"{len(recordings.repeats)} repeated recordings, {len(bad)} bad files, "
         f"{len(tree.strangers)} files with other names, {len(tree.noises)} noise recordings"
     )
-    for _, reason in recordings.bad:
-        talk.print(f"bad: {reason}", soft_wrap=True)
+    for reason in bad:
+        commands.say(talk, f"bad: {reason}")
 
 
 @app.command()
@@ -128,8 +149,12 @@ def evaluate(
     model_path: ModelArgument = commands.MODEL,
     split: Annotated[str, typer.Option(help="testing, validation, training or all.")] = "testing",
     picture: Annotated[
-        Path | None, typer.Option(help="Write the confusion matrix to this PNG file.")
+        Path | None,
+        typer.Option(
+            help="Draw the confusion matrix into this PNG, SVG or PDF.", callback=picture_file
+        ),
     ] = None,
+    outside: OutsideOption = None,
     workers: Workers = None,
     as_json: commands.Json = False,
 ) -> None:
@@ -143,15 +168,27 @@ def evaluate(
         raise typer.BadParameter(f"'{split}' is none of testing, validation, training, all")
     model = Model.load(model_path)
     tree = data.read_tree(folder)
+    foreign = data.read_tree(outside) if outside else None
     with stages() as stage:
         result = evaluation.evaluate(model, tree, split, workers, stage)
+        strange = evaluation.reject(model, foreign, workers, stage) if foreign else None
     if picture is not None:
         from tracekws.pictures import confusion_picture
 
         confusion_picture(result, picture)
         talk.print(f"confusion matrix: {picture}")
+    if strange:
+        result = replace(
+            result,
+            repeats=result.repeats + strange.repeats,
+            bad=(*result.bad, *strange.bad),
+        )
     summary = {
         **result.summary(),
+        "outside_rejected": strange and strange.percent,
+        "outside_clips": strange.clips if strange else 0,
+        "outside_data": strange and strange.digest,
+        "bad": list(result.bad),
         "split": split,
         "model": {"name": model.name, "crc": f"{model.crc:08x}"},
     }
@@ -169,6 +206,12 @@ def evaluate(
         rejected = result.rejected(row)
         if rejected is not None:
             out.print(f"{name} rejected {rejected:.1f} %")
+    if strange:
+        out.print(
+            f"words outside the training vocabulary rejected {strange.percent:.1f} % "
+            f"of {strange.clips:,}"
+        )
+    say_left_out(result.repeats, result.bad)
 
 
 @bench_app.command("adapt")
@@ -184,6 +227,7 @@ def bench_adapt(
             help="File with the speakers to adapt to; by default those with enough takes."
         ),
     ] = None,
+    outside: OutsideOption = None,
     shots: Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)] = 3,
     passes: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 5,
     negatives: Annotated[
@@ -215,9 +259,10 @@ def bench_adapt(
             model,
             tree,
             data.read_tree(others) if others else None,
-            speakers_of(speakers),
+            data.read_names(speakers) if speakers else None,
             settings,
             stage("reading"),
+            data.read_tree(outside) if outside else None,
         )
         report = adaptbench.bench_adapt(model, cast, settings, wanted, workers, stage("adapting"))
     if as_json:
@@ -226,16 +271,23 @@ def bench_adapt(
                 "rows": [row.summary() for row in report.rows],
                 "model": {"name": model.name, "crc": f"{model.crc:08x}"},
                 "settings": settings.__dict__,
-                "speakers": report.speakers,
-                "words_left_out": report.words_left_out,
+                "speakers": len(cast.speakers),
+                "speakers_left_out": list(cast.speakers_left_out),
+                "words_left_out": cast.words_left_out,
                 "unknown_self_clips": report.unknown_self_clips,
-                "others_clips": report.others,
+                "others_clips": len(cast.others),
+                "outside_clips": len(cast.outside),
                 "replay_sequences": int(model.header.n_sequences),
-                "data": report.digest,
+                "repeats_dropped": cast.repeats,
+                "bad_files": len(cast.bad),
+                "bad": list(cast.bad),
+                "data": cast.digest,
             }
         )
         return
-    columns = (*adaptbench.COLUMNS, adaptbench.SAME_REJECTION)
+    columns = [*adaptbench.COLUMNS, adaptbench.SAME_REJECTION]
+    if outside is None:
+        columns.remove("unknown_outside")
     table = Table("method", *(name.replace("_", " ") for name in columns))
     for row in report.rows:
         cells = []
@@ -252,9 +304,12 @@ def bench_adapt(
         table.add_row(row.method, *cells)
     out.print(table)
     out.print(
-        f"{report.speakers} speakers, {draws} draws, {shots} takes a word; percent, then the "
+        f"{len(cast.speakers)} speakers, {draws} draws, {shots} takes a word; percent, then the "
         f"paired difference to 'none', in brackets 95 % over speakers"
     )
+    if cast.speakers_left_out:
+        commands.say(out, f"too few takes: {', '.join(cast.speakers_left_out)}")
+    say_left_out(cast.repeats, cast.bad)
 
 
 @app.command()
@@ -276,6 +331,7 @@ def train(
 
     Example: `tracekws train --data speech_commands --run runs/mine --output mine.tkws`
     """
+    excluded = frozenset(data.read_names(exclude_speakers) if exclude_speakers else [])
     try:
         from tracekws.train import command, loop
     except ImportError as error:
@@ -284,7 +340,6 @@ def train(
         ) from error
     from tracekws.train.defaults import DETECTOR, LEARNING
 
-    excluded = frozenset(speakers_of(exclude_speakers) or [])
     job = command.Job(folder, run, output, excluded, workers, threads)
     config = loop.TrainConfig(neurons=neurons, epochs=epochs, seed=seed)
     with stages() as stage:
@@ -323,7 +378,11 @@ def main() -> None:
     try:
         app()
     except TraceKwsError as error:
-        talk.print(f"error: {error}", soft_wrap=True, markup=False, highlight=False)
+        commands.say(talk, f"error: {error}")
         sys.exit(exit_code(error))
+    except OSError as error:
+        named = [str(part) for part in (error.filename, error.strerror) if part]
+        commands.say(talk, f"error: {': '.join(named) or error}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,8 +2,8 @@
 """Speech Commands trees: clips, speakers, splits, repeated recordings, noise, adaptation episodes.
 
 A tree is `word/speaker_nohash_n.wav` (Google Speech Commands) or `word/speaker_NO_take.wav`
-(Arabic Speech Commands), with `_background_noise_/*.wav` and, where there are splits,
-`testing_list.txt` and `validation_list.txt`.
+(Arabic Speech Commands), with recordings in `_background_noise_` and, where there are splits,
+`testing_list.txt` and `validation_list.txt`. Recordings may be WAV, FLAC or Ogg.
 """
 
 import hashlib
@@ -91,26 +91,56 @@ class Recordings:
         return sha.hexdigest()[:16]
 
 
-def read_list(path: Path) -> set[str]:
-    """Names `word/file` of a list, without suffix."""
-    return {line.rsplit(".", 1)[0] for line in path.read_text().split()}
+def read_names(path: Path) -> list[str]:
+    """Names of a text file, a name a line.
+
+    Raises:
+        DataError: it cannot be read, or is no UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text; save it as a name a line") from error
+
+
+def read_lists(root: Path) -> dict[str, set[str]]:
+    """Names `word/file`, without suffix, of the testing and validation split; none without lists.
+
+    Raises:
+        DataError: only one of the two lists is there, or one cannot be read.
+    """
+    paths = {split: root / f"{split}_list.txt" for split in ("testing", "validation")}
+    missing = [path.name for path in paths.values() if not path.is_file()]
+    if len(missing) == len(paths):
+        return {}
+    if missing:
+        raise DataError(
+            f"{root}: {missing[0]} is missing: splits need both lists; add it, or remove the other"
+        )
+    return {
+        split: {name.rsplit(".", 1)[0] for name in read_names(path)}
+        for split, path in paths.items()
+    }
 
 
 def read_tree(root: Path) -> Tree:
     """Names, speakers and splits of a data set's folder.
 
     Raises:
-        DataError: no folder, no clips, or a speaker in two splits.
+        DataError: no folder, no clips, a speaker in two splits, or lists that are not usable.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
-    lists = {"testing": root / "testing_list.txt", "validation": root / "validation_list.txt"}
-    has_lists = all(path.is_file() for path in lists.values())
-    listed = {split: read_list(path) for split, path in lists.items()} if has_lists else {}
-    clips, strangers = [], []
+    listed = read_lists(root)
+    clips, strangers, noises = [], [], []
     for path in sorted(root.glob("*/*")):
         word = path.parent.name
-        if path.suffix.lower() not in SUFFIXES or word == NOISE_FOLDER:
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        if word == NOISE_FOLDER:
+            noises.append(path)
             continue
         name = NAME.match(path.stem)
         if name is None:
@@ -127,10 +157,9 @@ def read_tree(root: Path) -> Tree:
     for clip in clips:
         splits_of[clip.speaker].add(clip.split)
     shared = sorted(speaker for speaker, splits in splits_of.items() if len(splits) > 1)
-    if shared and has_lists:
+    if shared and listed:
         raise DataError(f"{root}: speaker {shared[0]} and {len(shared) - 1} more are in two splits")
-    noises = tuple(sorted((root / NOISE_FOLDER).glob("*.wav")))
-    return Tree(root, tuple(clips), noises, tuple(strangers), has_lists)
+    return Tree(root, tuple(clips), tuple(noises), tuple(strangers), bool(listed))
 
 
 def fit(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -173,7 +202,11 @@ def read_recordings(
 
 
 def read_noise(paths: Iterable[Path], part: str) -> list[NDArray[np.int16]]:
-    """Background recordings, int16: the first four fifths for training, the last for evaluation."""
+    """Background recordings, int16: the first four fifths for training, the last for evaluation.
+
+    Raises:
+        DataError: one is not usable.
+    """
     cut = []
     for path in paths:
         samples = read_clip(path)

@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, read_clip
-from tracekws.console import out, print_json, talk
+from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import commands
@@ -22,6 +22,7 @@ from tracekws.device.board import virtual_board
 from tracekws.device.driver import Device, Event
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
+from tracekws.pictures import write_figure
 
 SPEECH = commands.ROOT / "examples" / "speech"
 VOICE = "scot"
@@ -212,7 +213,7 @@ def picture(
 ) -> None:
     """Draw the stream with what was heard in it, and the columns before and after.
 
-    Raises TraceKwsError when the file cannot be written.
+    Raises DataError when the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -247,7 +248,7 @@ def picture(
         fontsize=10,
     )
     adaptation.draw_columns(bottom, result.before, result.after)
-    adaptation.write_figure(figure, path)
+    write_figure(figure, path)
 
 
 def demo(
@@ -255,7 +256,9 @@ def demo(
         Path, typer.Option(help="Model image that the board starts with.")
     ] = commands.MODEL,
     speech: Annotated[Path, typer.Option(help="Folder that scripts/make_speech.py made.")] = SPEECH,
-    image: Annotated[Path, typer.Option("--picture", help="Where to draw it.")] = Path("demo.png"),
+    image: Annotated[
+        Path, typer.Option("--picture", help="Where to draw it.", callback=picture_file)
+    ] = Path("demo.png"),
     as_json: commands.Json = False,
 ) -> None:
     """Show it all on a virtual board: it hears a voice, learns it, and is restarted.
@@ -264,16 +267,15 @@ def demo(
 
     Example: `tracekws demo --picture demo.png`
     """
-    commands.check_picture(image)
     if not speech.is_dir():
         raise DataError(f"{speech}: no such folder; run in a checkout, or name one with --speech")
-    with tempfile.TemporaryDirectory() as folder, commands.progress_bar() as progress:
+    with tempfile.TemporaryDirectory() as folder, stages() as stage:
         result = demonstrate(
             model,
             speech,
             Path(folder) / "flash",
             tell=lambda text: commands.say(talk, text),
-            progress=progress,
+            progress=stage.report,
         )
     picture(image, result, read_clip(speech / "stream.flac"), read_said(speech / "stream.tsv"))
     if as_json:

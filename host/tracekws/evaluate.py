@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.core import Learner, Model, features
-from tracekws.data import Progress, Tree, read_noise, read_recordings, silence_clips
+from tracekws.data import (
+    Progress,
+    Recordings,
+    Tree,
+    read_noise,
+    read_recordings,
+    silence_clips,
+)
 from tracekws.errors import DataError
 from tracekws.parallel import spread
 
@@ -24,7 +31,8 @@ class Result:
     unknown: int
     silence: int
     repeats: int
-    bad: int
+    bad: tuple[str, ...]
+    """Why files were left out."""
     digest: str
 
     @property
@@ -76,7 +84,7 @@ class Result:
             "silence_rejected": self.rejected(self.silence),
             "silence_clips": int(self.confusion[self.silence].sum()),
             "repeats_dropped": self.repeats,
-            "bad_files": self.bad,
+            "bad_files": len(self.bad),
             "data": self.digest,
             "confusion": self.confusion.tolist(),
             "labels": list(self.labels),
@@ -111,6 +119,54 @@ def classify(
     return out
 
 
+def read_some(tree: Tree, split: str, progress: Progress) -> tuple[Recordings, tuple[str, ...]]:
+    """Recordings of a split, and why files of it were left out.
+
+    Raises:
+        DataError: nothing in it is readable.
+    """
+    recordings = read_recordings(tree.of(split), progress)
+    bad = tuple(reason for _, reason in recordings.bad)
+    if not recordings.clips:
+        raise DataError(
+            f"{tree.root}: no readable clips in split '{split}'"
+            + (f"; {len(bad)} are bad, the first is {bad[0]}" if bad else "")
+        )
+    return recordings, bad
+
+
+@dataclass(frozen=True)
+class Outside:
+    """How words are heard that the model was not trained on, not even as unknown words."""
+
+    rejected: int
+    clips: int
+    repeats: int
+    bad: tuple[str, ...]
+    digest: str
+
+    @property
+    def percent(self) -> float:
+        """Percent of the clips that are heard as no keyword."""
+        return 100 * self.rejected / self.clips
+
+
+def reject(
+    model: Model,
+    tree: Tree,
+    workers: int | None = None,
+    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+) -> Outside:
+    """Run the model over words that it was not trained on, whatever they are named.
+
+    Arguments and errors are those of evaluate().
+    """
+    recordings, bad = read_some(tree, "all", stage("reading outside words"))
+    guess = classify(model, [*recordings.pcm], workers, stage("rejecting"))
+    rejected = np.isin(guess, (model.unknown, model.silence)).sum()
+    return Outside(int(rejected), len(guess), len(recordings.repeats), bad, recordings.digest)
+
+
 def evaluate(
     model: Model,
     tree: Tree,
@@ -128,12 +184,10 @@ def evaluate(
         stage: gives, for the name of a stage, what its progress is reported to.
 
     Raises:
-        DataError: the tree has no such split or nothing readable in it.
+        DataError: the tree has no such split or nothing readable in it, or a bad noise recording.
     """
-    recordings = read_recordings(tree.of(split), stage("reading"))
-    if not recordings.clips:
-        raise DataError(f"{tree.root}: no readable clips in split '{split}'")
     silence = silence_clips(read_noise(tree.noises, "evaluation"))
+    recordings, bad = read_some(tree, split, stage("reading"))
     truth = [model.class_of(clip.word) for clip in recordings.clips]
     truth += [model.silence] * len(silence)
     guess = classify(model, [*recordings.pcm, *silence], workers, stage("recognising"))
@@ -146,6 +200,6 @@ def evaluate(
         model.unknown,
         model.silence,
         len(recordings.repeats),
-        len(recordings.bad),
+        bad,
         recordings.digest,
     )

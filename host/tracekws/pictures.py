@@ -1,16 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of results, as PNG files."""
+"""Files of pictures, and the picture of a confusion matrix."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from tracekws.errors import DataError
 from tracekws.evaluate import Result
+
+
+def write_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure: the file appears complete or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        figure.savefig(scratch, dpi=130)
+        scratch.replace(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the picture cannot be written ({error})") from error
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def confusion_picture(result: Result, path: Path) -> None:
     """Draw a confusion matrix: a row a true class, in percent of its clips."""
+    from matplotlib.figure import Figure
+
     counts = result.confusion
     shares = 100 * counts / np.maximum(1, counts.sum(1, keepdims=True))
     figure = Figure(figsize=(8, 7), layout="constrained")
@@ -26,4 +46,4 @@ def confusion_picture(result: Result, path: Path) -> None:
         colour = "white" if shares[row, column] > 50 else "black"
         axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color=colour)
     figure.colorbar(image, label="percent of the clips said")
-    figure.savefig(path, dpi=120)
+    write_figure(figure, path)

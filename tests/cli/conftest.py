@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from images import make_image
+from images import make_image, write_image
 from recordings import write_take
 from tracekws import cli
 from tracekws.device.board import VirtualBoard, board_program, virtual_board
@@ -66,9 +66,7 @@ def image() -> bytes:
 
 @pytest.fixture(scope="session")
 def model(image: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "small.tkws"
-    path.write_bytes(image)
-    return path
+    return write_image(tmp_path_factory.mktemp("model"), image)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from images import make_image
+from images import make_image, write_image
 from tracekws.audio import read_clip
 from tracekws.demo import SPEECH, VOICE, Said, judge, read_said, split_voice
 from tracekws.device.driver import Event
@@ -112,12 +112,11 @@ def test_the_committed_speech_is_small():
 @pytest.fixture(scope="session")
 def ten_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random model with the ten keywords, which hears something in everything."""
-    path = tmp_path_factory.mktemp("model") / "ten.tkws"
     zero = np.zeros(12)
-    path.write_bytes(
-        make_image(seed=3, n_classes=12, n_neurons=16, arrays={"word_threshold": zero}, passes=2)
+    image = make_image(
+        seed=3, n_classes=12, n_neurons=16, arrays={"word_threshold": zero}, passes=2
     )
-    return path
+    return write_image(tmp_path_factory.mktemp("model"), image)
 
 
 def test_the_demonstration_measures_teaches_and_survives_a_restart(

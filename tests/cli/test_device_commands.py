@@ -133,10 +133,49 @@ def test_adapt_without_saving_is_forgotten_by_a_restart(run, built, model, takes
         assert state(board) == (factory, 0, False)
 
 
-def test_one_take_only_is_learned_with_a_warning_that_names_it(run, board, tmp_path):
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ("no/1", "no"),
+        ("no/1 yes/1 _other/1", "no, yes"),
+        ("no/1 yes/1 yes/2 _other/1 _other/2", "no"),
+        ("no/1 no/2 up/1 yes/1 yes/2", "up"),
+    ],
+)
+def test_one_take_only_is_refused_without_a_session(
+    files, named, run, board, tmp_path, monkeypatch
+):
+    def learn(*rest: object) -> None:
+        raise AssertionError("a session was opened")
+
+    before = state(board)
+    for number, name in enumerate(files.split()):
+        write_take(tmp_path / "t" / f"{name}.wav", number)
+    monkeypatch.setattr(Device, "learn", learn)
+    result = run("adapt", tmp_path / "t", "--port", board.port)
+    assert result.code == 1
+    assert result.out == ""
+    assert re.fullmatch(
+        rf"error: [^\n]*one take only of {named}; each word needs at least two,[^\n]*--record,"
+        rf"[^\n]*/t/{named.split(',')[0]} \(--all [^\n]*\n",
+        result.err,
+    )
+    assert state(board) == before
+
+
+def test_one_take_only_of_other_words_is_learned_with_a_warning(run, board, takes):
+    for number in (2, 3):
+        (takes / "_other" / f"{number}.wav").unlink()
+    result = run("adapt", takes, "--json", "--port", board.port)
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["learned"] == {"_unknown_": 1, "no": 2, "yes": 2}
+    assert "warning: few takes in _other" in result.err
+
+
+def test_all_learns_single_takes_with_a_warning_that_names_them(run, board, tmp_path):
     factory, *_ = state(board)
     write_take(tmp_path / "one" / "no" / "1.wav", 1)
-    result = run("adapt", tmp_path / "one", "--port", board.port)
+    result = run("adapt", tmp_path / "one", "--all", "--port", board.port)
     assert result.code == 0, result.err
     assert re.search(r"warning: one take only of no", result.err)
     assert re.search(r"warning: no takes in _other", result.err)
@@ -312,6 +351,12 @@ def recording(**options: int):
     return make
 
 
+def quoted(folder: Path) -> Path:
+    path = folder / "my takes" / "x.wav"
+    write_take(path, 1, rate=8000)
+    return path
+
+
 def strange_word(folder: Path) -> Path:
     write_take(folder / "t" / "maybe" / "1.wav", 1)
     return folder / "t"
@@ -341,17 +386,19 @@ def good_takes(folder: Path) -> Path:
 
 REFUSALS = {
     "listen-missing": ("listen", lambda f: f / "none.wav", (), 1, "no such file"),
-    "listen-text": ("listen", text_file, (), 1, "not readable as audio"),
+    "listen-text": ("listen", text_file, (), 1, "not readable as audio .* make it again"),
     "listen-rate": ("listen", recording(rate=44100), (), 1, r"sox .* -r 16000"),
     "listen-stereo": ("listen", recording(channels=2), (), 1, "2 channel"),
-    "listen-short": ("listen", recording(n_samples=300), (), 1, "too short"),
+    "listen-short": ("listen", recording(n_samples=300), (), 1, "too short.* record it again"),
+    "listen-quoted": ("listen", quoted, (), 1, "sox '[^']*/my takes/x.wav' -r 16000"),
     "adapt-missing": ("adapt", lambda f: f / "none", (), 1, "no such folder"),
     "adapt-empty": ("adapt", empty_folder, (), 1, "no folder of takes"),
     "adapt-empty-word": ("adapt", empty_word, (), 1, "no takes in it"),
     "adapt-word": ("adapt", strange_word, (), 1, "no word 'maybe'; it knows yes, no, up"),
     "adapt-bad-take": ("adapt", bad_take, (), 1, "x.wav: not readable as audio"),
-    "adapt-others": ("adapt", good_takes, ("--others", "none"), 1, "none: no such folder"),
-    "adapt-picture": ("adapt", good_takes, ("--picture", "p.png"), 1, "nothing to draw"),
+    "adapt-single": ("adapt", good_takes, (), 1, "one take only of no"),
+    "adapt-others": ("adapt", good_takes, ("--others", "none", "--all"), 1, "none: no such"),
+    "adapt-picture": ("adapt", good_takes, ("--all", "--picture", "p.png"), 1, "nothing to draw"),
     "undo-nothing": ("undo", None, (), 4, "saved|older generation"),
 }
 
@@ -379,7 +426,10 @@ def test_a_refusal_is_one_line_and_changes_nothing(case, run, board, tmp_path):
         ("adapt", "takes", "--picture", "none/p.png"),
         ("adapt", "takes", "--passes", "0"),
         ("board", "--tcp", "70000"),
+        ("adapt", "takes", "--picture", ".png"),
         ("demo", "--picture", "p"),
+        ("evaluate", "--data", "none", "--picture", "p.doc"),
+        ("evaluate", "--data", "none", "--picture", "none/p.png"),
     ],
     ids=" ".join,
 )
@@ -407,6 +457,13 @@ def test_a_port_that_is_not_there_is_exit_3(run, tmp_path):
     result = run("info", "--port", tmp_path / "ttyNONE")
     assert result.code == 3
     assert re.fullmatch(r"error: [^\n]*ttyNONE[^\n]*\n", result.err)
+
+
+@pytest.mark.parametrize("name", ["/dev/null", __file__])
+def test_a_file_that_is_no_serial_port_is_exit_3(run, name):
+    result = run("info", "--port", name)
+    assert result.code == 3
+    assert re.fullmatch(r"error: [^\n]*it is not a serial port; [^\n]*doctor[^\n]*\n", result.err)
 
 
 @pytest.fixture
@@ -549,6 +606,32 @@ def test_board_serves_until_ctrl_c_and_leaves_no_process(line, run, built, model
     assert (out, err) == ("", "")
     assert is_gone(told["pid"])
     assert flash.stat().st_size > 0
+
+
+def test_board_has_as_much_memory_as_it_is_told(run, built, model, tmp_path):
+    words = ("board", model, "--flash", tmp_path / "flash", "--json", "--ram")
+    with start(*words, 300_000) as process:
+        told = json.loads(process.stdout.readline())
+        about = json.loads(run("info", "--json", "--port", told["port"]).out)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert about["ram_bytes"] == 300_000
+    result = run(*words, 2000)
+    assert result.code == 1
+    assert re.fullmatch(r"error: [^\n]*needs more memory than the device has\n", result.err)
+
+
+def test_board_does_not_take_another_file_for_its_flash(run, built, model, tmp_path):
+    notes = tmp_path / "notes"
+    notes.write_text("not a flash")
+    result = run("board", model, "--flash", notes)
+    assert result.code == 1
+    assert re.fullmatch(
+        r"error: [^\n]*notes: this is not a virtual board's flash: name another file with --flash,"
+        r" or delete this one\n",
+        result.err,
+    )
+    assert notes.read_text() == "not a flash"
 
 
 def damaged(image: bytes, how: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from images import make_image
+from images import make_image, write_image
 from reference_device import Start
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device
@@ -31,9 +31,7 @@ def image() -> bytes:
 
 @pytest.fixture(scope="session")
 def model(image: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "small.tkws"
-    path.write_bytes(image)
-    return path
+    return write_image(tmp_path_factory.mktemp("model"), image)
 
 
 @pytest.fixture(scope="session")

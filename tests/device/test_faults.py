@@ -315,7 +315,7 @@ def test_a_line_that_damages_everything(other: type[Other]) -> None:
         ("socket://127.0.0.1:1", "nothing listens there"),
         ("socket://127.0.0.1", "socket://HOST:PORT"),
         ("nonsense://x", "nonsense"),
-        ("/dev/null", "cannot be opened"),
+        ("/dev/null", "it is not a serial port"),
     ],
 )
 def test_no_such_port(port: str, text: str) -> None:

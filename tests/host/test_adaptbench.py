@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
+
 import numpy as np
 import pytest
 
 from host_cli import tracekws, tracekws_json
-from images import make_image
+from tracekws import adaptbench
 from tracekws.adaptbench import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
 from tracekws.core import Model, pass_scales
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "random.tkws"
-    image = make_image(
-        seed=3, n_classes=12, n_neurons=24, window_steps=50, n_latent=6, n_sequences=2
-    )
-    path.write_bytes(image)
-    Model(image)
-    return path
+from tracekws.data import read_tree
 
 
 def bench(model_file, tree, *more):
@@ -29,7 +21,8 @@ def test_every_method_has_a_row_with_every_column(model_file, tree):
     assert [row["method"] for row in report["rows"]] == list(METHODS)
     assert report["speakers"] == 2
     for row in report["rows"]:
-        for name in (*COLUMNS, SAME_REJECTION):
+        assert row["unknown_outside"] is None
+        for name in (*COLUMNS[:-1], SAME_REJECTION):
             interval = row["intervals"][name]
             assert 0 <= interval["low"] <= row[name] <= interval["high"] <= 100
             assert row["gain"][name]["mean"] == pytest.approx(
@@ -61,8 +54,92 @@ def test_too_many_shots_is_one_line(model_file, tree):
     assert done.stderr.strip().splitlines()[-1].startswith("error: no speaker has 5 takes")
 
 
+def test_a_speaker_whose_takes_are_repeats_is_not_chosen(model_file, tree, tmp_path):
+    copy = shutil.copytree(tree, tmp_path / "data")
+    for first in copy.glob("*/tes00001_nohash_0.wav"):
+        first.with_name("tes00001_nohash_3.wav").write_bytes(first.read_bytes())
+    arguments = ("bench", "adapt", str(model_file), "--data", str(copy), "--method", "none")
+    report = tracekws_json(*arguments, "--shots", "3", "--draws", "1")
+    assert report["speakers"] == 1
+    assert report["repeats_dropped"] == 13
+    listed = tmp_path / "speakers.txt"
+    listed.write_text("tes00001\n")
+    done = tracekws(*arguments, "--shots", "3", "--speakers", str(listed))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: none of the listed speakers has 4 takes of a keyword (")
+    listed.write_text("tes00000\ntes00001\n")
+    done = tracekws(*arguments, "--shots", "3", "--draws", "1", "--speakers", str(listed))
+    assert "1 speakers, 1 draws" in done.stdout
+    assert "too few takes: tes00001" in done.stdout
+
+
+def test_listed_speakers_count_once_and_must_be_there(model_file, tree, tmp_path):
+    listed = tmp_path / "speakers.txt"
+    listed.write_text("tes00001 tra00000\ntes00001\n")
+    arguments = ("--method", "none", "--speakers", str(listed))
+    assert bench(model_file, tree, *arguments)["speakers"] == 2
+    listed.write_text("tes00001 who not there either\n")
+    done = tracekws("bench", "adapt", str(model_file), "--data", str(tree), *arguments)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "names who, not, there and 1 more, of whom there are no clips" in done.stderr
+    listed.write_text("\n")
+    done = tracekws("bench", "adapt", str(model_file), "--data", str(tree), *arguments)
+    assert done.returncode == 1
+    assert "names nobody" in done.stderr
+
+
+def test_the_others_are_the_same_for_every_seed(model_file, tree, monkeypatch):
+    monkeypatch.setattr(adaptbench, "OTHER_KEYWORDS", 9)
+    monkeypatch.setattr(adaptbench, "OTHER_UNKNOWN", 7)
+    others = []
+    for seed in (1, 2):
+        cast = adaptbench.gather(
+            Model.load(model_file),
+            read_tree(tree),
+            None,
+            None,
+            adaptbench.Settings(seed=seed),
+            lambda done, total: None,
+        )
+        others.append([cast.clips[i] for i in cast.others])
+    assert others[0] == others[1]
+    assert len(others[0]) == 16
+    assert {clip.split for clip in others[0]} == {"validation"}
+
+
+def test_bad_files_are_reported(model_file, tree, tmp_path):
+    copy = shutil.copytree(tree, tmp_path / "data")
+    (copy / "yes" / "tes00001_nohash_0.wav").write_bytes(b"nothing")
+    report = bench(model_file, copy, "--method", "none")
+    assert report["bad_files"] == 1
+    assert "yes/tes00001_nohash_0.wav: not readable" in report["bad"][0]
+    arguments = ("--shots", "2", "--draws", "1", "--method", "none")
+    done = tracekws("bench", "adapt", str(model_file), "--data", str(copy), *arguments)
+    assert done.returncode == 0
+    assert "left out: 0 repeated recordings, 1 bad files" in done.stdout
+    assert done.stderr.startswith(f"bad: {copy}/yes/tes00001_nohash_0.wav: not readable")
+
+
+def test_outside_words_have_a_column_and_change_no_other(model_file, tree, foreign):
+    outside = ("--outside", str(foreign))
+    options = ("--method", "readout")
+    rows = [bench(model_file, tree, *options, *more)["rows"] for more in ((), outside)]
+    for plain, row in zip(*rows, strict=True):
+        assert {k: v for k, v in row.items() if k in COLUMNS[:-1]} == {
+            k: v for k, v in plain.items() if k in COLUMNS[:-1]
+        }
+    none, adapted = (row["unknown_outside"] for row in rows[1])
+    heard = tracekws_json("evaluate", str(model_file), "--data", str(tree), *outside)
+    assert none == pytest.approx(heard["outside_rejected"])
+    assert adapted != none
+    short = ("bench", "adapt", str(model_file), "--data", str(tree), *options, "--draws", "1")
+    assert "outside" not in tracekws(*short).stdout
+    assert "outside" in tracekws(*short, *outside).stdout
+
+
 def outcome(keyword: list[int], unknown: list[int]) -> Outcome:
-    nothing = np.zeros(4, dtype=np.int64)
+    nothing = np.zeros(len(COLUMNS), dtype=np.int64)
     return Outcome(nothing, nothing, np.array(keyword), np.array(unknown))
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +90,72 @@ def test_check_of_a_good_tree_says_what_is_there(tree):
     assert report["splits"] == {"training": 260, "validation": 104, "testing": 104}
     assert report["bad"] == report["repeats"] == []
     assert tracekws("data", "check", str(tree)).returncode == 0
+
+
+def test_noise_of_any_suffix_is_found_and_checked(tmp_path):
+    write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
+    write(tmp_path / data.NOISE_FOLDER / "good.flac", sound(2, 90000))
+    write(tmp_path / data.NOISE_FOLDER / "other rate.wav", sound(3, 90000), 44100)
+    (tmp_path / data.NOISE_FOLDER / "README.md").write_text("not a recording")
+    report = tracekws_json("data", "check", str(tmp_path))
+    assert report["noise_recordings"] == 2
+    (reason,) = report["bad"]
+    assert "other rate.wav: 44100 Hz" in reason
+
+
+def test_a_bar_is_shown_on_a_terminal_only(tree):
+    master, slave = os.openpty()
+    command = [sys.executable, "-c", "from tracekws.cli import main; main()", "data", "check"]
+    with subprocess.Popen(
+        [*command, str(tree), "--json"], stdout=subprocess.PIPE, stderr=slave
+    ) as process:
+        os.close(slave)
+        shown = b""
+        try:
+            while part := os.read(master, 4096):
+                shown += part
+        except OSError:  # a terminal whose other end is closed
+            pass
+        assert process.communicate()[0].startswith(b"{")
+    os.close(master)
+    assert b"reading" in shown
+    assert tracekws("data", "check", str(tree)).stderr == ""
+
+
+@pytest.mark.parametrize("there", ["testing_list.txt", "validation_list.txt"])
+def test_one_list_alone_is_refused_and_the_other_named(tmp_path, there):
+    write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
+    (tmp_path / there).write_text("yes/ab_nohash_0.wav\n")
+    (missing,) = {"testing_list.txt", "validation_list.txt"} - {there}
+    refused(f"{tmp_path}: {missing} is missing", "data", "check", str(tmp_path))
+
+
+def test_lists_that_are_no_text_are_refused(tree, tmp_path):
+    latin = tmp_path / "names.txt"
+    latin.write_bytes("J\u00fcrgen\n".encode("latin-1"))
+    run = ("--run", str(tmp_path / "run"), "--output", str(tmp_path / "x.tkws"))
+    said = f"{latin}: not UTF-8 text"
+    refused(said, "bench", "adapt", "--data", str(tree), "--speakers", str(latin))
+    refused(said, "train", "--data", str(tree), *run, "--exclude-speakers", str(latin))
+    write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
+    (tmp_path / "validation_list.txt").write_text("")
+    latin.rename(tmp_path / "testing_list.txt")
+    refused("testing_list.txt: not UTF-8 text", "data", "check", str(tmp_path))
+
+
+def test_what_the_system_refuses_is_one_line_with_its_name():
+    name = "long" * 100
+    refused(f"{name}: File name too long", "data", "check", name)
+
+
+def refused(said: str, *arguments: str) -> None:
+    """The command ends with one line and exit code 1."""
+    done = tracekws(*arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
 
 
 @pytest.mark.parametrize("folder", ["missing", "empty"])

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 
 torch = pytest.importorskip("torch", reason="training needs torch: make setup-train")
+
+import safetensors.torch  # noqa: E402
 
 from host_cli import tracekws  # noqa: E402
 from tracekws.core import FeatureConfig, Learner, Model  # noqa: E402
@@ -14,6 +18,7 @@ from tracekws.evaluate import evaluate  # noqa: E402
 from tracekws.train import augment, dataset  # noqa: E402
 from tracekws.train.command import Job, train  # noqa: E402
 from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
+from tracekws.train.export import export  # noqa: E402
 from tracekws.train.loop import Run, TrainConfig, to_input  # noqa: E402
 from tracekws.train.network import SpikingNetwork, lif_layer, surrogate  # noqa: E402
 
@@ -97,7 +102,8 @@ def trained(tree, tmp_path_factory):
 
 def test_training_learns_the_words_and_the_core_agrees_with_torch(trained, tree):
     job, model = trained
-    run = Run(SMALL, job.run)
+    clips = dataset.training_clips(read_tree(tree), frozenset())
+    run = Run(SMALL, job.run, dataset.names_digest(clips))
     _, held, _ = dataset.read_training(
         read_tree(tree), frozenset(), FeatureConfig(), 1, lambda done, total: None
     )
@@ -130,7 +136,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tree, tmp_path):
         read_tree(tree), frozenset(), FeatureConfig(), 1, lambda done, total: None
     )
     copies = dataset.Copies(source, tmp_path / "cache", config.copies, 1)
-    straight = Run(config, tmp_path / "straight")
+    straight = Run(config, tmp_path / "straight", "clips")
     straight.train(copies, source.labels, held, lambda epoch: None)
 
     class Killed(Exception):
@@ -140,17 +146,19 @@ def test_a_killed_run_goes_on_to_the_same_weights(tree, tmp_path):
         if epoch.epoch == 2:
             raise Killed
 
-    broken = Run(config, tmp_path / "broken")
+    broken = Run(config, tmp_path / "broken", "clips")
     with pytest.raises(Killed):
         broken.train(copies, source.labels, held, kill)
-    resumed = Run(config, tmp_path / "broken")
+    resumed = Run(config, tmp_path / "broken", "clips")
     assert len(resumed.history) == 2
     resumed.train(copies, source.labels, held, lambda epoch: None)
     copies.close()
     for name, value in straight.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
     with pytest.raises(DataError, match="other settings"):
-        Run(replace(config, seed=2), tmp_path / "broken")
+        Run(replace(config, seed=2), tmp_path / "broken", "clips")
+    with pytest.raises(DataError, match="other clips"):
+        Run(config, tmp_path / "broken", "other clips")
 
 
 def test_excluded_speakers_are_not_trained_on(tree):
@@ -174,3 +182,91 @@ def test_training_without_lists_or_noise_is_one_line(tree, tmp_path):
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "x.tkws").exists()
+
+
+def refused(tree, tmp_path, *options, output="x.tkws", run="run"):
+    """What train says when it refuses, which is one line; no copies have been made."""
+    words = ("--run", str(tmp_path / run), "--output", str(tmp_path / output), *options)
+    done = tracekws("train", "--data", str(tree), *words)
+    assert done.returncode == 1, done.stdout
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert list((tmp_path / "cache").glob("*")) == []
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("none/x.tkws", "no such folder to write a model into"),
+        ("a name that is longer than an image has room for.tkws", "a name of 1 to "),
+        ("zwölf.tkws", "ASCII"),
+        ("x.md", "NAME.tkws"),
+        ("folder.tkws", "this is a folder"),
+    ],
+)
+def test_a_model_that_could_not_be_written_is_refused_at_the_start(tree, tmp_path, output, said):
+    (tmp_path / "folder.tkws").mkdir()
+    assert said in refused(tree, tmp_path, output=output)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_cannot_be_written_is_refused_at_the_start(tree, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    assert "file/run: cannot be written" in refused(tree, tmp_path, run="file/run")
+
+
+@pytest.mark.parametrize("how", ["cut short", "another file", "no metadata", "empty", "flipped"])
+def test_a_damaged_checkpoint_is_refused_at_the_start(trained, tree, tmp_path, how):
+    job, _ = trained
+    whole = (job.run / "checkpoint.safetensors").read_bytes()
+    damaged = {
+        "cut short": whole[:-100],
+        "another file": b"something else entirely",
+        "no metadata": safetensors.torch.save({"x": torch.zeros(2)}),
+        "empty": b"",
+        "flipped": whole[:3] + bytes([whole[3] ^ 1]) + whole[4:],
+    }
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(damaged[how])
+    assert f"{path}: damaged" in refused(tree, tmp_path)
+    assert path.read_bytes() == damaged[how]
+
+
+def test_a_checkpoint_of_other_settings_or_clips_is_refused_at_the_start(tree, tmp_path):
+    clips = dataset.training_clips(read_tree(tree), frozenset())
+    Run(TrainConfig(neurons=16), tmp_path / "run", dataset.names_digest(clips)).save()
+    assert "other settings" in refused(tree, tmp_path, "--neurons", "17")
+    excluded = tmp_path / "excluded.txt"
+    excluded.write_text("tra00001\n")
+    options = ("--neurons", "16", "--exclude-speakers", str(excluded))
+    assert "other clips" in refused(tree, tmp_path, *options)
+
+
+def short_noise(root):
+    soundfile.write(root / "_background_noise_" / "short.wav", np.zeros(16000), 16000)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda root: shutil.rmtree(root / "go"), "no clips to train on of go ("),
+        (lambda root: shutil.rmtree(root / "_background_noise_"), "no _background_noise_"),
+        (short_noise, "short.wav: shorter than two seconds"),
+    ],
+    ids=["word", "noise", "short noise"],
+)
+def test_data_that_cannot_be_trained_on_is_refused_at_the_start(tree, tmp_path, spoil, said):
+    spoil(shutil.copytree(tree, tmp_path / "data"))
+    assert said in refused(tmp_path / "data", tmp_path)
+
+
+def test_a_network_that_fills_the_image_goes_without_sequences():
+    rng = np.random.default_rng(1)
+    labels = np.arange(len(CLASSES)).repeat(2)
+    clips = rng.integers(0, 60, (len(labels), 49, 80)).astype(np.int8)
+    network = SpikingNetwork(80, 256, len(CLASSES))
+    image = export("big", network, clips, labels, FeatureConfig(), LEARNING, DETECTOR, seed=1)
+    assert (Model(image).header.n_latent, Model(image).header.n_sequences) == (196, 0)

@@ -226,8 +226,9 @@ static int start(machine *m, const options *o)
         return complain(o->model, why);
     m->board.image = m->image;
     if (flash_open(&m->flash, o->flash) != 0)
-        return complain(o->flash,
-                        errno == EINVAL ? "this is not a virtual board's flash" : strerror(errno));
+        return complain(o->flash, errno == EINVAL ? "this is not a virtual board's flash: name "
+                                                    "another file with --flash, or delete this one"
+                                                  : strerror(errno));
     m->flash.cut_after = o->cut_after;
     int error = app != NULL ? tkws_app_init(app, &m->board) : TKWS_E_MODEL_TOO_LARGE;
     if (error != TKWS_OK)

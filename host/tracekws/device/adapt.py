@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from tracekws.core import FeatureConfig, features, pass_scales
 from tracekws.device.driver import Device
 from tracekws.device.takes import Take, count
 from tracekws.errors import TraceKwsError
+from tracekws.pictures import write_figure
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many takes of it are done, and of how many."""
@@ -215,7 +215,7 @@ def adapt(
 def picture(path: Path, before: Columns, after: Columns, title: str) -> None:
     """Draw the columns before and after as bars into an image file (PNG, SVG or PDF).
 
-    The file appears complete or not at all.  Raises TraceKwsError when it cannot be written.
+    Raises DataError when it cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -242,15 +242,3 @@ def draw_columns(axes: Any, before: Columns, after: Columns) -> None:
     axes.set_ylabel("right, %")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper right", bbox_to_anchor=(1, 1.1), ncols=2, fontsize=8, frameon=False)
-
-
-def write_figure(figure: Any, path: Path) -> None:
-    """Write a matplotlib figure under a temporary name, then rename it."""
-    scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        figure.savefig(scratch, dpi=130)
-        scratch.replace(path)
-    except (OSError, ValueError) as error:
-        raise TraceKwsError(f"{path}: the picture cannot be written ({error})") from error
-    finally:
-        scratch.unlink(missing_ok=True)

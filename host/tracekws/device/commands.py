@@ -6,8 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,12 +15,11 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from tracekws.audio import read_clip
-from tracekws.console import out, print_json, talk
+from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import FeatureConfig, Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import doctor as diagnosis
@@ -29,13 +27,12 @@ from tracekws.device import microphone
 from tracekws.device.board import virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
-from tracekws.device.takes import chunks, hold_back, read_takes, weak_points
+from tracekws.device.takes import check_enough, chunks, hold_back, read_takes, weak_points
 from tracekws.errors import DataError, TraceKwsError
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models" / "base.tkws"
 """The model that ships, in a checkout."""
-PICTURES = (".png", ".svg", ".pdf")
 
 Port = Annotated[
     str | None,
@@ -73,25 +70,6 @@ def open_device(port: str | None) -> Device:
     return Device.open(port or find_port())
 
 
-@contextmanager
-def progress_bar() -> Iterator[adaptation.Progress]:
-    """Show progress on a terminal's stderr; nothing anywhere else."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        console=talk,
-        transient=True,
-        disable=not talk.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(
-            task, description=what, completed=done, total=total
-        )
-
-
 def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Table:
     """The columns before and after as a table."""
     table = Table("right", "clips", "before", "after", "change")
@@ -104,14 +82,6 @@ def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Tabl
             f"{new.percent - old.percent:+.1f}",
         )
     return table
-
-
-def check_picture(path: Path) -> None:
-    """Refuse, as wrong usage, a name that no picture can be written to."""
-    if path.suffix not in PICTURES:
-        raise typer.BadParameter(f"a picture is a file that ends in {', '.join(PICTURES)}")
-    if not path.resolve().parent.is_dir():
-        raise typer.BadParameter(f"{path}: there is no such folder to write a picture into")
 
 
 def state_folder() -> Path:
@@ -144,6 +114,10 @@ def board(
     tcp: Annotated[
         int | None, typer.Option(help="Listen on this TCP port instead of a pty.", min=0, max=65535)
     ] = None,
+    ram: Annotated[
+        int | None,
+        typer.Option(help="Bytes of memory of the board; 192 KiB by default.", min=1, max=1 << 26),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start the virtual board: the device's own C in a process, until Ctrl-C.
@@ -154,7 +128,7 @@ def board(
     """
     Model.load(model)
     flash = flash or state_folder() / "board.flash"
-    with virtual_board(model, flash, tcp=tcp) as running:
+    with virtual_board(model, flash, tcp, ram) as running:
         if as_json:
             print_line({"port": running.port, "pid": running.pid, "flash": str(flash)})
         else:
@@ -223,7 +197,10 @@ def adapt(
         Path | None, typer.Option(help="Takes of other speakers to test with, in the same layout.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw before and after into this PNG, SVG or PDF.")
+        Path | None,
+        typer.Option(
+            help="Draw before and after into this PNG, SVG or PDF.", callback=picture_file
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
     passes: Annotated[
@@ -242,19 +219,19 @@ def adapt(
     """Teach the device its user's voice from a folder of takes, a folder a word.
 
     Takes of anything else, in the folder _other, are learned as unknown: five of them guard best
-    against false alarms. The last take of each word with two or more is held back and tested with,
+    against false alarms. A word needs two takes or more: its last one is held back and tested with,
     before and after. An error or Ctrl-C takes the device back to what was last saved.
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """
-    if picture:
-        check_picture(picture)
     with open_device(port) as device:
         about = device.info()
         labels, unknown = about.labels, about.unknown
         if record:
             record_guided(folder, [w for w in labels if w not in (unknown, about.silence)])
         takes = read_takes(folder, labels, unknown, about.silence)
+        if not use_all:
+            check_enough(folder, takes, unknown)
         learn, test = (takes, []) if use_all else hold_back(takes)
         strangers = read_takes(others, labels, unknown, about.silence) if others else []
         if picture and not test and not strangers:
@@ -270,7 +247,7 @@ def adapt(
                 f"{len(learn)} takes are learned, {len(test)} held back to test with"
                 " (--all learns them too)"
             )
-        with progress_bar() as progress:
+        with stages() as stage:
             result = adaptation.adapt(
                 device,
                 learn,
@@ -281,7 +258,7 @@ def adapt(
                 config=known_features(about.model_crc, model),
                 save=keep,
                 warnings=warnings,
-                progress=progress,
+                progress=stage.report,
             )
     if picture:
         adaptation.picture(

@@ -85,10 +85,24 @@ def chunks(pcm: NDArray[np.int16], size: int = 1600) -> Iterator[NDArray[np.int1
         yield pcm[at : at + size]
 
 
+def check_enough(folder: Path, takes: Sequence[Take], unknown: str) -> None:
+    """See that each word has a take to learn and one to test with.
+
+    Raises DataError, which names the words that have one only; other words may have any number.
+    """
+    single = [label for label, n in count(takes).items() if n == 1 and label != unknown]
+    if single:
+        raise DataError(
+            f"{folder}: one take only of {', '.join(single)}; each word needs at least two, the"
+            f" last to test with, and four are better: record more with --record, or add recordings"
+            f" to {folder / single[0]} (--all learns single takes, untested)"
+        )
+
+
 def hold_back(takes: Sequence[Take]) -> tuple[list[Take], list[Take]]:
     """Divide takes into those to learn and those to test with: the last of each label.
 
-    A label with one take only keeps it for learning.
+    A label with one take only keeps it for learning: check_enough() leaves that to other words.
     """
     last = {take.label: take for take in takes}
     counts = count(takes)

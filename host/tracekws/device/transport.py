@@ -7,6 +7,7 @@ import errno
 import os
 import select
 import socket
+import termios
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -136,11 +137,14 @@ _REASONS = {
     errno.EACCES: "no permission; on Linux: sudo usermod -aG dialout $USER, then log in again",
     errno.ENOENT: "there is no such port",
     errno.ECONNREFUSED: "nothing listens there",
+    errno.ENOTTY: "it is not a serial port; `tracekws doctor` lists those that are there",
 }
 
 
 def _reason(error: Exception) -> str:
     number = getattr(error, "errno", None)
+    if number is None and isinstance(error.__context__, termios.error):
+        number = error.__context__.args[0]  # pySerial puts it into its text only
     if number is None:
         return str(error)
     return _REASONS.get(number, os.strerror(number))

@@ -5,15 +5,24 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 
 from tracekws import modelfile
+from tracekws._core import lib
 from tracekws.core import FeatureConfig, Model
 from tracekws.data import Progress, Recordings, read_tree
+from tracekws.errors import DataError
 from tracekws.evaluate import Result, evaluate
 from tracekws.modelfile import Detector, Learning
-from tracekws.train.dataset import Copies, read_evaluation, read_training
+from tracekws.train.dataset import (
+    Copies,
+    names_digest,
+    read_evaluation,
+    read_training,
+    training_clips,
+)
 from tracekws.train.export import export
 from tracekws.train.loop import Epoch, Run, TrainConfig
 from tracekws.train.loop import evaluate as evaluate_float
@@ -31,6 +40,46 @@ class Job:
     workers: int
     threads: int
 
+    @property
+    def cache(self) -> Path:
+        """Folder of augmented copies, which runs beside each other share."""
+        return self.run.parent / "cache"
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder, and see that files can be written into it.
+
+    Raises:
+        DataError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def check_output(output: Path) -> None:
+    """See that an image and its card can be written under a name.
+
+    Raises:
+        DataError: there is no such folder, or the name is no name of a model.
+    """
+    name, size = output.stem, lib.TKWS_NAME_BYTES
+    if output.suffix != ".tkws" or not name.isascii() or not name.isprintable() or len(name) > size:
+        raise DataError(
+            f"{output}: a model is a file NAME.tkws, with a name of 1 to {size} ASCII characters"
+        )
+    folder = output.resolve().parent
+    if not folder.is_dir():
+        raise DataError(f"{output}: there is no such folder to write a model into; make it first")
+    if output.is_dir():
+        raise DataError(f"{output}: this is a folder; name a file to write the model to")
+    check_folder(folder)
+
 
 def train(
     job: Job,
@@ -43,14 +92,19 @@ def train(
     """Train, or go on training, and write the image and its card.
 
     Raises:
-        DataError: nothing to train on, or a checkpoint of other settings.
+        DataError: nothing to train on, a checkpoint that is damaged or of other settings or clips,
+            or a file that cannot be written; all before the work begins.
     """
     torch.set_num_threads(job.threads)
+    check_output(job.output)
     tree = read_tree(job.data)
-    run = Run(config, job.run)
+    clips = training_clips(tree, job.exclude)
+    check_folder(job.run)
+    check_folder(job.cache)
+    run = Run(config, job.run, names_digest(clips))
     front_end = FeatureConfig()
     source, held, recordings = read_training(tree, job.exclude, front_end, 1, stage("reading"))
-    copies = Copies(source, job.run.parent / "cache", config.copies, job.workers)
+    copies = Copies(source, job.cache, config.copies, job.workers)
     bar = stage("epochs")
     bar(len(run.history), config.epochs)
 

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from tracekws.core import FeatureConfig, features
 from tracekws.data import (
     CLASSES,
+    CLIP_SAMPLES,
     KEYWORDS,
+    NOISE_FOLDER,
     SILENCE,
     UNKNOWN,
+    Clip,
     Progress,
     Recordings,
     Tree,
@@ -124,6 +127,40 @@ def feature_version() -> str:
     return hashlib.sha256(features(chirp, FeatureConfig()).tobytes()).hexdigest()[:16]
 
 
+def check_classes(root: Path, clips: Sequence[Clip]) -> None:
+    """See that every class of words has clips.
+
+    Raises:
+        DataError: one has none.
+    """
+    there = {class_index(clip.word) for clip in clips}
+    if missing := [name for c, name in enumerate(CLASSES) if c not in there and name != SILENCE]:
+        raise DataError(
+            f"{root}: no clips to train on of {', '.join(missing)} ({UNKNOWN} is any other word)"
+        )
+
+
+def training_clips(tree: Tree, exclude: frozenset[str]) -> tuple[Clip, ...]:
+    """The training split without the excluded speakers, before any of it is read.
+
+    Raises:
+        DataError: no list files, no noise recordings, or a class without clips.
+    """
+    clips = tuple(clip for clip in tree.of("training") if clip.speaker not in exclude)
+    check_classes(tree.root, clips)
+    if not tree.of("validation"):
+        raise DataError(f"{tree.root}: the validation split has no clips to choose by")
+    if not tree.noises:
+        raise DataError(f"{tree.root}: no {NOISE_FOLDER} folder to learn silence from")
+    return clips
+
+
+def names_digest(clips: Sequence[Clip]) -> str:
+    """SHA-256 over the names of clips, 16 hexadecimal digits."""
+    names = sorted(f"{clip.word}/{clip.path.stem}" for clip in clips)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
 def read_evaluation(tree: Tree, split: str, config: FeatureConfig) -> Evaluation:
     """Clips of a split and held-out silence; no clips when the split has none."""
     held = read_recordings(tree.of(split))
@@ -142,16 +179,18 @@ def read_training(
     """Training clips without the excluded speakers, and the validation split.
 
     Raises:
-        DataError: no list files, no noise recordings, or nothing to train on.
+        DataError: something is missing or not usable.
     """
-    clips = [clip for clip in tree.of("training") if clip.speaker not in exclude]
-    recordings = read_recordings(clips, progress)
-    validation = read_evaluation(tree, "validation", config)
-    if not len(recordings.clips) or not len(validation.labels):
-        raise DataError(f"{tree.root}: training or validation has no clips")
+    clips = training_clips(tree, exclude)
     noises = read_noise(tree.noises, "training")
-    if not noises:
-        raise DataError(f"{tree.root}: no _background_noise_ folder to learn silence from")
+    for path, noise in zip(tree.noises, noises, strict=True):
+        if len(noise) <= CLIP_SAMPLES:
+            raise DataError(f"{path}: shorter than two seconds; remove it")
+    recordings = read_recordings(clips, progress)
+    check_classes(tree.root, recordings.clips)
+    validation = read_evaluation(tree, "validation", config)
+    if not len(validation.labels):
+        raise DataError(f"{tree.root}: the validation split has no readable clips")
     labels = [class_index(clip.word) for clip in recordings.clips]
     labels += [CLASSES.index(SILENCE)] * (1 + len(labels) // CLIPS_PER_SILENCE)
     source = Source(recordings.pcm, np.array(labels), noises, config, seed)

@@ -70,7 +70,7 @@ def export(
         detector: constants of the detector.
         seed: of the draw of replay clips.
         latent: replay vectors.
-        sequences: replay sequences; as many as fit IMAGE_LIMIT by default.
+        sequences: replay sequences; as many as fit IMAGE_LIMIT by default, maybe none.
     """
     rng = np.random.default_rng(seed)
     arrays = arrays_of(network)
@@ -88,8 +88,8 @@ def export(
     with_latent = image(Replay(latent=vectors.astype(np.uint8)))
     row_bytes = 1 + features.shape[1] * lib.TKWS_FEATURES
     room = (IMAGE_LIMIT - len(with_latent)) // row_bytes
-    count = min(room, 256) if sequences is None else sequences
+    count = max(0, min(room, 256)) if sequences is None else sequences
     rows = replay_rows(labels, count, rng)
-    flat = features[rows].reshape(count, -1).view(np.uint8)
+    flat = features[rows].reshape(count, row_bytes - 1).view(np.uint8)
     takes = np.column_stack([labels[rows].astype(np.uint8), flat])
     return image(Replay(vectors.astype(np.uint8), takes))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
@@ -102,9 +102,13 @@ def evaluate(network: SpikingNetwork, data: Evaluation) -> tuple[float, float, f
 class Run:
     """A training run with a checkpoint after each epoch in its folder."""
 
-    def __init__(self, config: TrainConfig, folder: Path) -> None:
-        """Start, or go on from the folder's checkpoint (see resume() for its errors)."""
+    def __init__(self, config: TrainConfig, folder: Path, clips: str) -> None:
+        """Start, or go on from the folder's checkpoint (see resume() for its errors).
+
+        `clips` is the digest of what is trained on, which a checkpoint is bound to.
+        """
         self.config = config
+        self.clips = clips
         self.folder = folder
         self.checkpoint = folder / "checkpoint.safetensors"
         self.history: list[Epoch] = []
@@ -121,13 +125,35 @@ class Run:
         """Go on from the folder's checkpoint.
 
         Raises:
-            DataError: it was made with other settings.
+            DataError: it is damaged, or was made with other settings or from other clips.
         """
+        try:
+            self.load()
+        except (
+            SafetensorError,
+            OSError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as error:
+            raise DataError(
+                f"{self.checkpoint}: damaged, or no checkpoint of this version; remove it to start "
+                f"again, or choose another --run"
+            ) from error
+
+    def load(self) -> None:
+        """Take everything over from the checkpoint; for its errors see resume()."""
         with safe_open(self.checkpoint, "pt") as file:
             meta = json.loads(file.metadata()["run"])
         if meta["config"] != asdict(self.config):
             raise DataError(
                 f"{self.checkpoint} was made with other settings; remove it or choose another --run"
+            )
+        if meta.get("clips", self.clips) != self.clips:  # the first version did not write it
+            raise DataError(
+                f"{self.checkpoint} was made from other clips (--data, --exclude-speakers); remove "
+                f"it or choose another --run"
             )
         state = load_file(self.checkpoint)
         self.network.load_state_dict({k: state[f"network.{k}"] for k in self.network.state_dict()})
@@ -147,7 +173,11 @@ class Run:
         tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in moments.items()}
-        meta = {"config": asdict(self.config), "history": [asdict(e) for e in self.history]}
+        meta = {
+            "config": asdict(self.config),
+            "clips": self.clips,
+            "history": [asdict(e) for e in self.history],
+        }
         part = self.checkpoint.with_suffix(".part")
         save_file(tensors, part, {"run": json.dumps(meta)})
         part.rename(self.checkpoint)

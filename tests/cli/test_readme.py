@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that README.md and the commands' own help give: they exist, and the cheap ones run."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from images import make_image, write_image
+from recordings import write_take
+from tones import write_tree
+from tracekws import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = re.compile(r"(?:\S*/)?(tracekws|make) .*", re.DOTALL)
+NOT_RUN = {"train": "takes hours", "demo": "test_demo.py runs it", "board": "the board fixture"}
+NO_MICROPHONE = {"--mic", "--record"}
+EXTRA = {
+    "evaluate": ["--workers", "1"],
+    "bench": ["--workers", "1", "--draws", "1", "--method", "none"],
+}
+"""What makes a command cheap enough to run here."""
+
+
+def given_commands(text: str) -> list[list[str]]:
+    """Commands of code blocks, fenced or indented, and of code in the text, without comments."""
+    parts = text.split("```")
+    blocks = [line for block in parts[1::2] for line in block.replace("\\\n", " ").splitlines()]
+    for part in parts[::2]:
+        lines = part.splitlines()
+        blocks += [line for line in lines if line.startswith("    ")]
+        prose = "\n".join(line for line in lines if not line.startswith("    "))
+        blocks += re.findall(r"`([^`]+)`", prose)
+    found = []
+    for line in blocks:
+        for command in re.split(r"&&|[;|&](?:\s|$)", line):
+            if COMMAND.fullmatch(command.strip()):
+                program, *words = shlex.split(command, comments=True)
+                found.append([Path(program).name, *words])
+    return found
+
+
+README = given_commands((ROOT / "README.md").read_text())
+OURS = [words for program, *words in README if program == "tracekws"]
+MAKES = [words for program, *words in README if program == "make"]
+
+
+def leaves(command: Any, name: str = "tracekws") -> Iterator[tuple[str, Any]]:
+    """Commands below a command, with their full names."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield name, command
+        return
+    for word, child in below.items():
+        yield from leaves(child, f"{name} {word}")
+
+
+def parse(words: list[str]) -> list[str]:
+    """Names of the command that a command line would run; it is parsed, and not run.
+
+    Raises what the parser raises for an unknown command or option, or a bad value.
+    """
+    program = typer.main.get_command(cli.app)
+    parsed: list[str] = []
+    for name, command in leaves(program):
+        command.callback = lambda name=name, **values: parsed.append(name)
+    program.main(words, prog_name="tracekws", standalone_mode=False)
+    return parsed
+
+
+@pytest.mark.parametrize("words", OURS, ids=" ".join)
+def test_commands_of_the_readme_exist(words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert len(parse(words)) == 1
+
+
+@pytest.mark.parametrize("words", MAKES, ids=" ".join)
+def test_make_targets_of_the_readme_exist(words):
+    done = subprocess.run(
+        ["make", "--dry-run", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_gives_the_commands_that_matter():
+    given = {words[0] for words in OURS}
+    assert given >= {"board", "listen", "adapt", "undo", "doctor", "train", "evaluate", "bench"}
+    assert ["demo"] in MAKES
+    assert ["test"] in MAKES
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("```\ntracekws adapt mine --louder\n```", "No such option: --louder"),
+        ("    tracekws shout  # in a block", "No such command 'shout'"),
+        ("say `tracekws bench adapt --data D --shots none`", "valid integer"),
+        ("    cd x && .venv/bin/tracekws listen --port", "requires an argument"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(text, said):
+    ((_, *words),) = given_commands(text)
+    with pytest.raises(Exception, match=re.escape(said)):
+        parse(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(name, command.help) for name, command in leaves(typer.main.get_command(cli.app))],
+)
+def test_every_command_has_an_example_that_parses(name, text, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    found = re.search(r"Example: `tracekws ([^`]+)`", text)
+    assert found is not None, text
+    assert parse(shlex.split(found[1])) == [name]
+
+
+@pytest.fixture
+def desk(board, takes, tmp_path, monkeypatch) -> Path:
+    """A folder with everything that the README's commands name, and a board that is plugged in."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    shutil.copytree(takes, folder / "my_takes")
+    write_take(folder / "take.wav", 1)
+    (folder / "DATA").mkdir()
+    tree = write_tree(folder / "DATA")
+    shutil.copytree(tree, folder / "OTHER_WORDS")
+    speakers = {path.stem.split("_")[0] for path in tree.glob("yes/tes*.wav")}
+    (folder / "adaptation_speakers.txt").write_text("\n".join(sorted(speakers)))
+    image = make_image(seed=3, n_classes=12, n_neurons=24, window_steps=50)
+    write_image(folder, image).rename(folder / "mine.tkws")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_cheap_commands_of_the_readme_run_as_they_stand(run, board, desk, monkeypatch):
+    monkeypatch.setenv("TRACEKWS_PORT", board.port)
+    ran = set()
+    for words in OURS:
+        if words[0] in NOT_RUN or NO_MICROPHONE & set(words):
+            continue
+        result = run(*words, *EXTRA.get(words[0], []))
+        assert result.code == 0, (words, result.err)
+        ran.add(words[0])
+    assert ran >= {"listen", "adapt", "info", "undo", "doctor", "data", "evaluate", "bench"}
+    assert (desk / "confusion.png").stat().st_size > 0
