@@ -94,7 +94,7 @@ class Board:
     """A board, and a transport to the application on it.
 
     Its microphone hears `sound` once, `burst` samples with each read of the transport, and loses
-    so many samples at some places: `overruns`.
+    so many samples at some places: `overruns`. One that is `deaf` does not start.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Board:
         sound: np.ndarray | None = None,
         burst: int = 1600,
         overruns: dict[int, int] | None = None,
+        deaf: bool = False,
     ) -> None:
         self.ffi, self.lib = library(folder)
         ffi = self.ffi
@@ -114,6 +115,7 @@ class Board:
         self.sound = sound
         self.burst = burst
         self.overruns = dict(overruns or {})
+        self.deaf = deaf
         self.n_heard = 0
         self.n_waiting = 0
         self.runs = False
@@ -182,6 +184,8 @@ class Board:
 
         def microphone_start(context: Any) -> int:
             assert not self.runs
+            if self.deaf:
+                return code("MICROPHONE")
             self.runs = True
             self.n_waiting = 0
             return 0

@@ -56,11 +56,17 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* An index below twice the ring's room, in the ring. */
+static size_t wrapped(const tkws_app_ring *ring, size_t index)
+{
+    return index < ring->n_samples ? index : index - ring->n_samples;
+}
+
 static void keep(tkws_app *app, const int16_t *pcm, size_t n_samples)
 {
     tkws_app_ring *ring = &app->ring;
     for (size_t i = 0; i < n_samples; i++)
-        ring->pcm[(ring->first + ring->n_held + i) % ring->n_samples] = pcm[i];
+        ring->pcm[wrapped(ring, ring->first + ring->n_held + i)] = pcm[i];
     ring->n_held += n_samples;
 }
 
@@ -109,7 +115,7 @@ static void acknowledge(tkws_app *app, uint32_t position)
     size_t n = position - start;
     if (n > ring->n_held)
         return;
-    ring->first = (ring->first + n) % ring->n_samples;
+    ring->first = wrapped(ring, ring->first + n);
     ring->n_held -= n;
 }
 
@@ -127,7 +133,6 @@ int tkws_app_read_pcm(tkws_app *app, const uint8_t *body, size_t n_body)
     wire_put_u32(at, app->n_overruns);
     wire_put_u32(at + 4, from);
     for (size_t i = 0; i < n; i++)
-        wire_put_u16(at + 8 + 2 * i,
-                     (uint32_t)ring->pcm[(ring->first + skip + i) % ring->n_samples]);
+        wire_put_u16(at + 8 + 2 * i, (uint32_t)ring->pcm[wrapped(ring, ring->first + skip + i)]);
     return TKWS_OK;
 }

@@ -264,6 +264,16 @@ def test_a_board_without_a_microphone(make: Make) -> None:
     assert connect(make())._hello.capabilities & 32
 
 
+def test_a_microphone_that_does_not_start(make: Make, pcm: np.ndarray) -> None:
+    board = make(deaf=True)
+    device = connect(board)
+    for action in (lambda: device.record(1), lambda: next(device.listen_live())):
+        with pytest.raises(DeviceError, match="the microphone does not answer") as refused:
+            action()
+        assert refused.value.name == "MICROPHONE"
+    device.classify(pcm)
+
+
 def test_a_line_that_is_closed_stops_the_microphone(make: Make) -> None:
     board = make()
     for command in (protocol.LIVE, protocol.RECORD):

@@ -276,7 +276,8 @@ static int start(machine *m, const options *o)
     if (m->board.image_bytes == 0)
         return complain(o->model, why);
     m->board.image = m->image;
-    if (o->microphone != NULL && (why = wire_microphone(m, o)) != NULL)
+    why = o->microphone != NULL ? wire_microphone(m, o) : NULL;
+    if (why != NULL)
         return complain(o->microphone, why);
     why = flash_open(&m->flash, o->flash);
     if (why != NULL)
