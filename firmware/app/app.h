@@ -12,7 +12,7 @@
 #include "tracekws/learner.h"
 #include "tracekws/recognizer.h"
 
-/** Recorded samples that the host does not have yet, in the learner's memory: nobody learns while it records. */
+/** Recorded samples that the host does not have yet, in the learner's memory: no session does both. */
 typedef struct {
     int16_t *pcm;
     size_t n_samples; /**< room */
@@ -66,8 +66,8 @@ int tkws_app_init(tkws_app *app, const tkws_board *board);
 
 /** Take what has arrived on the line and answer it; in a session of the board's microphone, take samples
  *  too. Never waits for input.
- *  @return bytes and samples taken, 0 when there was nothing to do, TKWS_E_LINK when the line was closed: the session
- *          was aborted */
+ *  @return bytes and samples taken, 0 when there was nothing to do, TKWS_E_LINK when the line was closed:
+ *          the session was aborted */
 int tkws_app_poll(tkws_app *app);
 
 /* Between the application's own files. */

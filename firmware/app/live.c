@@ -107,7 +107,7 @@ int tkws_app_poll_events(tkws_app *app, const uint8_t *body, size_t n_body)
     return TKWS_OK;
 }
 
-/* Forget the samples before a position, which the host has; a position that is not held is an old request's. */
+/* Forget the samples before a position, which the host has. One that is not held is of an old request. */
 static void acknowledge(tkws_app *app, uint32_t position)
 {
     tkws_app_ring *ring = &app->ring;
