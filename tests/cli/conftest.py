@@ -69,6 +69,13 @@ def model(image: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_image(tmp_path_factory.mktemp("model"), image)
 
 
+@pytest.fixture
+def other_model(tmp_path: Path) -> Path:
+    path = tmp_path / "other.tkws"
+    path.write_bytes(make_image(seed=3, n_neurons=9, n_classes=4))
+    return path
+
+
 @pytest.fixture(scope="session")
 def built() -> None:
     try:

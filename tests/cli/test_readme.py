@@ -19,9 +19,16 @@ from tracekws import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = re.compile(r"(?:\S*/)?(tracekws|make) .*", re.DOTALL)
-NOT_RUN = {"train": "takes hours", "demo": "test_demo.py runs it", "board": "the board fixture"}
-NO_MICROPHONE = {"--mic", "--record"}
+NOT_RUN = {
+    "train": "takes hours",
+    "demo": "test_demo.py runs it",
+    "board": "the board fixture",
+    "record": "test_microphone_commands.py runs it",
+    "microphone": "test_microphone_commands.py runs it",
+}
+NO_MICROPHONE = {"--mic", "--record", "--live"}
 EXTRA = {
+    "load": ["--yes"],
     "evaluate": ["--workers", "1"],
     "bench": ["--workers", "1", "--draws", "1", "--method", "none"],
 }
