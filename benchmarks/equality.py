@@ -70,17 +70,12 @@ def native(compiler: str, *flags: str) -> Callable[[Job, Path], list[str]]:
         if shutil.which(compiler) is None:
             raise Missing(f"{compiler} is not installed")
         shutil.copy(job.model, folder / "image.tkws")
-        sources = [
-            *FIRMWARE.glob("core/src/*.c"),
-            *FIRMWARE.glob("app/*.c"),
-            *TESTS / "equality.c",
-            TESTS / "native.c",
-        ]
+        sources = [*FIRMWARE.glob("core/src/*.c"), *FIRMWARE.glob("app/*.c")]
         program = folder / "equality"
         run(
             *(compiler, "-std=c11", *flags, *job.flags, f"-Wa,-I{folder}"),
             *(f"-I{FIRMWARE / name}" for name in INCLUDES),
-            *(*sources, FIRMWARE / "boards" / "bare" / "image.S"),
+            *(*sorted(sources), FIRMWARE / "boards" / "bare" / "image.S"),
             *(TESTS / "equality.c", TESTS / "native.c", "-o", program),
         )
         return [str(program)]
