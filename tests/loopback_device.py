@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cffi import FFI
 
 from toolchain import ROOT, SOURCES, find
@@ -43,7 +44,10 @@ def library(folder: Path) -> Any:
 
 @dataclass
 class Flash:
-    """NOR flash. Operation number fail_at is refused; lose_bits are not programmed there."""
+    """NOR flash: two slots of n_bytes together, two image areas, mapped into memory.
+
+    Operation number fail_at is refused; at number lose_at a bit is programmed wrongly.
+    """
 
     n_bytes: int = 2 * 8192
     sector: int = 4096
@@ -52,20 +56,21 @@ class Flash:
     lose_at: int = 0
     n_operations: int = 0
     data: bytearray = field(default_factory=bytearray)
+    area: int = 0
 
     def __post_init__(self) -> None:
-        self.data = self.data or bytearray(b"\xff" * self.n_bytes)
+        self.data = self.data or bytearray(b"\xff" * (self.n_bytes + 2 * self.area))
 
     def fails(self) -> bool:
         self.n_operations += 1
         return self.n_operations == self.fail_at
 
     def read(self, offset: int, n_bytes: int) -> bytes:
-        assert offset + n_bytes <= self.n_bytes
+        assert offset + n_bytes <= len(self.data)
         return bytes(self.data[offset : offset + n_bytes])
 
     def program(self, offset: int, data: bytes) -> bool:
-        assert offset + len(data) <= self.n_bytes
+        assert offset + len(data) <= len(self.data)
         assert offset % self.unit == len(data) % self.unit == 0, "not a whole program unit"
         if self.fails():
             return False
@@ -78,7 +83,7 @@ class Flash:
 
     def erase(self, offset: int) -> bool:
         assert offset % self.sector == 0
-        assert offset + self.sector <= self.n_bytes
+        assert offset + self.sector <= len(self.data)
         if self.fails():
             return False
         self.data[offset : offset + self.sector] = b"\xff" * self.sector
@@ -86,7 +91,11 @@ class Flash:
 
 
 class Board:
-    """A board, and a transport to the application on it."""
+    """A board, and a transport to the application on it.
+
+    Its microphone hears `sound` once, `burst` samples with each read of the transport, and loses
+    so many samples at some places: `overruns`. One that is `deaf` does not start.
+    """
 
     def __init__(
         self,
@@ -95,10 +104,21 @@ class Board:
         flash: Flash | None = None,
         memories: tuple[int, ...] = (65536,),
         serial_bytes: int = 4096,
+        sound: np.ndarray | None = None,
+        burst: int = 1600,
+        overruns: dict[int, int] | None = None,
+        deaf: bool = False,
     ) -> None:
         self.ffi, self.lib = library(folder)
         ffi = self.ffi
         self.flash = flash
+        self.sound = sound
+        self.burst = burst
+        self.overruns = dict(overruns or {})
+        self.deaf = deaf
+        self.n_heard = 0
+        self.n_waiting = 0
+        self.runs = False
         self.to_device = bytearray()
         self.to_host = bytearray()
         self.closed = False
@@ -113,12 +133,15 @@ class Board:
         self.c.name = self.name
         self.callbacks = self.make_callbacks()
         for name, function in self.callbacks.items():
-            setattr(self.c, name, function)
+            if sound is not None or "microphone" not in name:
+                setattr(self.c, name, function)
         self.c.serial_bytes = serial_bytes
         if flash is not None:
             self.c.slot_bytes = flash.n_bytes // 2
             self.c.sector_bytes = flash.sector
             self.c.program_bytes = flash.unit
+            self.c.image_area_bytes = flash.area
+            self.c.flash_mapped = self.mapped = ffi.from_buffer("uint8_t[]", flash.data)
         self.c.image = self.image
         self.c.image_bytes = len(image)
         for i, n_bytes in enumerate(memories):
@@ -159,6 +182,31 @@ class Board:
             assert self.flash is not None
             return 0 if self.flash.erase(offset) else refused
 
+        def microphone_start(context: Any) -> int:
+            assert not self.runs
+            if self.deaf:
+                return code("MICROPHONE")
+            self.runs = True
+            self.n_waiting = 0
+            return 0
+
+        def microphone_read(context: Any, out: Any, n: int) -> int:
+            assert self.sound is not None
+            assert self.runs
+            if lost := self.overruns.pop(self.n_heard, 0):
+                self.n_heard += lost
+                return code("OVERRUN")
+            until = min([self.n_heard + min(n, self.n_waiting), *self.overruns])
+            data = self.sound[self.n_heard : until]
+            self.n_heard += len(data)
+            self.n_waiting -= len(data)
+            ffi.memmove(out, data.tobytes(), 2 * len(data))
+            return len(data)
+
+        def microphone_stop(context: Any) -> None:
+            assert self.runs
+            self.runs = False
+
         def broken(kind: Any, error: Any, trace: Any) -> None:
             self.error = error
 
@@ -171,9 +219,14 @@ class Board:
             "flash_read": ("int(void *, size_t, uint8_t *, size_t)", flash_read),
             "flash_program": ("int(void *, size_t, const uint8_t *, size_t)", flash_program),
             "flash_erase": ("int(void *, size_t)", flash_erase),
+            "microphone_start": ("int(void *)", microphone_start),
+            "microphone_read": ("int(void *, int16_t *, size_t)", microphone_read),
+            "microphone_stop": ("void(void *)", microphone_stop),
         }
         return {
-            name: ffi.callback(kind, function, error=refused, onerror=broken)
+            name: ffi.callback(
+                kind, function, error=None if kind[0] == "v" else refused, onerror=broken
+            )
             for name, (kind, function) in made.items()
         }
 
@@ -193,8 +246,9 @@ class Board:
 
     def read(self) -> bytes:
         self.longest_queue = max(self.longest_queue, len(self.to_device))
-        while self.to_device:
-            self.lib.tkws_app_poll(self.app)
+        self.n_waiting += self.burst if self.runs else 0
+        while self.lib.tkws_app_poll(self.app) > 0:
+            pass
         if self.error is not None:
             raise self.error
         data = bytes(self.to_host)

@@ -18,6 +18,7 @@ PROTOCOL_VERSION = 1
 
 HELLO = 0x01
 INFO = 0x02
+HEALTH = 0x03
 LISTEN = 0x10
 CLASSIFY = 0x11
 LEARN = 0x12
@@ -26,10 +27,15 @@ DATA = 0x14
 TAKE_END = 0x15
 END = 0x16
 ABORT = 0x17
+LIVE = 0x18
+POLL = 0x19
+RECORD = 0x1A
+READ_PCM = 0x1B
 WEIGHTS = 0x20
 SAVE = 0x21
 UNDO = 0x22
 FORGET = 0x23
+LOAD = 0x24
 
 ANSWER = 0x80
 """Set in the first byte of an answer."""
@@ -43,7 +49,10 @@ FEATURES = 2
 MODEL_METHOD = 0xFFFF
 LABEL_BYTES = 12
 FEATURE_BYTES = 80
+LOAD_BYTES = 512
+"""Bytes of a model image in one data message; the last may have fewer."""
 SLOT_STATES = ("empty", "valid", "corrupt", "other-model")
+RESET_REASONS = ("unknown", "power-on", "pin", "watchdog", "software", "brown-out")
 
 _HEAD = struct.Struct("<BI")
 _STATUS = struct.Struct("<h")
@@ -52,11 +61,16 @@ _HELLO_START = struct.Struct("<HI")
 _HELLO = struct.Struct("<HIIHHHIh16s")
 _INFO = struct.Struct("<16sIIHHHHHHIBBI")
 _SLOT = struct.Struct("<BII")
+_HEALTH = struct.Struct("<BIIBHH")
 _TAKE = struct.Struct(f"<BHH{LABEL_BYTES}s")
 _DATA = struct.Struct("<II")
 _POSITION = struct.Struct("<IHIB")
 _EVENT = struct.Struct("<HhQQ")
 _WEIGHTS = struct.Struct("<IH")
+_LOAD = struct.Struct("<II")
+_POLLED = struct.Struct("<QIIB")
+_READ = struct.Struct("<II")
+_PCM_HEAD = struct.Struct("<II")
 
 
 class Message(NamedTuple):
@@ -173,6 +187,23 @@ class Info(NamedTuple):
     labels: tuple[str, ...]
 
 
+class Health(NamedTuple):
+    """Answer to HEALTH."""
+
+    loaded: bool
+    """The model that runs was loaded; else it is the factory's."""
+    loads: int
+    """Number of the load that it came with; 0 for the factory's."""
+    image_bytes: int
+    """Room for a model that is loaded; 0 when the board cannot load any."""
+    reset_reason: str
+    """One of RESET_REASONS."""
+    watchdog_ms: int
+    """0 when none runs."""
+    brown_out_mv: int
+    """0 when none is set or it is not known."""
+
+
 class RawEvent(NamedTuple):
     """A word that was heard, in samples from the stream's start."""
 
@@ -189,6 +220,17 @@ class Position(NamedTuple):
     """Number of the next data message that the device expects."""
     credit: int
     """Data messages, from that one on, that may be on their way."""
+    first_event: int
+    events: tuple[RawEvent, ...]
+
+
+class Polled(NamedTuple):
+    """Answer to POLL."""
+
+    n_samples: int
+    """Heard by the board's microphone in this session."""
+    overruns: int
+    """Times that it lost samples."""
     first_event: int
     events: tuple[RawEvent, ...]
 
@@ -261,6 +303,20 @@ def parse_info(body: bytes) -> Info:
     )
 
 
+def parse_health(body: bytes) -> Health:
+    """Read the answer to HEALTH."""
+    if len(body) != _HEALTH.size:
+        raise _malformed("HEALTH")
+    loaded, loads, image_bytes, reason, watchdog_ms, brown_out_mv = _HEALTH.unpack(body)
+    word = RESET_REASONS[reason] if reason < len(RESET_REASONS) else f"reason {reason}"
+    return Health(bool(loaded), loads, image_bytes, word, watchdog_ms, brown_out_mv)
+
+
+def pack_load(n_bytes: int, crc: int) -> bytes:
+    """Body of LOAD: bytes of the image, CRC-32 of all of them."""
+    return _LOAD.pack(n_bytes, crc)
+
+
 def pack_learn(seed: int) -> bytes:
     """Body of LEARN."""
     return struct.pack("<I", seed)
@@ -293,6 +349,35 @@ def parse_position(body: bytes) -> Position:
         raise _malformed("DATA")
     events = tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[_POSITION.size :]))
     return Position(number, credit, first, events)
+
+
+def pack_poll(n_seen: int) -> bytes:
+    """Body of POLL: events seen so far."""
+    return n_seen.to_bytes(4, "little")
+
+
+def parse_polled(body: bytes) -> Polled:
+    """Read the answer to POLL."""
+    if len(body) < _POLLED.size:
+        raise _malformed("POLL")
+    n_samples, overruns, first, n_events = _POLLED.unpack_from(body)
+    if len(body) != _POLLED.size + n_events * _EVENT.size:
+        raise _malformed("POLL")
+    events = tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[_POLLED.size :]))
+    return Polled(n_samples, overruns, first, events)
+
+
+def pack_read_pcm(received: int, position: int) -> bytes:
+    """Body of READ_PCM: samples received, all from the start, and the first that is wanted."""
+    return _READ.pack(received % (1 << 32), position % (1 << 32))
+
+
+def parse_pcm(body: bytes) -> tuple[int, int, bytes]:
+    """Read the answer to READ_PCM: overruns, position modulo 2^32 of the first sample, samples."""
+    if len(body) < _PCM_HEAD.size or len(body) % 2:
+        raise _malformed("READ_PCM")
+    overruns, position = _PCM_HEAD.unpack_from(body)
+    return overruns, position, body[_PCM_HEAD.size :]
 
 
 def parse_scores(body: bytes) -> tuple[int, tuple[int, ...]]:
