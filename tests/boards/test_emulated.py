@@ -338,19 +338,28 @@ def test_a_port_in_use(firmware: Path, start: Callable[[], VirtualBoard], tmp_pa
         pass
 
 
-def test_the_watchdog_resets_a_board_that_hangs(tmp_path: Path) -> None:
-    board = "mps2-an386"
-    need_emulator(board)
-    firmware = build_firmware(
-        board, tmp_path, MAIN="tests/boards/hang.c", BOARD_FLAGS="-DWATCHDOG_MS=200u"
-    )
-    command = MACHINES[board].command(firmware, tmp_path / "flash")
-    with open_flash(board, tmp_path / "flash"):
+def said(board: str, folder: Path, main: str, n_lines: int, **settings: object) -> list[str]:
+    """The first lines that another program prints on a board."""
+    firmware = build_firmware(board, folder, MAIN=f"tests/boards/{main}", **settings)
+    command = MACHINES[board].command(firmware, folder / "flash")
+    with open_flash(board, folder / "flash"):
         pass
     with subprocess.Popen(
         [*command, "-serial", "stdio"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as qemu:
         assert qemu.stdout is not None
-        reasons = [qemu.stdout.readline().strip() for _ in range(3)]
+        lines = [qemu.stdout.readline().strip() for _ in range(n_lines)]
         qemu.kill()
+    return lines
+
+
+def test_flash_keeps_the_rules_of_nor(name: str, tmp_path: Path) -> None:
+    lines = said(name, tmp_path, "flash_rules.c", 12)
+    assert lines[-1] == "end"
+    assert [line for line in lines[:-1] if not line.startswith("ok: ")] == []
+
+
+def test_the_watchdog_resets_a_board_that_hangs(tmp_path: Path) -> None:
+    need_emulator("mps2-an386")
+    reasons = said("mps2-an386", tmp_path, "hang.c", 3, BOARD_FLAGS="-DWATCHDOG_MS=200u")
     assert reasons == ["power on", "watchdog", "watchdog"]
