@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The firmware of a microcontroller: the application on its board, for ever. */
+#include "app.h"
+#include "bare.h"
+
+#ifndef TKWS_BOARD_NAME
+#error "board.mk names the board"
+#endif
+
+/* At the start of the firmware, after the vectors, so that a tool can tell what a file is for. */
+__attribute__((section(".identity"), used)) static const struct {
+    uint8_t magic[4];
+    uint32_t version;
+    char board[TKWS_BOARD_NAME_BYTES];
+    const uint8_t *image_start;
+    const uint8_t *image_end;
+} identity = {
+    {'T', 'K', 'F', 'W'}, TKWS_APP_FIRMWARE, TKWS_BOARD_NAME, tkws_image_start, tkws_image_end};
+
+static tkws_board board;
+static tkws_app app;
+
+int main(void)
+{
+    board_start(&board);
+    board.image = tkws_image_start;
+    board.image_bytes = (size_t)(tkws_image_end - tkws_image_start);
+    (void)tkws_app_init(&app, &board); /* its error is answered to the host */
+    for (;;) {
+        board_feed_watchdog();
+        if (tkws_app_poll(&app) == 0)
+            board_wait();
+    }
+}

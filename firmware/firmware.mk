@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# One firmware for one board: make -f firmware/firmware.mk BOARD=NAME [MODEL=models/base.tkws] [OUT=build/firmware]
+# From the top folder; `make firmware BOARD=NAME` calls it. Gives OUT/NAME.{elf,bin,map}: the same bytes for
+# the same sources, wherever they are.
+#
+# firmware/boards/NAME/board.mk sets CROSS (prefix of the compiler), CPU (its flags), BOARD_SOURCES, and may
+# add to FIRMWARE_OUTPUTS and BOARD_FLAGS. MAIN is another program for the same board, for tests.
+
+MODEL ?= models/base.tkws
+OUT ?= build/firmware
+MAIN ?= firmware/boards/bare/main.c
+DIR := firmware/boards/$(BOARD)
+FIRMWARE_OUTPUTS := $(OUT)/$(BOARD).elf $(OUT)/$(BOARD).bin
+
+all:
+
+ifeq ($(wildcard $(DIR)/board.mk),)
+$(error no board '$(BOARD)'; BOARD is one of: \
+	$(patsubst firmware/boards/%/board.mk,%,$(wildcard firmware/boards/*/board.mk)))
+endif
+include $(DIR)/board.mk
+
+ifeq ($(findstring /,$(shell $(CROSS)gcc -print-file-name=picolibc.specs 2>/dev/null)),)
+$(error $(BOARD) needs $(CROSS)gcc and picolibc: \
+	apt-get install gcc-$(CROSS:%-=%) picolibc-$(CROSS:%-=%))
+endif
+ifeq ($(wildcard $(MODEL)),)
+$(error no model image $(MODEL))
+endif
+
+SOURCES := $(wildcard firmware/core/src/*.c firmware/app/*.c) $(MAIN) \
+	firmware/boards/bare/image.S $(BOARD_SOURCES)
+OBJECTS := $(patsubst %,$(OUT)/$(BOARD)/%.o,$(SOURCES))
+FLAGS := $(CPU) -std=c11 -O2 -g -ffunction-sections -fdata-sections -fno-common \
+	-ffile-prefix-map=$(CURDIR)=. -Wa,--debug-prefix-map=$(CURDIR)=. --specs=picolibc.specs \
+	-Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wvla -Wundef -Werror \
+	-Ifirmware/core/include -Ifirmware/app -Ifirmware/boards -Ifirmware/boards/bare \
+	-DTKWS_BOARD_NAME='"$(BOARD)"' $(BOARD_FLAGS)
+
+all: $(FIRMWARE_OUTPUTS)
+
+$(OUT)/$(BOARD)/%.o: %
+	@mkdir -p $(@D)
+	$(CROSS)gcc $(FLAGS) -fstack-usage -MMD -c $< -o $@
+
+# The image is found by its folder: where the model lies leaves no trace in the firmware.
+$(OUT)/$(BOARD)/firmware/boards/bare/image.S.o: firmware/boards/bare/image.S $(OUT)/$(BOARD)/image.tkws
+	@mkdir -p $(@D)
+	$(CROSS)gcc $(FLAGS) -Wa,-I$(OUT)/$(BOARD) -c $< -o $@
+
+# Another MODEL is another image, whatever the files' times say.
+$(OUT)/$(BOARD)/image.tkws: FORCE
+	@mkdir -p $(@D)
+	@cmp -s $(MODEL) $@ || cp $(MODEL) $@
+
+$(OUT)/$(BOARD).elf: $(OBJECTS) $(DIR)/link.ld
+	$(CROSS)gcc $(FLAGS) -nostartfiles -T $(DIR)/link.ld -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--fatal-warnings \
+		-Wl,-Map=$(OUT)/$(BOARD).map $(OBJECTS) -lgcc -o $@
+	$(CROSS)size $@
+
+$(OUT)/$(BOARD).bin: $(OUT)/$(BOARD).elf
+	$(CROSS)objcopy -O binary $< $@
+
+# `make lint` calls this for every board. clang has RISC-V's 32 bits as a target of their own.
+CLANG_TIDY ?= clang-tidy
+STRING_H = $(shell echo '#include <string.h>' | $(CROSS)gcc --specs=picolibc.specs -M -x c -)
+tidy:
+	$(CLANG_TIDY) --quiet $(filter %.c,$(MAIN) $(BOARD_SOURCES)) -- \
+		--target=$(subst riscv64,riscv32,$(CROSS:%-=%)) $(filter-out -misa-spec=% --specs=%,$(FLAGS)) \
+		-isystem $(dir $(firstword $(filter %/string.h,$(STRING_H))))
+
+-include $(OBJECTS:.o=.d)
+.PHONY: all tidy FORCE
