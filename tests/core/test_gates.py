@@ -74,7 +74,8 @@ def test_the_core_includes_only_itself_and_freestanding_headers() -> None:
     own |= {f'"{path.name}"' for path in (CORE / "src").glob("*.h")}
     for path in [*HEADERS, *sorted((CORE / "src").glob("*.[ch]"))]:
         included = set(re.findall(r"^\s*#include\s+(\S+)", path.read_text(), flags=re.MULTILINE))
-        assert included <= allowed | own, path.name
+        intrinsics = {"<arm_acle.h>"} if path.name == "dsp.h" else set()
+        assert included <= allowed | own | intrinsics, path.name
 
 
 @pytest.mark.parametrize("header", HEADERS, ids=[h.name for h in HEADERS])
