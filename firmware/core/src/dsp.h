@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__ARM_FEATURE_DSP) && !defined(__ARM_BIG_ENDIAN) && !defined(TKWS_NO_DSP)
+/* Define TKWS_NO_DSP to have the plain C there too. */
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && !defined(__ARM_BIG_ENDIAN) &&               \
+    !defined(TKWS_NO_DSP)
 #define TKWS_DSP 1
 #include <arm_acle.h>
 #else
@@ -27,17 +29,29 @@ static inline int16x2_t dsp_load(const int16_t *pair)
 }
 #endif
 
-/* sum + a[0] b[0] + a[1] b[1]; no overflow is the caller's care. */
-static inline int32_t dsp_multiply_add(int32_t sum, const int16_t *a, const int16_t *b)
+static inline int32_t dsp_dot_8(int32_t sum, const int16_t *a, const int16_t *b)
 {
 #if TKWS_DSP
-    return __smlad(dsp_load(a), dsp_load(b), sum);
+    sum = __smlad(dsp_load(a), dsp_load(b), sum);
+    sum = __smlad(dsp_load(a + 2), dsp_load(b + 2), sum);
+    sum = __smlad(dsp_load(a + 4), dsp_load(b + 4), sum);
+    return __smlad(dsp_load(a + 6), dsp_load(b + 6), sum);
 #else
-    return sum + a[0] * b[0] + a[1] * b[1];
+    return sum + a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + a[4] * b[4] + a[5] * b[5] +
+           a[6] * b[6] + a[7] * b[7];
 #endif
 }
 
-/* a b as complex numbers, real parts first. Not both may have a part of -32768. */
+/* The sum of a[i] b[i]; no overflow is the caller's care. @param n  a multiple of 16 */
+static inline int32_t dsp_dot(const int16_t *a, const int16_t *b, size_t n)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i += 16)
+        sum = dsp_dot_8(dsp_dot_8(sum, a + i, b + i), a + i + 8, b + i + 8);
+    return sum;
+}
+
+/* a b as complex numbers, real parts first; not all four parts may be -32768. */
 static inline void dsp_complex_multiply(const int16_t *a, const int16_t *b, int32_t *re,
                                         int32_t *im)
 {
