@@ -51,7 +51,8 @@ static inline void put(int16_t *point, int32_t re, int32_t im, unsigned shift)
     point[1] = (int16_t)tkws_fx_shr(im, shift);
 }
 
-/* The DFT of four points, divided by 2^shift and rounded down; results lie stride points apart. */
+/* The DFT of four points, divided by 2^shift and rounded down, or to the nearest when a has half of that
+ * added: it is in every result once. Results lie stride points apart. */
 static inline void butterfly(wide a, wide b, wide c, wide d, unsigned shift, int16_t *point,
                              size_t stride)
 {
@@ -120,10 +121,9 @@ static inline uint64_t bin_power(const int16_t *z, size_t k, const struct bin *b
     const int16_t *q = z + 2 * (POINTS - k);
     int32_t odd_r = p[1] + q[1];
     int32_t odd_i = q[0] - p[0];
-    int32_t re =
-        (p[0] + q[0]) * (1 << 14) + odd_r * bin->re - odd_i * bin->im; /* twice the bin's, in Q14 */
+    int32_t re = (p[0] + q[0]) * (1 << 14) + odd_r * bin->re - odd_i * bin->im;
     int32_t im = (p[1] - q[1]) * (1 << 14) + odd_r * bin->im + odd_i * bin->re;
-    re = tkws_fx_shr(re, 15 - BIN_FRACTION);
+    re = tkws_fx_shr(re, 15 - BIN_FRACTION); /* they are twice the bin's, in Q14 */
     im = tkws_fx_shr(im, 15 - BIN_FRACTION);
     return (uint64_t)((int64_t)re * re + (int64_t)im * im);
 }
