@@ -17,7 +17,7 @@ from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
 from tracekws.train.loop import Run, TrainConfig, to_input  # noqa: E402
 from tracekws.train.network import SpikingNetwork, lif_layer, surrogate  # noqa: E402
 
-# Of seeds 1 to 8 two networks so small agree with their int16 selves on less than 95 % of 110 clips.
+# Of seeds 1 to 8 two so small agree with their int16 selves on less than 95 % of 110 clips.
 SMALL = TrainConfig(neurons=32, epochs=16, batch=32, clips_per_epoch=1024, copies=3, seed=7)
 
 
