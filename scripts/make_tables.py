@@ -30,38 +30,44 @@ def hann_q15() -> list[int]:
     return [q15(0.5 - 0.5 * math.cos(2 * math.pi * i / WINDOW)) for i in range(WINDOW)]
 
 
-def twiddle_q15() -> list[int]:
-    """cos and -sin of 2 pi k / FFT in turn, k = 0 .. FFT/2 - 1."""
-    table = []
-    for k in range(FFT // 2):
-        angle = 2 * math.pi * k / FFT
-        table += [q15(math.cos(angle)), q15(-math.sin(angle))]
-    return table
+def turn_q14(part: float) -> list[int]:
+    """cos and -sin of a part of a turn."""
+    angle = 2 * math.pi * part
+    return [round(16384 * math.cos(angle)), round(-16384 * math.sin(angle))]
 
 
-def bit_reverse() -> list[int]:
-    """Index with its 8 bits reversed."""
-    return [int(f"{i:08b}"[::-1], 2) for i in range(FFT // 2)]
+def twiddle_q14() -> list[int]:
+    """Three quarters of a turn in 256ths."""
+    return [value for k in range(192) for value in turn_q14(k / 256)]
 
 
-def mel_bins() -> tuple[list[int], list[int]]:
-    """For each FFT bin the rising channel (CHANNELS is none) and its share in Q10.
+def digit_reverse() -> list[int]:
+    """Index with its three digits of base 4 reversed."""
+    return [i % 4 * 16 + i // 4 % 4 * 4 + i // 16 for i in range(64)]
 
-    A bin between the centres of channels c - 1 and c gives share to c and 1 - share to c - 1: the
-    two triangles that overlap there.
-    """
+
+def mel_position(k: int) -> float:
+    """Where an FFT bin lies between the centres of channels, which are at 1 .. CHANNELS."""
     low, high = mel(LOWEST_HZ), mel(HIGHEST_HZ)
-    channel, share = [], []
-    for k in range(FFT // 2):
-        position = (mel(k * RATE / FFT) - low) / (high - low) * (CHANNELS + 1)
-        whole = math.floor(position)
-        if 0 <= whole <= CHANNELS:
-            channel.append(whole)
-            share.append(round((position - whole) * 1024))
-        else:
-            channel.append(255)
-            share.append(0)
-    return channel, share
+    return (mel(k * RATE / FFT) - low) / (high - low) * (CHANNELS + 1)
+
+
+def mel_first() -> list[int]:
+    """First bin of each gap between the centres of two neighbours (c - 1 and c), and the end."""
+    return [
+        min(k for k in range(FFT // 2 + 1) if mel_position(k) >= c) for c in range(CHANNELS + 2)
+    ]
+
+
+def bins() -> list[list[int]]:
+    """Of each bin, from mel_first()[0] on: its turn, and what it gives to its gap's upper channel.
+
+    That share is in Q10; the rest goes to the lower channel: two triangles overlap there.
+    """
+    first = mel_first()
+    return [
+        [*turn_q14(k / FFT), round(mel_position(k) % 1 * 1024)] for k in range(first[0], first[-1])
+    ]
 
 
 def log2_q10() -> list[int]:
@@ -82,22 +88,33 @@ def compress_q11() -> list[int]:
     return [round(((2 ** (i / 4 - 8) + 2) ** 0.5 - 2**0.5) * 16 * 128) for i in range(65)]
 
 
-def c_array(kind: str, name: str, values: Sequence[int]) -> str:
-    """One static const array, lines of at most 100 columns."""
+def c_array(
+    kind: str, name: str, values: Sequence[int] | Sequence[Sequence[int]], record: str = ""
+) -> str:
+    """One static const array, of numbers or of records; lines of at most 100 columns."""
     lines, line = [], "   "
     for value in values:
-        word = f" {value},"
+        text = str(value) if isinstance(value, int) else "{" + ", ".join(map(str, value)) + "}"
+        word = f" {text},"
         if len(line) + len(word) > 100:
             lines.append(line)
             line = "   "
         line += word
     lines.append(line)
-    return f"static const {kind} {name}[{len(values)}] = {{\n" + "\n".join(lines) + "\n};\n"
+    return f"{record}static const {kind} {name}[{len(values)}] = {{\n" + "\n".join(lines) + "\n};\n"
+
+
+BIN = """struct bin {
+    int16_t re;
+    int16_t im;
+    uint16_t share_q10;
+};
+
+"""
 
 
 def tables() -> str:
     """The text of tables.h."""
-    channel, share = mel_bins()
     head = (
         "/* SPDX-License-Identifier: Apache-2.0 */\n"
         "/* Made by scripts/make_tables.py: do not edit. clang-format off */\n"
@@ -108,10 +125,10 @@ def tables() -> str:
             head,
             "#ifdef TKWS_TABLES_FRONTEND",
             c_array("int16_t", "hann_q15", hann_q15()),
-            c_array("int16_t", "twiddle_q15", twiddle_q15()),
-            c_array("uint8_t", "bit_reverse", bit_reverse()),
-            c_array("uint8_t", "mel_channel", channel),
-            c_array("uint16_t", "mel_share_q10", share),
+            c_array("int16_t", "twiddle_q14", twiddle_q14()),
+            c_array("uint8_t", "digit_reverse", digit_reverse()),
+            c_array("uint8_t", "mel_first", mel_first()),
+            c_array("struct bin", "bins", bins(), BIN),
             c_array("int16_t", "log2_q10", log2_q10()),
             c_array("int16_t", "compress_q11", compress_q11()),
             "#endif",

@@ -25,6 +25,13 @@ def test_fixed_point_operators_are_as_defined(tmp_path: Path, compiler: str, str
     assert n_checked > 2**32 // stride
 
 
+@pytest.mark.toolchain
+@pytest.mark.parametrize("compiler", ["gcc", "clang-14"])
+def test_pairs_are_as_defined(tmp_path: Path, compiler: str) -> None:
+    program = build_program(tmp_path, compiler, HERE / "test_dsp.c")
+    assert int(run(program).split()[0]) > 1_000_000
+
+
 def published_xorshift32(x: int) -> int:
     """Marsaglia 2003, the triple 13, 17, 5."""
     x ^= (x << 13) & 0xFFFFFFFF

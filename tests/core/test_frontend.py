@@ -89,7 +89,7 @@ def above_floor(signal: np.ndarray, decibels: float) -> np.ndarray:
     return above[: len(above) // 2 * 2].reshape(-1, 80)
 
 
-# Signals that fill all channels: measured maxima are 0.53 to 0.78.
+# Signals that fill all channels: measured maxima are 0.37 to 0.64.
 WIDE = {
     "noise": noise(1000),
     "loud noise, clipped": noise(20000),
@@ -107,12 +107,12 @@ WIDE = {
 
 @pytest.mark.parametrize("name", WIDE)
 def test_features_are_those_of_the_float_reference(name: str) -> None:
-    assert errors(pcm(WIDE[name])).max() < 1
+    assert errors(pcm(WIDE[name])).max() < 0.75
 
 
-# With a decibel range in which they agree to 1: measured maxima are 0.47 to 0.92.
+# With a decibel range in which they agree to 1: measured maxima are 0.38 to 0.92.
 NARROW = {
-    "tone": (10000 * np.sin(2 * np.pi * 1000 * T), 70),
+    "tone": (10000 * np.sin(2 * np.pi * 1000 * T), 90),
     "tone, full scale": (32767 * np.sin(2 * np.pi * 3333 * T), 50),
     "chirp": (8000 * np.sin(2 * np.pi * (100 * T + 1850 * T * T)), 50),
     "constant": (np.full(32000, 20000.0), 70),
@@ -140,10 +140,10 @@ def synthetic_speech(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     return np.asarray(resample_poly(signal, 16000, rate)) * 32768
 
 
-# gain, noise, largest error (measured 0.97, 0.6, 1.7, 2.4), largest share of errors above 1
+# gain, noise, largest error (measured 0.84, 0.62, 1.29, 1.43), largest share of errors above 1
 @pytest.mark.parametrize(
     ("gain", "hiss", "largest", "share"),
-    [(0.6, 20, 1.1, 0.001), (0.003, 2, 1, 0), (3, 0, 3, 0.002), (0.6, 0, 4, 0.002)],
+    [(0.6, 20, 1, 0), (0.003, 2, 0.8, 0), (3, 0, 2, 0.001), (0.6, 0, 2, 0.0015)],
     ids=["in a little noise", "very quiet", "clipped", "digitally clean"],
 )
 def test_features_of_synthetic_speech(
@@ -167,8 +167,8 @@ def test_features_of_recorded_speech() -> None:
                 clip = pcm(audio * 32768)
                 everywhere.append(errors(clip).ravel())
                 above.append(errors(clip)[above_floor(clip, 40)])
-    assert np.concatenate(above).max() < 1.5  # measured 1.2
-    assert (np.concatenate(everywhere) > 1).mean() < 0.02  # measured 0.012
+    assert np.concatenate(above).max() < 1.3  # measured 1.1
+    assert (np.concatenate(everywhere) > 1).mean() < 0.012  # measured 0.0072
 
 
 @given(
@@ -244,13 +244,21 @@ def test_extremes_give_features_in_range(runs: list[tuple[int, int]]) -> None:
     assert (features(pcm(signal)) >= 0).all()
 
 
+@pytest.mark.parametrize("phase", range(8))
+def test_the_signs_of_every_bin_at_full_scale(phase: int) -> None:
+    # what the sums of the FFT's passes are largest for: the sanitized build sees one that overflows
+    turns = np.outer(np.arange(512) / 1024, np.arange(560)) + phase / 8
+    for signs in np.sign(np.cos(2 * np.pi * turns + 1e-9)):
+        assert (features(pcm(np.where(signs > 0, 32767, -32768))) >= 0).all()
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("bits", [1, 3, 8, 16])
 def test_random_bits_at_full_scale(seed: int, bits: int) -> None:
     rng = np.random.default_rng(seed)
     levels = rng.integers(0, 2**bits, 8000) / (2**bits - 1)
     signal = pcm(levels * 65535 - 32768)
-    assert errors(signal).max() < 1
+    assert errors(signal).max() < 0.75  # measured 0.57
 
 
 @pytest.mark.parametrize(

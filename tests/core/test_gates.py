@@ -61,6 +61,26 @@ def test_no_float_and_no_library_on_a_microcontroller(tmp_path: Path, part: str)
     assert references - helpers <= PROVIDED
 
 
+DSP = {"smlad", "smusd", "smuadx", "ssat", "clz"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["-mcpu=cortex-m4"], DSP),
+        (["-mcpu=cortex-m4", "-DTKWS_NO_DSP"], {"ssat"}),
+        (["-mcpu=cortex-m0plus"], set()),
+    ],
+    ids=["cortex-m4", "cortex-m4 in plain C", "cortex-m0plus"],
+)
+def test_the_instructions_for_pairs_are_used_where_there_are_any(
+    tmp_path: Path, flags: list[str], expected: set[str]
+) -> None:
+    objects = compile_core(tmp_path, "arm-none-eabi-gcc", "-O2", "-mthumb", *flags)
+    listing = run(find("arm-none-eabi-objdump"), "-d", *objects)
+    assert {name for name in DSP if re.search(rf"\t{name}\b", listing)} == expected
+
+
 def test_the_source_has_no_float() -> None:
     for path in [*HEADERS, *sorted((CORE / "src").glob("*.[ch]"))]:
         code = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
@@ -74,7 +94,8 @@ def test_the_core_includes_only_itself_and_freestanding_headers() -> None:
     own |= {f'"{path.name}"' for path in (CORE / "src").glob("*.h")}
     for path in [*HEADERS, *sorted((CORE / "src").glob("*.[ch]"))]:
         included = set(re.findall(r"^\s*#include\s+(\S+)", path.read_text(), flags=re.MULTILINE))
-        assert included <= allowed | own, path.name
+        intrinsics = {"<arm_acle.h>"} if path.name == "dsp.h" else set()
+        assert included <= allowed | own | intrinsics, path.name
 
 
 @pytest.mark.parametrize("header", HEADERS, ids=[h.name for h in HEADERS])

@@ -3,114 +3,129 @@
 
 #include <string.h>
 
+#include "dsp.h"
 #include "tracekws/errors.h"
 #include "tracekws/fx.h"
 #define TKWS_TABLES_FRONTEND
 #include "tables.h"
 
 #define POINTS (TKWS_FFT / 2) /* complex points of the half-size FFT that carries the real one */
-#define ENERGY_FRACTION 4     /* energies are in 1/16 squared PCM steps */
-#define MEL_FRACTION 10       /* of mel_share_q10 */
+#define QUARTER (POINTS / 4)
+#define ENERGY_FRACTION 4 /* energies are in 1/16 squared PCM steps */
+#define MEL_FRACTION 10   /* of the shares in bins[] */
+#define BIN_FRACTION 4    /* of a bin's real and imaginary part */
 
-/* A radix-2 butterfly multiplies a component by at most 1 + sqrt(2): below this it cannot overflow. */
-#define BUTTERFLY_LIMIT 13572
-/* The step from 256 complex to 512 real points needs sums of two components to fit, halved, in int16,
- * and the power of the result in uint32. */
-#define UNPACK_LIMIT 16383
-/* The frame enters the FFT scaled so that its largest sample is in this limit's upper half. */
-#define INPUT_LIMIT BUTTERFLY_LIMIT
+/* The FFT is block floating: every pass sums in int32 and rounds once, to as many bits as are sure to
+ * fit. Values below 2^b grow in a pass at most by 1 + 3 sqrt(2) < 5.25: kept to 2^12 before, they are
+ * below 21,500 after it, and their sums in Q14 fit the next pass. The windowed frame's first pass sums
+ * four samples weighted by at most 1.575 in all: kept to 2^14, they are below 25,800, and the second
+ * pass, of few angles, grows by at most 5.03. */
+#define PASS_BITS 12
+#define FIRST_PASS_BITS 14
 
-static uint32_t magnitude(int32_t value)
+typedef struct {
+    int32_t re;
+    int32_t im;
+} wide;
+
+static inline wide add(wide a, wide b)
 {
-    return value < 0 ? (uint32_t)(-(value + 1)) + 1u : (uint32_t)value;
+    return (wide){a.re + b.re, a.im + b.im};
 }
 
-static uint32_t largest_magnitude(const int16_t *values, size_t n)
+static inline wide subtract(wide a, wide b)
 {
-    uint32_t largest = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t m = magnitude(values[i]);
-        largest = m > largest ? m : largest;
-    }
-    return largest;
+    return (wide){a.re - b.re, a.im - b.im};
 }
 
-/* Halve all values until the largest is within the limit; returns how often. */
-static unsigned scale_below(int16_t *values, uint32_t limit)
+static inline wide product(const int16_t *point, const int16_t *factor)
 {
-    unsigned shift = 0;
-    for (uint32_t largest = largest_magnitude(values, TKWS_FFT); largest > limit; shift++)
-        largest = (largest >> 1) + 1;
-    if (shift != 0)
-        for (size_t i = 0; i < TKWS_FFT; i++)
-            values[i] = (int16_t)tkws_fx_shr_round(values[i], shift);
-    return shift;
+    wide z;
+    dsp_complex_multiply(point, factor, &z.re, &z.im);
+    return z;
 }
 
-/* Window the frame into the FFT's buffer in bit-reversed order, scaled up or down to use int16 well.
- * Returns e: the true sample is the stored one times 2^e. */
-static int load_frame(const int16_t *pcm, int16_t *fft)
+static inline void put(int16_t *point, int32_t re, int32_t im, unsigned shift)
 {
-    uint32_t largest = 0;
-    for (size_t i = 0; i < TKWS_WINDOW; i++) {
-        uint32_t m = magnitude((int32_t)pcm[i] * hann_q15[i]);
-        largest = m > largest ? m : largest;
-    }
-    unsigned shift = 0; /* the products are Q15: shift 15 would give back PCM steps */
-    while ((largest >> shift) >= INPUT_LIMIT)
-        shift++;
-    for (size_t k = 0; k < POINTS; k++) {
-        int16_t *point = fft + 2u * bit_reverse[k];
-        for (size_t part = 0; part < 2; part++) {
-            size_t i = 2 * k + part;
-            int32_t product = i < TKWS_WINDOW ? (int32_t)pcm[i] * hann_q15[i] : 0;
-            point[part] = (int16_t)tkws_fx_shr_round(product, shift);
-        }
+    point[0] = (int16_t)tkws_fx_shr(re, shift);
+    point[1] = (int16_t)tkws_fx_shr(im, shift);
+}
+
+/* The DFT of four points, divided by 2^shift and rounded down, or to the nearest when a has half of that
+ * added: it is in every result once. Results lie stride points apart. */
+static inline void butterfly(wide a, wide b, wide c, wide d, unsigned shift, int16_t *point,
+                             size_t stride)
+{
+    wide even = add(a, c);
+    wide even_off = subtract(a, c);
+    wide odd = add(b, d);
+    wide odd_off = subtract(b, d);
+    put(point, even.re + odd.re, even.im + odd.im, shift);
+    put(point + 2 * stride, even_off.re + odd_off.im, even_off.im - odd_off.re, shift);
+    put(point + 4 * stride, even.re - odd.re, even.im - odd.im, shift);
+    put(point + 6 * stride, even_off.re - odd_off.im, even_off.im + odd_off.re, shift);
+}
+
+/* Two samples, windowed, as a complex point in Q15. */
+static inline wide windowed(const int16_t *pcm, size_t i)
+{
+    return (wide){pcm[i] * hann_q15[i], pcm[i + 1] * hann_q15[i + 1]};
+}
+
+/* Window the frame and do the FFT's first pass, into digit-reversed order.
+ * Returns e: the true number is the stored one times 2^e. */
+static int window_pass(const int16_t *pcm, int16_t *fft)
+{
+    const size_t quarter = 2 * QUARTER; /* in samples */
+    unsigned shift = dsp_bits(pcm, TKWS_WINDOW) + 15 - FIRST_PASS_BITS;
+    int32_t half = 1 << (shift - 1);
+    for (size_t k = 0; k < QUARTER; k++) {
+        size_t i = 2 * k;
+        wide last = {0, 0};
+        if (i + 3 * quarter < TKWS_WINDOW)
+            last = windowed(pcm, i + 3 * quarter);
+        int16_t *point = fft + (size_t)8 * digit_reverse[k];
+        butterfly(add(windowed(pcm, i), (wide){half, half}), windowed(pcm, i + quarter),
+                  windowed(pcm, i + 2 * quarter), last, shift, point, 1);
     }
     return (int)shift - 15;
 }
 
-/* In-place FFT of 256 complex points in bit-reversed order, block floating: returns the exponent added. */
-static int complex_fft(int16_t *fft)
+/* One of the further passes, which joins DFTs of stride points by fours; returns the exponent added.
+ * The last pass rounds down, since to the nearest it would leave exactly nothing of channels that are
+ * weak beside others, and their normalised energy would be noise of many decibels. */
+static int pass(int16_t *fft, size_t stride)
 {
-    int exponent = 0;
-    for (size_t half = 1; half < POINTS; half *= 2) {
-        exponent += (int)scale_below(fft, BUTTERFLY_LIMIT);
-        size_t stride = POINTS / half; /* in the table of 512ths of a turn */
-        for (size_t j = 0; j < half; j++) {
-            int32_t wr = twiddle_q15[2 * j * stride];
-            int32_t wi = twiddle_q15[2 * j * stride + 1];
-            for (size_t k = j; k < POINTS; k += 2 * half) {
-                int16_t *a = fft + 2 * k;
-                int16_t *b = fft + 2 * (k + half);
-                int32_t tr = tkws_fx_shr_round(b[0] * wr - b[1] * wi, 15);
-                int32_t ti = tkws_fx_shr_round(b[0] * wi + b[1] * wr, 15);
-                b[0] = (int16_t)(a[0] - tr);
-                b[1] = (int16_t)(a[1] - ti);
-                a[0] = (int16_t)(a[0] + tr);
-                a[1] = (int16_t)(a[1] + ti);
-            }
+    unsigned bits = dsp_bits(fft, TKWS_FFT);
+    unsigned shift = 14 + bits - PASS_BITS;
+    int32_t half = stride < QUARTER ? 1 << (shift - 1) : 0;
+    size_t turn = QUARTER / stride; /* from one butterfly to the next, in 256ths */
+    for (int16_t *block = fft; block < fft + TKWS_FFT; block += 8 * stride) {
+        int16_t *point = block;
+        const int16_t *w = twiddle_q14;
+        for (size_t angle = 0; angle < QUARTER; angle += turn, point += 2) {
+            wide first = {point[0] * (1 << 14) + half, point[1] * (1 << 14) + half};
+            butterfly(first, product(point + 2 * stride, w + 2 * angle),
+                      product(point + 4 * stride, w + 4 * angle),
+                      product(point + 6 * stride, w + 6 * angle), shift, point, stride);
         }
     }
-    return exponent;
+    return (int)bits - PASS_BITS;
 }
 
-/* Power of bin k, 1..255, of the real FFT, from the complex points z of its even and odd samples. */
-static uint32_t real_bin_power(const int16_t *z, size_t k)
+/* Power of bin k, 1..255, of the real FFT, from the complex points z of its even and odd samples, whose
+ * parts are below 21,500: the bin's magnitude, kept to BIN_FRACTION bits, is below 60,800. */
+static inline uint64_t bin_power(const int16_t *z, size_t k, const struct bin *bin)
 {
     const int16_t *p = z + 2 * k;
     const int16_t *q = z + 2 * (POINTS - k);
-    int32_t even_r = tkws_fx_shr_round(p[0] + q[0], 1);
-    int32_t even_i = tkws_fx_shr_round(p[1] - q[1], 1);
-    int32_t odd_r = tkws_fx_shr_round(p[1] + q[1], 1);
-    int32_t odd_i = tkws_fx_shr_round(q[0] - p[0], 1);
-    int32_t wr = twiddle_q15[2 * k];
-    int32_t wi = twiddle_q15[2 * k + 1];
-    int32_t re = even_r + tkws_fx_shr_round(odd_r * wr - odd_i * wi, 15);
-    int32_t im = even_i + tkws_fx_shr_round(odd_r * wi + odd_i * wr, 15);
-    uint32_t abs_re = magnitude(re);
-    uint32_t abs_im = magnitude(im);
-    return abs_re * abs_re + abs_im * abs_im;
+    int32_t odd_r = p[1] + q[1];
+    int32_t odd_i = q[0] - p[0];
+    int32_t re = (p[0] + q[0]) * (1 << 14) + odd_r * bin->re - odd_i * bin->im;
+    int32_t im = (p[1] - q[1]) * (1 << 14) + odd_r * bin->im + odd_i * bin->re;
+    re = tkws_fx_shr(re, 15 - BIN_FRACTION); /* they are twice the bin's, in Q14 */
+    im = tkws_fx_shr(im, 15 - BIN_FRACTION);
+    return (uint64_t)((int64_t)re * re + (int64_t)im * im);
 }
 
 static uint64_t shift_by(uint64_t value, int bits)
@@ -121,22 +136,25 @@ static uint64_t shift_by(uint64_t value, int bits)
 /* Mel energies of one frame, in 1/16 squared PCM steps. */
 static void mel_energies(const int16_t *pcm, int16_t *fft, uint64_t *energy)
 {
-    int exponent = load_frame(pcm, fft);
-    exponent += complex_fft(fft);
-    exponent += (int)scale_below(fft, UNPACK_LIMIT);
-    memset(energy, 0, TKWS_CHANNELS * sizeof *energy);
-    for (size_t k = 1; k < POINTS; k++) {
-        unsigned channel = mel_channel[k];
-        if (channel > TKWS_CHANNELS)
-            continue;
-        uint64_t power = real_bin_power(fft, k);
-        if (channel < TKWS_CHANNELS)
-            energy[channel] += power * mel_share_q10[k];
-        if (channel > 0)
-            energy[channel - 1] += power * ((1u << MEL_FRACTION) - mel_share_q10[k]);
+    int exponent = window_pass(pcm, fft);
+    for (size_t stride = 4; stride < POINTS; stride *= 4)
+        exponent += pass(fft, stride);
+    int shift = 2 * (exponent - BIN_FRACTION) + ENERGY_FRACTION - MEL_FRACTION;
+    const struct bin *bin = bins;
+    for (size_t gap = 0; gap <= TKWS_CHANNELS; gap++) {
+        uint64_t total = 0;
+        uint64_t upper = 0;
+        for (size_t k = mel_first[gap]; k < mel_first[gap + 1]; k++) {
+            uint64_t power = bin_power(fft, k, bin);
+            total += power;
+            upper += power * bin->share_q10;
+            bin++;
+        }
+        if (gap > 0)
+            energy[gap - 1] = shift_by(energy[gap - 1] + (total << MEL_FRACTION) - upper, shift);
+        if (gap < TKWS_CHANNELS)
+            energy[gap] = upper;
     }
-    for (size_t c = 0; c < TKWS_CHANNELS; c++)
-        energy[c] = shift_by(energy[c], 2 * exponent + ENERGY_FRACTION - MEL_FRACTION);
 }
 
 /* log2(value) in Q10; 0 counts as 1. */
@@ -144,17 +162,17 @@ static int32_t log2_of(uint64_t value)
 {
     if (value == 0)
         return 0;
-    unsigned exponent = 0;
-    for (unsigned step = 32; step > 0; step /= 2) {
-        if (value >> (exponent + step) != 0)
-            exponent += step;
-    }
+    uint32_t high = (uint32_t)(value >> 32);
+    uint32_t low = (uint32_t)value;
+    unsigned zeros = dsp_leading_zeros(high != 0 ? high : low);
+    uint32_t mantissa = high != 0 ? (uint32_t)(value << zeros >> 32) : low << zeros;
+    int32_t exponent = (int32_t)((high != 0 ? 63 : 31) - zeros);
     /* mantissa 1.xxxxxxxxxxxxxxxx: 6 bits index the table, 10 interpolate */
-    uint32_t fraction = (uint32_t)shift_by(value, 16 - (int)exponent) & 0xffffu;
-    int32_t low = log2_q10[fraction >> 10];
-    int32_t high = log2_q10[(fraction >> 10) + 1];
-    return (int32_t)exponent * 1024 + low +
-           tkws_fx_shr_round((high - low) * (int32_t)(fraction & 1023u), 10);
+    uint32_t fraction = mantissa >> 15 & 0xffffu;
+    int32_t below = log2_q10[fraction >> 10];
+    int32_t above = log2_q10[(fraction >> 10) + 1];
+    return exponent * 1024 + below +
+           tkws_fx_shr_round((above - below) * (int32_t)(fraction & 1023u), 10);
 }
 
 /* The compression of PCEN as a function of d = log2(E / M^alpha), Q10; the result is a feature, Q4. */

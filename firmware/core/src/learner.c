@@ -46,9 +46,10 @@ int tkws_learner_init(tkws_learner *learner, tkws_network *network, void *memory
 /* weight - change, change in 2^-16 of the weight's last bit, rounded stochastically, saturating. */
 static int16_t descend(int16_t weight, int32_t change, tkws_rng *rng)
 {
-    int32_t noise = (int32_t)(tkws_rng_next(rng) >> 16);
-    int32_t whole = tkws_fx_shr(tkws_fx_sat32((int64_t)change + noise), CHANGE_FRACTION);
-    return tkws_fx_sat16(weight - whole);
+    uint32_t noise = tkws_rng_next(rng) >> (32 - CHANGE_FRACTION);
+    uint32_t fraction = (uint32_t)change & ((1u << CHANGE_FRACTION) - 1);
+    int32_t carry = (int32_t)((fraction + noise) >> CHANGE_FRACTION);
+    return tkws_fx_sat16(weight - tkws_fx_shr(change, CHANGE_FRACTION) - carry);
 }
 
 /* rate * factor, factor Q15. Saturates far above any useful change. */

@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "bytes.h"
+#include "dsp.h"
 #include "tracekws/errors.h"
 #include "tracekws/frontend.h"
 #include "tracekws/fx.h"
@@ -67,15 +68,6 @@ static void recurrent_current(const tkws_network *net)
     }
 }
 
-/* n_inputs products of int16 and int8 fit int32 with room to spare: 80 * 2^15 * 2^7 < 2^29. */
-static int32_t input_current(const int16_t *row, const int8_t *features, size_t n_inputs)
-{
-    int32_t sum = 0;
-    for (size_t i = 0; i < n_inputs; i++)
-        sum += row[i] * features[i];
-    return sum;
-}
-
 static void integrate_and_fire(tkws_network *net, const int8_t *features)
 {
     const tkws_model_header *h = &net->model->header;
@@ -83,10 +75,14 @@ static void integrate_and_fire(tkws_network *net, const int8_t *features)
     unsigned recurrent_shift = h->recurrent_q - h->membrane_q;
     int32_t threshold = (int32_t)h->threshold;
     uint16_t n_spikes = 0;
+    int16_t inputs[TKWS_FEATURES];
+    for (size_t i = 0; i < TKWS_FEATURES; i++)
+        inputs[i] = (int16_t)(int32_t)features[i];
     for (size_t j = 0; j < h->n_neurons; j++) {
-        const int16_t *row = net->weights.weights + j * h->n_inputs;
+        /* fits int32 with room to spare: 80 * 2^15 * 2^7 < 2^29 */
+        int32_t input = dsp_dot(net->weights.weights + j * TKWS_FEATURES, inputs, TKWS_FEATURES);
         int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j] +
-                    tkws_fx_shr_round(input_current(row, features, h->n_inputs), weight_shift) +
+                    tkws_fx_shr_round(input, weight_shift) +
                     tkws_fx_shr_round(net->current[j], recurrent_shift);
         int16_t potential = tkws_fx_sat16(u);
         net->potential[j] = potential;

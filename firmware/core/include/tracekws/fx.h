@@ -7,13 +7,16 @@
 #define TRACEKWS_FX_H
 
 #include <stdint.h>
-
 #define TKWS_Q15_ONE 32767
 
 /** Clamp to the range of int16. */
 static inline int16_t tkws_fx_sat16(int32_t value)
 {
+#if defined(__ARM_FEATURE_SAT) && defined(__GNUC__)
+    return (int16_t)(int32_t)__builtin_arm_ssat(value, 16); /* one instruction */
+#else
     return (int16_t)(value > INT16_MAX ? INT16_MAX : value < INT16_MIN ? INT16_MIN : value);
+#endif
 }
 
 /** Clamp to the range of int32. */
