@@ -2,6 +2,7 @@
 /* STM32F405: clocks, serial line, watchdog, and what the board is.
  *
  * The serial line is USART3: PB10 sends, PB11 receives (pyboard: Y9 and Y10; Feather: TX and RX). */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "bare.h"
@@ -62,7 +63,8 @@ const uint8_t *flash_memory(void)
 void flash_store(size_t offset, uint32_t word)
 {
     REGISTER(STORAGE_START + offset) = word;
-    __asm__ volatile("dsb" ::: "memory");
+    atomic_thread_fence(
+        memory_order_seq_cst); /* the controller sees it before it is asked for BSY */
 }
 
 /* --- start --- */
@@ -228,12 +230,16 @@ static void describe_storage(tkws_board *board)
     board->brown_out_mv = flash_brown_out_mv();
 }
 
+static tkws_board_memory memory_between(uint8_t *start, const uint8_t *end)
+{
+    tkws_board_memory memory = {start, (uintptr_t)end - (uintptr_t)start};
+    return memory;
+}
+
 static void describe_memory(tkws_board *board)
 {
-    board->memory[0].start = tkws_arena_start;
-    board->memory[0].n_bytes = (size_t)(tkws_arena_end - tkws_arena_start);
-    board->memory[1].start = tkws_ccm_arena_start;
-    board->memory[1].n_bytes = (size_t)(tkws_ccm_arena_end - tkws_ccm_arena_start);
+    board->memory[0] = memory_between(tkws_arena_start, tkws_arena_end);
+    board->memory[1] = memory_between(tkws_ccm_arena_start, tkws_ccm_arena_end);
     board->n_memories = 2;
     board->ram_bytes = (128u + 64u) * 1024u;
 }
