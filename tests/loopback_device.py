@@ -116,7 +116,7 @@ class Board:
             setattr(self.c, name, function)
         self.c.serial_bytes = serial_bytes
         if flash is not None:
-            self.c.flash_bytes = flash.n_bytes
+            self.c.slot_bytes = flash.n_bytes // 2
             self.c.sector_bytes = flash.sector
             self.c.program_bytes = flash.unit
         self.c.image = self.image

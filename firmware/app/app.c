@@ -123,7 +123,7 @@ static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
     uint8_t *at = tkws_app_reply(app, 22);
     wire_put_u16(at, TKWS_APP_PROTOCOL);
     wire_put_u32(at + 2, TKWS_APP_FIRMWARE);
-    wire_put_u32(at + 6, can | (app->board->flash_bytes > 0 ? TKWS_APP_CAN_SAVE : 0u));
+    wire_put_u32(at + 6, can | (app->board->slot_bytes > 0 ? TKWS_APP_CAN_SAVE : 0u));
     wire_put_u16(at + 10, TKWS_APP_MAX_MESSAGE);
     wire_put_u16(at + 12, TKWS_APP_MAX_DATA);
     wire_put_u16(at + 14, tkws_app_credit(app));

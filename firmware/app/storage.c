@@ -22,11 +22,6 @@ typedef struct {
     uint32_t body_crc;
 } slot_header;
 
-static size_t slot_bytes(const tkws_app_storage *s)
-{
-    return s->board->flash_bytes / TKWS_APP_SLOTS;
-}
-
 static size_t whole_units(const tkws_app_storage *s, size_t n_bytes)
 {
     size_t unit = s->board->program_bytes;
@@ -35,7 +30,7 @@ static size_t whole_units(const tkws_app_storage *s, size_t n_bytes)
 
 static size_t header_at(const tkws_app_storage *s, size_t slot)
 {
-    return slot * slot_bytes(s);
+    return slot * s->board->slot_bytes;
 }
 
 static size_t wear_at(const tkws_app_storage *s, size_t slot)
@@ -51,7 +46,7 @@ static size_t body_at(const tkws_app_storage *s, size_t slot)
 static size_t body_room(const tkws_app_storage *s)
 {
     size_t taken = whole_units(s, HEADER_BYTES) + whole_units(s, WEAR_BYTES);
-    return slot_bytes(s) > taken ? slot_bytes(s) - taken : 0;
+    return s->board->slot_bytes > taken ? s->board->slot_bytes - taken : 0;
 }
 
 static int flash_read(const tkws_app_storage *s, size_t offset, uint8_t *bytes, size_t n_bytes)
@@ -179,7 +174,7 @@ static int erase_slot(tkws_app_storage *s, size_t slot)
 {
     s->slots[slot].state = TKWS_APP_SLOT_CORRUPT;
     s->slots[slot].generation = 0;
-    for (size_t at = 0; at < slot_bytes(s); at += s->board->sector_bytes) {
+    for (size_t at = 0; at < s->board->slot_bytes; at += s->board->sector_bytes) {
         int error = s->board->flash_erase(s->board->context, header_at(s, slot) + at);
         if (error != TKWS_OK)
             return error;
@@ -253,7 +248,7 @@ void tkws_app_storage_init(tkws_app_storage *storage, const tkws_board *board,
     storage->board = board;
     storage->model = model;
     storage->weights = weights;
-    for (size_t slot = 0; board->flash_bytes > 0 && slot < TKWS_APP_SLOTS; slot++)
+    for (size_t slot = 0; board->slot_bytes > 0 && slot < TKWS_APP_SLOTS; slot++)
         read_slot(storage, slot);
     tkws_app_storage_restore(storage);
 }
@@ -274,7 +269,7 @@ void tkws_app_storage_restore(tkws_app_storage *storage)
 
 int tkws_app_storage_save(tkws_app_storage *storage)
 {
-    if (storage->board->flash_bytes == 0)
+    if (storage->board->slot_bytes == 0)
         return TKWS_E_UNSUPPORTED;
     if (tkws_model_trainable_bytes(storage->model) > body_room(storage))
         return TKWS_E_SLOT_FULL;
@@ -307,7 +302,7 @@ int tkws_app_storage_undo(tkws_app_storage *storage)
 
 int tkws_app_storage_forget(tkws_app_storage *storage)
 {
-    if (storage->board->flash_bytes == 0)
+    if (storage->board->slot_bytes == 0)
         return TKWS_E_UNSUPPORTED;
     size_t first = older(storage);
     int error = erase_slot(storage, first);

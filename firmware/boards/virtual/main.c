@@ -211,7 +211,8 @@ static void wire_up(machine *m)
     board->flash_read = flash_read_of;
     board->flash_program = flash_program_of;
     board->flash_erase = flash_erase_of;
-    board->flash_bytes = FLASH_BYTES;
+    board->slot_bytes = FLASH_BYTES / 2;
+    board->reset_reason = TKWS_APP_RESET_POWER_ON;
     board->sector_bytes = FLASH_SECTOR;
     board->program_bytes = FLASH_PROGRAM;
 }
