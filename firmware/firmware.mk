@@ -1,27 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-# One firmware for one board: make -f firmware/firmware.mk BOARD=NAME [MODEL=models/base.tkws]
-# From the top folder; `make firmware BOARD=NAME` calls it. Gives build/firmware/NAME.{elf,bin,map}.
+# One firmware for one board: make -f firmware/firmware.mk BOARD=NAME [MODEL=models/base.tkws] [OUT=build/firmware]
+# From the top folder; `make firmware BOARD=NAME` calls it. Gives OUT/NAME.{elf,bin,map}: the same bytes for
+# the same sources, wherever they are.
 #
 # firmware/boards/NAME/board.mk sets CROSS (prefix of the compiler), CPU (its flags), BOARD_SOURCES, and may
-# add to FIRMWARE_OUTPUTS.
+# add to FIRMWARE_OUTPUTS and BOARD_FLAGS. MAIN is another program for the same board, for tests.
 
 MODEL ?= models/base.tkws
-OUT := build/firmware
+OUT ?= build/firmware
+MAIN ?= firmware/boards/bare/main.c
 DIR := firmware/boards/$(BOARD)
 FIRMWARE_OUTPUTS := $(OUT)/$(BOARD).elf $(OUT)/$(BOARD).bin
 
 all:
 
+ifeq ($(wildcard $(DIR)/board.mk),)
+$(error no board '$(BOARD)'; BOARD is one of: \
+	$(patsubst firmware/boards/%/board.mk,%,$(wildcard firmware/boards/*/board.mk)))
+endif
 include $(DIR)/board.mk
 
-SOURCES := $(wildcard firmware/core/src/*.c firmware/app/*.c) firmware/boards/bare/main.c \
+ifeq ($(findstring /,$(shell $(CROSS)gcc -print-file-name=picolibc.specs 2>/dev/null)),)
+$(error $(BOARD) needs $(CROSS)gcc and picolibc: \
+	apt-get install gcc-$(CROSS:%-=%) picolibc-$(CROSS:%-=%))
+endif
+ifeq ($(wildcard $(MODEL)),)
+$(error no model image $(MODEL))
+endif
+
+SOURCES := $(wildcard firmware/core/src/*.c firmware/app/*.c) $(MAIN) \
 	firmware/boards/bare/image.S $(BOARD_SOURCES)
 OBJECTS := $(patsubst %,$(OUT)/$(BOARD)/%.o,$(SOURCES))
 FLAGS := $(CPU) -std=c11 -O2 -g -ffunction-sections -fdata-sections -fno-common \
 	-ffile-prefix-map=$(CURDIR)=. --specs=picolibc.specs \
 	-Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wvla -Wundef -Werror \
 	-Ifirmware/core/include -Ifirmware/app -Ifirmware/boards -Ifirmware/boards/bare \
-	-DTKWS_BOARD_NAME='"$(BOARD)"' -DTKWS_IMAGE='"$(MODEL)"' $(BOARD_FLAGS)
+	-DTKWS_BOARD_NAME='"$(BOARD)"' $(BOARD_FLAGS)
 
 all: $(FIRMWARE_OUTPUTS)
 
@@ -29,7 +43,15 @@ $(OUT)/$(BOARD)/%.o: %
 	@mkdir -p $(@D)
 	$(CROSS)gcc $(FLAGS) -fstack-usage -MMD -c $< -o $@
 
-$(OUT)/$(BOARD)/firmware/boards/bare/image.S.o: $(MODEL)
+# The image is found by its folder: where the model lies leaves no trace in the firmware.
+$(OUT)/$(BOARD)/firmware/boards/bare/image.S.o: firmware/boards/bare/image.S $(OUT)/$(BOARD)/image.tkws
+	@mkdir -p $(@D)
+	$(CROSS)gcc $(FLAGS) -Wa,-I$(OUT)/$(BOARD) -c $< -o $@
+
+# Another MODEL is another image, whatever the files' times say.
+$(OUT)/$(BOARD)/image.tkws: FORCE
+	@mkdir -p $(@D)
+	@cmp -s $(MODEL) $@ || cp $(MODEL) $@
 
 $(OUT)/$(BOARD).elf: $(OBJECTS) $(DIR)/link.ld
 	$(CROSS)gcc $(FLAGS) -nostartfiles -T $(DIR)/link.ld -Wl,--gc-sections -Wl,--fatal-warnings \
@@ -40,4 +62,4 @@ $(OUT)/$(BOARD).bin: $(OUT)/$(BOARD).elf
 	$(CROSS)objcopy -O binary $< $@
 
 -include $(OBJECTS:.o=.d)
-.PHONY: all
+.PHONY: all FORCE

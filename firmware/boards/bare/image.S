@@ -5,5 +5,5 @@
     .global tkws_image_start
     .global tkws_image_end
 tkws_image_start:
-    .incbin TKWS_IMAGE
+    .incbin "image.tkws"
 tkws_image_end:
