@@ -16,7 +16,7 @@
 #define WATCHDOG_MS 8000u
 #define WATCHDOG_COUNTS_PER_MS 2000u /* 1 MHz, but it counts twice a tick (erratum RP2040-E1) */
 
-#define TICK_RELOAD 0xffffffu /* of the processor's clock: 134 ms */
+#define TICK_US 1000000u
 
 /* Nothing runs without its clock: start again. */
 static void wait_for(const volatile uint32_t *address, uint32_t bits)
@@ -73,6 +73,20 @@ void board_feed_watchdog(void)
     watchdog[WATCHDOG_LOAD] = WATCHDOG_MS * WATCHDOG_COUNTS_PER_MS;
 }
 
+/* Ends the sleep of board_wait() once a second, so that the watchdog is fed. */
+void board_tick(void)
+{
+    timer[TIMER_INTR] = 1;
+    timer[TIMER_ALARM0] = timer[TIMER_NOW] + TICK_US;
+}
+
+static void start_tick(void)
+{
+    timer[TIMER_INTE] = 1;
+    nvic[NVIC_ENABLE] = 1u << IRQ_TIMER_0;
+    board_tick();
+}
+
 /* The part tells power-on and brown-out from the pin, but not from each other. */
 static uint8_t reset_reason(void)
 {
@@ -98,12 +112,11 @@ void board_start(tkws_board *board)
 {
     start_clocks();
     start_watchdog();
-    board_power_up(RESETS_IO_BANK0 | RESETS_PADS_BANK0 | RESETS_UART0 | RESETS_PIO0 | RESETS_DMA);
+    board_power_up(RESETS_IO_BANK0 | RESETS_PADS_BANK0 | RESETS_UART0 | RESETS_PIO0 | RESETS_DMA |
+                   RESETS_TIMER);
     serial_start();
     flash_start();
-    systick[SYSTICK_RELOAD] = TICK_RELOAD;
-    systick[SYSTICK_VALUE] = 0;
-    systick[SYSTICK_CTRL] = SYSTICK_CPU_CLOCK;
+    start_tick();
     *board = (tkws_board){
         .name = TKWS_BOARD_NAME,
         .serial_read = serial_read,

@@ -39,6 +39,8 @@ int microphone_start(void *context);
 int microphone_read(void *context, int16_t *pcm, size_t n_samples);
 void microphone_stop(void *context);
 
+/* Interrupts, for the vector table. */
+void board_tick(void);
 void serial_interrupt(void);
 void microphone_interrupt(void);
 

@@ -21,6 +21,7 @@ extern volatile uint32_t resets[];
 #define RESETS_PADS_BANK0 (1u << 8)
 #define RESETS_PIO0 (1u << 10)
 #define RESETS_PLL_SYS (1u << 12)
+#define RESETS_TIMER (1u << 21)
 #define RESETS_UART0 (1u << 22)
 
 extern volatile uint32_t xosc[];
@@ -134,14 +135,15 @@ extern volatile uint32_t pio0[];
 #define PIO_SM0_INSTR WORD(0xd8)
 #define PIO_SM0_PINCTRL WORD(0xdc)
 
-extern volatile uint32_t systick[];
-#define SYSTICK_CTRL WORD(0x0)
-#define SYSTICK_RELOAD WORD(0x4)
-#define SYSTICK_VALUE WORD(0x8)
-#define SYSTICK_CPU_CLOCK 7u /* with its interrupt, enabled */
+extern volatile uint32_t timer[];
+#define TIMER_ALARM0 WORD(0x10)
+#define TIMER_NOW WORD(0x28) /* in microseconds, the lower half */
+#define TIMER_INTR WORD(0x34)
+#define TIMER_INTE WORD(0x38)
 
 extern volatile uint32_t nvic[];
 #define NVIC_ENABLE WORD(0x0)
+#define IRQ_TIMER_0 0
 #define IRQ_DMA_0 11
 #define IRQ_UART0 20
 #define N_IRQS 26

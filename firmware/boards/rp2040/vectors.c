@@ -7,11 +7,6 @@
 
 extern uint8_t tkws_stack_top[];
 
-/* Ends the sleep of board_wait(), so that the watchdog is fed. */
-static void tick(void)
-{
-}
-
 __attribute__((section(".vectors"), used)) static const struct {
     void *stack;
     void (*exceptions[N_EXCEPTIONS])(void);
@@ -23,6 +18,8 @@ __attribute__((section(".vectors"), used)) static const struct {
                    [2] = tkws_fault_handler,
                    [10] = tkws_fault_handler,
                    [13] = tkws_fault_handler,
-                   [14] = tick},
-    .interrupts = {[IRQ_DMA_0] = microphone_interrupt, [IRQ_UART0] = serial_interrupt},
+                   [14] = tkws_fault_handler},
+    .interrupts = {[IRQ_TIMER_0] = board_tick,
+                   [IRQ_DMA_0] = microphone_interrupt,
+                   [IRQ_UART0] = serial_interrupt},
 };
