@@ -138,7 +138,7 @@ void microphone_stop(void *context)
     dma[DMA_CTRL(0)] = 0;
     dma[DMA_CTRL(1)] = 0;
     dma[DMA_ABORT] = CHANNELS;
-    while ((dma[DMA_ABORT] & CHANNELS) != 0) {
+    while (((dma[DMA_CTRL(0)] | dma[DMA_CTRL(1)]) & DMA_BUSY) != 0) {
     }
 }
 

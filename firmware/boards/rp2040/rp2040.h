@@ -123,6 +123,7 @@ extern volatile uint32_t dma[];
 #define DMA_RING(bits) ((bits) << 6 | 1u << 10) /* the write address wraps, at 2^bits bytes */
 #define DMA_CHAIN_TO(channel) ((uint32_t)(channel) << 11)
 #define DMA_REQUEST(number) ((number) << 15)
+#define DMA_BUSY (1u << 24)
 #define DREQ_PIO0_RX0 4u
 
 extern volatile uint32_t pio0[];

@@ -33,6 +33,8 @@ CYCLE_NANOS = 8
 TICK_INSTRUCTIONS = 64
 """Instructions after which the emulated time is kept, at most; sooner where something is due."""
 BYTE_NANOS = 10e9 / BAUD_RATE
+PIO_LOOK_CYCLES = 5000
+"""How often to look whether PIO has started."""
 MAX_BAUD_ERROR = 0.02
 IDLE_SECONDS = 0.5
 POWER_CUT = 86
@@ -134,6 +136,7 @@ class Emulator:
         self._byte_alarm: Any = self.chip.clock.create_alarm(self._deliver)
         self.chip.uart[0].on_byte = self._take
         self._pio_alarm: Any = self.chip.clock.create_alarm(self._wake_for_pio)
+        self._pio_alarm.schedule(CYCLE_NANOS)
         self._pio_stepped = False
         for attachment in attachments:
             attachment.attach(self.chip)
@@ -153,8 +156,6 @@ class Emulator:
 
     def run(self) -> None:
         """Run for a few milliseconds of this computer's time. Raises PowerCut."""
-        if not self.chip.pio[0].stopped and not self._pio_alarm.scheduled:
-            self._pio_alarm.schedule(CYCLE_NANOS)
         self._execute_batch(self._simulator, TICK_INSTRUCTIONS)
         if self.flash.is_cut:
             raise PowerCut(f"the power was cut at flash operation {self.flash.cut_after}")
@@ -181,12 +182,12 @@ class Emulator:
         The emulator jumps through a sleep to the next alarm and lets PIO do one instruction then.
         """
         pio = self.chip.pio[0]
-        if pio.stopped:
-            return
-        cycles = 1
-        if self._pio_stepped:
-            cycles = max((pio.next_due_fp - pio.cycle_fp + 255) // 256 - 1, 1)
         self._pio_stepped = not self._pio_stepped
+        cycles = 1
+        if pio.stopped:
+            cycles = PIO_LOOK_CYCLES
+        elif not self._pio_stepped:
+            cycles = max((pio.next_due_fp - pio.cycle_fp + 255) // 256 - 1, 1)
         self._pio_alarm.schedule(cycles * CYCLE_NANOS)
 
     def _keep_flash(self) -> None:
