@@ -3,9 +3,11 @@
 # make setup-train  adds torch and what training needs
 # make demo         sets up, then shows the whole product on the virtual board
 # make board        the virtual board alone
+# make firmware     firmware for microcontrollers into build/firmware; BOARD=NAME for one board
 # make test         everything, in its own environment: sanitized builds, lint, tests
 # make lint         formats, types, static analysis, generated files
 # make bench        benchmarks/results.json and benchmarks/README.md
+# make equality     the same bits on every machine, for hours: benchmarks/equality.json
 # make clean        removes what was built (.venv stays)
 
 CC ?= cc
@@ -21,10 +23,10 @@ BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/boards/*.h firmware/bo
 PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H)
 OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
 	$(wildcard firmware/app/*.[ch] firmware/boards/*.h firmware/boards/*/*.[ch]) \
-	$(wildcard tests/core/*.c benchmarks/*.c)
+	$(wildcard tests/core/*.c tests/boards/*.c benchmarks/*.c)
 OUR_PYTHON := host tests scripts benchmarks setup.py
 
-.PHONY: setup setup-train setup-test demo board test lint bench clean
+.PHONY: setup setup-train setup-test demo board firmware test lint bench equality clean
 
 setup: .venv/.installed-base board
 
@@ -52,6 +54,13 @@ board: build/tracekws-board
 build/tracekws-board: $(BOARD_C) $(BOARD_H)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 $(WARNINGS) $(INCLUDES) $(BOARD_C) -o $@
+
+FIRMWARE_BOARDS := $(patsubst firmware/boards/%/board.mk,%,$(wildcard firmware/boards/*/board.mk))
+
+firmware: $(addprefix firmware-,$(or $(BOARD),$(FIRMWARE_BOARDS)))
+
+firmware-%:
+	$(MAKE) -s -f firmware/firmware.mk BOARD=$*
 
 build/sanitized/tracekws-board: $(BOARD_C) $(BOARD_H)
 	@mkdir -p $(@D)
@@ -86,6 +95,9 @@ lint: .venv/.installed-test
 
 bench: setup
 	$(PYTHON) benchmarks/run.py
+
+equality: setup
+	$(PYTHON) benchmarks/equality.py
 
 clean:
 	rm -rf build host/*.egg-info host/tracekws/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis

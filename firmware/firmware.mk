@@ -54,7 +54,7 @@ $(OUT)/$(BOARD)/image.tkws: FORCE
 	@cmp -s $(MODEL) $@ || cp $(MODEL) $@
 
 $(OUT)/$(BOARD).elf: $(OBJECTS) $(DIR)/link.ld
-	$(CROSS)gcc $(FLAGS) -nostartfiles -T $(DIR)/link.ld -Wl,--gc-sections -Wl,--fatal-warnings \
+	$(CROSS)gcc $(FLAGS) -nostartfiles -T $(DIR)/link.ld -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--fatal-warnings \
 		-Wl,-Map=$(OUT)/$(BOARD).map $(OBJECTS) -lgcc -o $@
 	$(CROSS)size $@
 

@@ -7,3 +7,5 @@
 tkws_image_start:
     .incbin "image.tkws"
 tkws_image_end:
+
+    .section .note.GNU-stack, "", %progbits

@@ -26,9 +26,10 @@ from tracekws.core import FeatureConfig, Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import doctor as diagnosis
 from tracekws.device import microphone
-from tracekws.device.board import virtual_board
+from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
+from tracekws.device.emulator import MACHINES, board_of, built_firmware, emulated_board
 from tracekws.device.takes import chunks, hold_back, read_takes, weak_points
 from tracekws.errors import DataError, TraceKwsError
 
@@ -136,32 +137,61 @@ def known_features(crc: int, model: Path) -> FeatureConfig | None:
 
 
 def board(
-    model: Annotated[Path, typer.Argument(help="Model image that the board starts with.")] = MODEL,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="[BOARD]",
+            help="virtual, or an emulated board's name (mps2-an386, riscv-virt); or a file: the"
+            " model image of a virtual board, the firmware (.elf) of an emulated one.",
+        ),
+    ] = "virtual",
     flash: Annotated[
         Path | None,
         typer.Option(help="File that is the board's flash; in the user's state folder by default."),
     ] = None,
     tcp: Annotated[
-        int | None, typer.Option(help="Listen on this TCP port instead of a pty.", min=0, max=65535)
+        int | None,
+        typer.Option(
+            help="Listen on this TCP port; by default on a pty, an emulated board on a free port.",
+            min=0,
+            max=65535,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Start the virtual board: the device's own C in a process, until Ctrl-C.
+    """Start a virtual board (the device's own C in a process), or an emulated one, until Ctrl-C.
 
-    What it learns stays in its flash file.
+    An emulated board is a microcontroller in QEMU that runs what `make firmware` built for it.
+    What a board learns stays in its flash file.
 
-    Example: `tracekws board models/base.tkws`
+    Example: `tracekws board mps2-an386`
     """
-    Model.load(model)
-    flash = flash or state_folder() / "board.flash"
-    with virtual_board(model, flash, tcp=tcp) as running:
+    with running_board(what, flash, tcp) as (running, flash_file):
         if as_json:
-            print_line({"port": running.port, "pid": running.pid, "flash": str(flash)})
+            print_line({"port": running.port, "pid": running.pid, "flash": str(flash_file)})
         else:
             print(running.port, flush=True)
             say(talk, f"listen to it with: tracekws listen --port {running.port}")
-            say(talk, f"its flash is {flash}; Ctrl-C ends it")
+            say(talk, f"its flash is {flash_file}; Ctrl-C ends it")
         running.wait()
+
+
+@contextmanager
+def running_board(
+    what: str, flash: Path | None, tcp: int | None
+) -> Iterator[tuple[VirtualBoard, Path]]:
+    """Run the board that the user named, by its name or by a file; the board and its flash."""
+    if what in MACHINES or what.endswith(".elf"):
+        firmware = built_firmware(what) if what in MACHINES else Path(what)
+        flash = flash or state_folder() / f"{board_of(firmware)}.flash"
+        with emulated_board(firmware, flash, tcp or 0) as running:
+            yield running, flash
+    else:
+        model = MODEL if what == "virtual" else Path(what)
+        Model.load(model)
+        flash = flash or state_folder() / "board.flash"
+        with virtual_board(model, flash, tcp=tcp) as running:
+            yield running, flash
 
 
 def listen(

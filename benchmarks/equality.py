@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same bits everywhere: run tests/boards/equality.c on every machine, write equality.json.
+
+Usage: python benchmarks/equality.py [ROUNDS] [TARGET ...]. A round is 1,000 network steps and 100
+learning steps. Every target prints CRC-32s of features, spikes, scores, events, learned weights and
+stored slots; all must be those of the first. A target whose tool is missing says so and is left
+out. An emulated one takes about half a second a round on an idle machine, and there are 1,000
+rounds by default. The file is written after each target.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracekws.device.emulator import MACHINES, prepare_flash
+from tracekws.errors import TraceKwsError
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+MODEL = ROOT / "models" / "base.tkws"
+TESTS = ROOT / "tests" / "boards"
+FIRMWARE = ROOT / "firmware"
+ROUNDS = 1000
+N_REPORTS = 4
+INCLUDES = ("core/include", "app", "boards", "boards/bare")
+
+Line = dict[str, str]
+"""What a report says: rounds, network_steps, ..., and a CRC-32 a stage."""
+
+
+class Missing(Exception):
+    """A tool is not there."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run: so many rounds of a model, a report after every `report` of them."""
+
+    model: Path
+    rounds: int
+    report: int
+
+    @property
+    def flags(self) -> list[str]:
+        """For the compiler."""
+        return [f"-DROUNDS={self.rounds}u", f"-DREPORT={self.report}u"]
+
+
+def run(*command: object) -> str:
+    """Run a command; what it printed. Raises RuntimeError with its output when it fails."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def native(compiler: str, *flags: str) -> Callable[[Job, Path], list[str]]:
+    """A target on this machine."""
+
+    def build(job: Job, folder: Path) -> list[str]:
+        if shutil.which(compiler) is None:
+            raise Missing(f"{compiler} is not installed")
+        shutil.copy(job.model, folder / "image.tkws")
+        sources = [*FIRMWARE.glob("core/src/*.c"), *FIRMWARE.glob("app/*.c"), *TESTS.glob("*.c")]
+        program = folder / "equality"
+        run(
+            *(compiler, "-std=c11", *flags, *job.flags, f"-Wa,-I{folder}"),
+            *(f"-I{FIRMWARE / name}" for name in INCLUDES),
+            *(*sorted(sources), FIRMWARE / "boards" / "bare" / "image.S", "-o", program),
+        )
+        return [str(program)]
+
+    return build
+
+
+def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[str]]:
+    """A target in QEMU; `cpu` replaces the compiler's flags of the board."""
+
+    def build(job: Job, folder: Path) -> list[str]:
+        firmware, flash = folder / f"{board}.elf", folder / "flash"
+        try:
+            command = MACHINES[board].command(firmware, flash)
+        except TraceKwsError as error:
+            raise Missing(str(error)) from error
+        settings = {
+            "BOARD": board,
+            "MAIN": "tests/boards/equality.c",
+            "MODEL": job.model,
+            "OUT": folder,
+            "BOARD_FLAGS": " ".join(job.flags),
+        } | ({"CPU": cpu} if cpu else {})
+        words = [f"{name}={value}" for name, value in settings.items()]
+        make = ["make", "-s", "-C", ROOT, "-f", "firmware/firmware.mk", *words]
+        try:
+            run(*make)
+        except RuntimeError as error:
+            if "apt-get install" in str(error):
+                raise Missing(str(error).strip().splitlines()[-1]) from error
+            raise
+        prepare_flash(board, flash)
+        return [*command, "-serial", "stdio"]
+
+    return build
+
+
+TARGETS: dict[str, Callable[[Job, Path], list[str]]] = {
+    "native, gcc -O3": native("gcc", "-O3"),
+    "native, clang -O3": native("clang-14", "-O3"),
+    "Cortex-M4": emulated("mps2-an386"),
+    "RV32IMAC": emulated("riscv-virt"),
+    # code without the instructions that these parts lack, on the emulated Cortex-M4
+    "code for Cortex-M0+": emulated("mps2-an386", "-mcpu=cortex-m0plus -mthumb"),
+    "code for Cortex-M3 (no DSP instructions)": emulated("mps2-an386", "-mcpu=cortex-m3 -mthumb"),
+    "native, gcc -O0": native("gcc", "-O0"),
+    "native, clang -O0": native("clang-14", "-O0"),
+}
+"""How each is built: gives the command that prints the reports."""
+
+
+def reports(command: list[str]) -> list[Line]:
+    """Run a target until it says that it is done."""
+    lines: list[Line] = []
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                kind, *words = line.split() or [""]
+                if kind == "end":
+                    return lines
+                lines.append(dict(zip(words[::2], words[1::2], strict=True)))
+        finally:
+            process.kill()  # an emulated processor never ends by itself
+    raise RuntimeError(f"{command[0]} ended early, after {lines}")
+
+
+def measure(name: str, job: Job) -> tuple[list[Line], float]:
+    """Build and run a target; its reports and the seconds that they took."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = TARGETS[name](job, Path(folder))
+        start = time.monotonic()
+        lines = reports(command)
+    if lines[-1].get("failed") != "0":
+        raise RuntimeError(f"{name}: error -{lines[-1].get('failed')}")
+    return lines, time.monotonic() - start
+
+
+def write(done: dict[str, tuple[list[Line], float]]) -> bool:
+    """Write the file; whether all targets are equal."""
+    names = [name for name in TARGETS if name in done]
+    first = done[names[0]][0]
+    rows = {
+        name: {"equal": lines == first, "seconds": round(seconds)} | lines[-1]
+        for name, (lines, seconds) in ((name, done[name]) for name in names)
+    }
+    summary = {
+        "model": f"models/{MODEL.name}",
+        "model_crc": first[0]["crc"],
+        "system": f"{platform.system()} {platform.machine()}",
+        "reports": first[1:],
+        "targets": rows,
+    }
+    (HERE / "equality.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return all(row["equal"] for row in rows.values())
+
+
+def main() -> None:
+    """Run the targets, two at a time."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    job = Job(MODEL, rounds, max(rounds // N_REPORTS, 1))
+    done: dict[str, tuple[list[Line], float]] = {}
+    equal = True
+    os.nice(10)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        running = {pool.submit(measure, name, job): name for name in sys.argv[2:] or TARGETS}
+        for future in as_completed(running):
+            name = running[future]
+            try:
+                done[name] = future.result()
+            except Missing as reason:
+                print(f"{name}: left out: {reason}")
+                continue
+            equal = write(done)
+            print(f"{name}: {done[name][1]:.0f} s, {done[name][0][-1]}", flush=True)
+    if not equal:
+        sys.exit("not equal: see benchmarks/equality.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Emulated boards: the firmware of a microcontroller in QEMU, behind a TCP port."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracekws.device.board import VirtualBoard
+from tracekws.device.driver import Device
+from tracekws.errors import NoDeviceError, TraceKwsError
+
+FIRMWARE = Path(__file__).resolve().parents[3] / "build" / "firmware"
+BOOT_SECONDS = 60.0
+"""A board that has not answered by then does not start; a busy machine is slow."""
+_IDENTITY = struct.Struct("<4sI16s")
+_MAGIC = b"TKFW"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What QEMU needs to be one board."""
+
+    program: str
+    package: str
+    """Of Debian, with the program in it."""
+    flash_bytes: int
+    """Size of the file that is the flash."""
+    arguments: tuple[str, ...]
+    """With {firmware} and {flash} for the files."""
+
+    def command(self, firmware: Path, flash: Path) -> list[str]:
+        """Give the command line, without where the serial line goes.
+
+        Raises TraceKwsError when QEMU is missing.
+        """
+        program = shutil.which(self.program)
+        if program is None:
+            raise TraceKwsError(
+                f"{self.program} is not installed; get it with: apt-get install {self.package}"
+            )
+        # QEMU takes a comma for the end of a value, two for one
+        names = {"firmware": str(firmware), "flash": str(flash)}
+        names = {key: name.replace(",", ",,") for key, name in names.items()}
+        quiet = ["-display", "none", "-monitor", "none"]
+        return [program, *quiet, *(word.format(**names) for word in self.arguments)]
+
+
+MACHINES = {
+    "mps2-an386": Machine(
+        "qemu-system-arm",
+        "qemu-system-arm",
+        16 << 20,
+        (
+            *("-M", "mps2-an386,memory-backend=flash", "-kernel", "{firmware}"),
+            *("-object", "memory-backend-file,id=flash,size=16M,mem-path={flash},share=on"),
+        ),
+    ),
+    "riscv-virt": Machine(
+        "qemu-system-riscv32",
+        "qemu-system-misc",
+        32 << 20,
+        (
+            *("-M", "virt", "-bios", "none", "-device", "loader,file={firmware},cpu-num=0"),
+            *("-drive", "if=pflash,unit=1,format=raw,file={flash}"),
+        ),
+    ),
+}
+
+
+def built_firmware(name: str) -> Path:
+    """Find the firmware that `make firmware` built for a board.
+
+    Raises TraceKwsError, which says how to build it.
+    """
+    path = FIRMWARE / f"{name}.elf"
+    if not path.is_file():
+        raise TraceKwsError(f"{path}: not built; build it with: make firmware BOARD={name}")
+    return path
+
+
+def board_of(firmware: Path) -> str:
+    """Read which emulated board a firmware is for. Raises TraceKwsError when for none."""
+    try:
+        data = firmware.read_bytes()
+    except OSError as error:
+        raise TraceKwsError(f"{firmware}: {error.strerror}") from error
+    at = data.find(_MAGIC)
+    if at < 0 or len(data) < at + _IDENTITY.size:
+        raise TraceKwsError(f"{firmware}: not a TraceKWS firmware")
+    name = str(_IDENTITY.unpack_from(data, at)[2].rstrip(b"\0"), "ascii", "replace")
+    if name not in MACHINES:
+        raise TraceKwsError(
+            f"{firmware}: is for the board {name!r}; emulated are {', '.join(MACHINES)}"
+        )
+    return name
+
+
+def prepare_flash(name: str, flash: Path) -> None:
+    """Make a board's flash file when it is not there; the board erases a new one.
+
+    Raises TraceKwsError when it cannot be made, or another file is there.
+    """
+    n_bytes = MACHINES[name].flash_bytes
+    try:
+        with flash.open("ab") as file:
+            if file.tell() == 0:
+                file.truncate(n_bytes)
+            found = file.seek(0, 2)
+    except OSError as error:
+        raise TraceKwsError(f"{flash}: {error.strerror}") from error
+    if found != n_bytes:
+        raise TraceKwsError(f"{flash}: this is not the flash of a {name} board")
+
+
+def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
+    """Start the board that a firmware is for, with its flash in a file; wait until it answers.
+
+    `tcp` is a port of 127.0.0.1, 0 for any free one. On Linux the board ends when the thread that
+    started it does, even by kill -9; elsewhere only with stop(). Raises TraceKwsError for what
+    keeps it from starting, DeviceError when the firmware has no usable model.
+    """
+    name = board_of(firmware)
+    command = MACHINES[name].command(firmware, flash)
+    prepare_flash(name, flash)
+    with _listen(tcp) as server:
+        port = f"socket://127.0.0.1:{server.getsockname()[1]}"
+        line = f"socket,id=line,fd={server.fileno()},server=on,wait=off,nodelay=on"
+        process = subprocess.Popen(
+            [*_ends_with_us(), *command, "-chardev", line, "-serial", "chardev:line"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=[server.fileno()],
+            # in a session of its own: Ctrl-C is the host's, which then ends the board
+            start_new_session=True,
+        )
+    board = VirtualBoard(process, port)
+    try:
+        _wait_for(board, name)
+    except BaseException:
+        board.stop()
+        raise
+    return board
+
+
+@contextmanager
+def emulated_board(firmware: Path, flash: Path, tcp: int = 0) -> Iterator[VirtualBoard]:
+    """Run a board for the length of a `with`; arguments and errors as for start_emulator()."""
+    board = start_emulator(firmware, flash, tcp)
+    try:
+        yield board
+    finally:
+        board.stop()
+
+
+def _listen(tcp: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", tcp))
+    except OSError as error:
+        raise TraceKwsError(f"port {tcp}: {error.strerror}") from error
+
+
+def _ends_with_us() -> list[str]:
+    program = shutil.which("setpriv")
+    return [program, "--pdeathsig", "KILL"] if program else []
+
+
+def _wait_for(board: VirtualBoard, name: str) -> None:
+    give_up = time.monotonic() + BOOT_SECONDS
+    while True:
+        try:
+            Device.open(board.port).close()
+            return
+        except NoDeviceError as error:
+            if board.process.poll() is not None:
+                assert board.process.stderr is not None
+                complaint = board.process.stderr.read().strip().splitlines()
+                why = complaint[-1] if complaint else f"exit status {board.process.returncode}"
+                raise TraceKwsError(f"{name}: QEMU ended: {why}") from error
+            if time.monotonic() >= give_up:
+                raise TraceKwsError(f"{name}: the board does not start") from error

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The same bits everywhere: one script of hearing, learning and storing, whose every stage ends in a CRC-32.
+ * It runs in the place of the firmware's main.c on a board, and natively on native.c.
+ *
+ * A round hears PCM through the front end, hears features, learns takes with every method in turn, then saves,
+ * undoes or forgets. Every REPORT rounds a line tells the CRCs of all that came so far; "end" comes last. */
+#include "app.h"
+#include "bare.h"
+#include "tracekws/crc32.h"
+#include "tracekws/errors.h"
+
+#ifndef ROUNDS
+#define ROUNDS 8u
+#endif
+#ifndef REPORT
+#define REPORT 1u
+#endif
+
+#define PCM_STEPS 100u
+#define FEATURE_STEPS 900u
+#define TAKES 5u
+#define TAKE_STEPS 20u
+#define FULL_SCALE_Q15 32767u
+#define HEADER_BYTES 32u /* of a slot, as are the next two: storage.h */
+#define WEAR_BYTES 16u
+#define CHUNK 256u
+
+enum { FEATURES, SPIKES, SCORES, EVENTS, WEIGHTS, SLOTS, STAGES };
+
+static const char *const stage_names[STAGES] = {"features", "spikes",  "scores",
+                                                "events",   "weights", "slots"};
+
+typedef struct {
+    uint32_t random;
+    uint32_t crc[STAGES];
+    uint32_t network_steps; /* those of learning not counted */
+    uint32_t learning_steps;
+    uint32_t heard;
+    int error; /* the first that there was */
+} script;
+
+static tkws_board board;
+static tkws_app app;
+static script s;
+
+/* A generator of its own (Numerical Recipes' constants; the high bits are good), not the core's. */
+static uint32_t draw(uint32_t n)
+{
+    s.random = s.random * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)s.random * n) >> 32);
+}
+
+static void add(int stage, uint32_t value)
+{
+    uint8_t bytes[4] = {(uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16),
+                        (uint8_t)(value >> 24)};
+    s.crc[stage] = tkws_crc32(s.crc[stage], bytes, sizeof bytes);
+}
+
+static void check(int error)
+{
+    if (s.error == TKWS_OK && error < 0)
+        s.error = error;
+}
+
+static void print(const char *text)
+{
+    size_t n = 0;
+    while (text[n] != 0)
+        n++;
+    (void)board.serial_write(board.context, (const uint8_t *)text, n);
+}
+
+static void print_number(const char *name, uint32_t value, uint32_t base)
+{
+    char digits[12];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do {
+        digits[--at] = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value != 0);
+    print(" ");
+    print(name);
+    print(" ");
+    print(digits + at);
+}
+
+static void report(uint32_t round)
+{
+    print("after");
+    print_number("rounds", round, 10);
+    print_number("network_steps", s.network_steps, 10);
+    print_number("learning_steps", s.learning_steps, 10);
+    print_number("heard", s.heard, 10);
+    for (int stage = 0; stage < STAGES; stage++)
+        print_number(stage_names[stage], s.crc[stage], 16);
+    print_number("failed", (uint32_t)-s.error, 10);
+    print("\n");
+}
+
+static void step(const int8_t *features)
+{
+    int32_t scores[TKWS_MAX_CLASSES] = {0};
+    tkws_network *network = &app.recognizer.network;
+    tkws_event event;
+    board_feed_watchdog();
+    tkws_network_step(network, features);
+    s.network_steps++;
+    for (size_t i = 0; i < network->n_spikes; i++)
+        add(SPIKES, network->spikes[i]);
+    tkws_network_scores(network, scores);
+    for (size_t i = 0; i < app.model.header.n_classes; i++)
+        add(SCORES, (uint32_t)scores[i]);
+    if (tkws_detector_step(&app.recognizer.detector, scores, &event) == 0)
+        return;
+    s.heard++;
+    add(EVENTS, event.word);
+    add(EVENTS, (uint32_t)event.score_q15);
+    add(EVENTS, (uint32_t)event.first_sample);
+    add(EVENTS, (uint32_t)event.end_sample);
+}
+
+/* Bursts of a tone in noise, with levels from silence to clipping. */
+static void hear_pcm(void)
+{
+    int8_t features[TKWS_FEATURES];
+    int16_t pcm[TKWS_HOP];
+    uint32_t phase = 0;
+    uint32_t pitch = 0;
+    uint32_t level = 0;
+    for (uint32_t n = 0; n < PCM_STEPS;) {
+        if (draw(16) == 0) {
+            level = 1u << draw(18);
+            pitch = draw(0x4000);
+        }
+        for (size_t i = 0; i < TKWS_HOP; i++) {
+            int32_t tone = (phase += pitch) % 0x10000u < 0x8000u ? 1 : -1;
+            int32_t value =
+                (int32_t)draw(level + 1u) - (int32_t)(level / 2) + tone * (int32_t)(level / 4);
+            pcm[i] = (int16_t)(value > INT16_MAX   ? INT16_MAX
+                               : value < INT16_MIN ? INT16_MIN
+                                                   : value);
+        }
+        size_t used = 0;
+        if (tkws_frontend_push(&app.recognizer.frontend, pcm, TKWS_HOP, &used, features) == 0)
+            continue;
+        n++;
+        s.crc[FEATURES] = tkws_crc32(s.crc[FEATURES], (const uint8_t *)features, sizeof features);
+        step(features);
+    }
+}
+
+/* Small values, as speech gives; the largest now and then. */
+static void draw_features(int8_t *features)
+{
+    uint32_t high = draw(16) == 0 ? 128u : 50u;
+    for (size_t i = 0; i < TKWS_FEATURES; i++)
+        features[i] = (int8_t)draw(high);
+}
+
+static void hear_features(void)
+{
+    int8_t features[TKWS_FEATURES];
+    for (uint32_t i = 0; i < FEATURE_STEPS; i++) {
+        draw_features(features);
+        step(features);
+    }
+}
+
+static void learn(uint32_t round)
+{
+    int8_t features[TKWS_FEATURES];
+    uint8_t bytes[CHUNK];
+    tkws_learner *learner = &app.learner;
+    for (uint32_t take = 0; take < TAKES; take++) {
+        uint32_t method = 1 + (round * TAKES + take) % 15;
+        uint32_t label = draw(app.model.header.n_classes);
+        uint32_t scale_q15 = draw(FULL_SCALE_Q15 + 1u);
+        check(tkws_learner_begin(learner, method, label, scale_q15));
+        for (uint32_t i = 0; i < TAKE_STEPS; i++) {
+            board_feed_watchdog();
+            draw_features(features);
+            check(tkws_learner_step(learner, features));
+            s.learning_steps++;
+        }
+        check(tkws_learner_end(learner));
+    }
+    size_t n_bytes = tkws_model_trainable_bytes(&app.model);
+    for (size_t at = 0; at < n_bytes; at += CHUNK) {
+        size_t n = n_bytes - at < CHUNK ? n_bytes - at : CHUNK;
+        check(tkws_weights_read(&app.model, &app.weights, at, bytes, n));
+        s.crc[WEIGHTS] = tkws_crc32(s.crc[WEIGHTS], bytes, n);
+    }
+}
+
+static void add_stored(size_t offset, size_t n_bytes)
+{
+    uint8_t bytes[CHUNK];
+    for (size_t at = 0; at < n_bytes; at += CHUNK) {
+        size_t n = n_bytes - at < CHUNK ? n_bytes - at : CHUNK;
+        check(board.flash_read(board.context, offset + at, bytes, n));
+        s.crc[SLOTS] = tkws_crc32(s.crc[SLOTS], bytes, n);
+    }
+}
+
+static size_t whole_units(size_t n_bytes)
+{
+    return (n_bytes + board.program_bytes - 1) / board.program_bytes * board.program_bytes;
+}
+
+/* Save twice, then undo, then forget, in each eight rounds. The parts of a slot lie at multiples of the unit of
+ * programming, which boards differ in: what is between them does not count. */
+static void store(uint32_t round)
+{
+    uint32_t turn = round % 8;
+    if (turn == 2 || turn == 4)
+        check(tkws_app_storage_save(&app.storage));
+    else if (turn == 6)
+        check(tkws_app_storage_undo(&app.storage));
+    else if (turn == 7)
+        check(tkws_app_storage_forget(&app.storage));
+    else
+        return;
+    for (size_t slot = 0; slot < TKWS_APP_SLOTS; slot++) {
+        size_t header = slot * board.slot_bytes;
+        size_t wear = header + whole_units(HEADER_BYTES);
+        add_stored(header, HEADER_BYTES);
+        add_stored(wear, WEAR_BYTES);
+        add_stored(wear + whole_units(WEAR_BYTES), tkws_model_trainable_bytes(&app.model));
+    }
+}
+
+static void start(void)
+{
+    board_start(&board);
+    board.image = tkws_image_start;
+    board.image_bytes = (size_t)(tkws_image_end - tkws_image_start);
+    size_t flash_bytes = 2 * board.slot_bytes + 2 * board.image_area_bytes;
+    for (size_t at = 0; at < flash_bytes; at += board.sector_bytes)
+        check(board.flash_erase(board.context, at));
+    check(tkws_app_init(&app, &board));
+    s.random = 1;
+}
+
+int main(void)
+{
+    start();
+    print("model");
+    print_number("crc", app.model.crc, 16);
+    print("\n");
+    if (s.error == TKWS_OK)
+        check(tkws_learner_init(&app.learner, &app.recognizer.network, app.learner_memory,
+                                tkws_learner_memory_bytes(&app.model), 1));
+    for (uint32_t round = 1; s.error == TKWS_OK && round <= ROUNDS; round++) {
+        hear_pcm();
+        hear_features();
+        learn(round - 1);
+        store(round - 1);
+        if (round % REPORT == 0)
+            report(round);
+    }
+    if (s.error != TKWS_OK)
+        report(0);
+    print("end\n");
+    return s.error == TKWS_OK ? 0 : 1;
+}
