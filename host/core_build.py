@@ -78,7 +78,7 @@ ffi.set_source(
     # setuptools wants paths relative to setup.py
     sources=[str(p.relative_to(ROOT)) for p in sorted((CORE / "src").glob("*.c"))],
     include_dirs=[str((CORE / "include").relative_to(ROOT))],
-    depends=[str(p.relative_to(ROOT)) for p in sorted(CORE.rglob("*.h"))],
+    depends=[str(p.relative_to(ROOT)) for p in sorted(CORE.rglob("*.[hd]*"))],
     extra_compile_args=flags,
     extra_link_args=links,
     py_limited_api=True,

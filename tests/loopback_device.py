@@ -43,7 +43,10 @@ def library(folder: Path) -> Any:
 
 @dataclass
 class Flash:
-    """NOR flash. Operation number fail_at is refused; lose_bits are not programmed there."""
+    """NOR flash: two slots of n_bytes together, two image areas, mapped into memory.
+
+    Operation number fail_at is refused; at number lose_at a bit is programmed wrongly.
+    """
 
     n_bytes: int = 2 * 8192
     sector: int = 4096
@@ -52,20 +55,21 @@ class Flash:
     lose_at: int = 0
     n_operations: int = 0
     data: bytearray = field(default_factory=bytearray)
+    area: int = 0
 
     def __post_init__(self) -> None:
-        self.data = self.data or bytearray(b"\xff" * self.n_bytes)
+        self.data = self.data or bytearray(b"\xff" * (self.n_bytes + 2 * self.area))
 
     def fails(self) -> bool:
         self.n_operations += 1
         return self.n_operations == self.fail_at
 
     def read(self, offset: int, n_bytes: int) -> bytes:
-        assert offset + n_bytes <= self.n_bytes
+        assert offset + n_bytes <= len(self.data)
         return bytes(self.data[offset : offset + n_bytes])
 
     def program(self, offset: int, data: bytes) -> bool:
-        assert offset + len(data) <= self.n_bytes
+        assert offset + len(data) <= len(self.data)
         assert offset % self.unit == len(data) % self.unit == 0, "not a whole program unit"
         if self.fails():
             return False
@@ -78,7 +82,7 @@ class Flash:
 
     def erase(self, offset: int) -> bool:
         assert offset % self.sector == 0
-        assert offset + self.sector <= self.n_bytes
+        assert offset + self.sector <= len(self.data)
         if self.fails():
             return False
         self.data[offset : offset + self.sector] = b"\xff" * self.sector
@@ -119,6 +123,8 @@ class Board:
             self.c.slot_bytes = flash.n_bytes // 2
             self.c.sector_bytes = flash.sector
             self.c.program_bytes = flash.unit
+            self.c.image_area_bytes = flash.area
+            self.c.flash_mapped = self.mapped = ffi.from_buffer("uint8_t[]", flash.data)
         self.c.image = self.image
         self.c.image_bytes = len(image)
         for i, n_bytes in enumerate(memories):

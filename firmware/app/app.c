@@ -27,50 +27,80 @@ static bool place(const tkws_board *board, size_t *used, size_t n_bytes, void **
     return false;
 }
 
-static int lay_out(tkws_app *app)
+/* Where each array of a model goes. @return TKWS_OK, or TKWS_E_MODEL_TOO_LARGE */
+static int lay_out(const tkws_board *board, const tkws_model *model, void *at[N_ARRAYS])
 {
-    const tkws_board *board = app->board;
-    tkws_weight_counts n = tkws_model_weight_counts(&app->model);
-    size_t network_bytes = tkws_network_memory_bytes(&app->model);
+    tkws_weight_counts n = tkws_model_weight_counts(model);
     const size_t bytes[N_ARRAYS] = {2 * n.recurrent,
                                     2 * n.weights,
                                     2 * n.readout,
                                     2 * n.bias,
                                     2 * n.readout_bias,
-                                    network_bytes,
-                                    tkws_learner_memory_bytes(&app->model)};
-    void *at[N_ARRAYS] = {NULL};
+                                    tkws_network_memory_bytes(model),
+                                    tkws_learner_memory_bytes(model)};
     size_t used[TKWS_BOARD_MEMORIES] = {0};
     for (size_t i = 0; i < N_ARRAYS; i++)
         if (!place(board, used, bytes[i], &at[i]))
             return TKWS_E_MODEL_TOO_LARGE;
+    return TKWS_OK;
+}
+
+bool tkws_app_fits(const tkws_board *board, const tkws_model *model)
+{
+    void *at[N_ARRAYS] = {NULL};
+    return lay_out(board, model, at) == TKWS_OK;
+}
+
+static int start_image(tkws_app *app, const tkws_app_image *image)
+{
+    void *at[N_ARRAYS] = {NULL};
+    int error = tkws_model_parse(&app->model, image->bytes, image->n_bytes);
+    if (error == TKWS_OK)
+        error = lay_out(app->board, &app->model, at);
+    if (error != TKWS_OK)
+        return error;
     app->weights.recurrent = at[0];
     app->weights.weights = at[1];
     app->weights.readout = at[2];
     app->weights.bias = at[3];
     app->weights.readout_bias = at[4];
     app->learner_memory = at[6];
-    return tkws_recognizer_init(&app->recognizer, &app->model, &app->weights, at[5], network_bytes);
+    error = tkws_recognizer_init(&app->recognizer, &app->model, &app->weights, at[5],
+                                 tkws_network_memory_bytes(&app->model));
+    if (error == TKWS_OK)
+        tkws_app_storage_init(&app->storage, app->board, &app->model, &app->weights);
+    return error;
 }
 
-static int start_model(tkws_app *app)
+void tkws_app_start(tkws_app *app)
 {
-    const tkws_board *board = app->board;
-    if (board->image == NULL || board->image_bytes == 0)
-        return TKWS_E_NO_MODEL;
-    int error = tkws_model_parse(&app->model, board->image, board->image_bytes);
-    if (error == TKWS_OK)
-        error = lay_out(app);
-    if (error == TKWS_OK)
-        tkws_app_storage_init(&app->storage, board, &app->model, &app->weights);
-    return error;
+    tkws_app_image found[TKWS_APP_AREAS + 1];
+    size_t n_found = 0;
+    app->model_error = TKWS_E_NO_MODEL;
+    app->image.area = TKWS_APP_FACTORY;
+    app->image.generation = 0;
+    app->session = TKWS_APP_IDLE;
+    app->changed = false;
+    for (uint8_t area = 0; area <= TKWS_APP_FACTORY; area++)
+        if (tkws_app_image_find(app->board, area, &found[n_found]))
+            n_found++;
+    if (n_found > 1 && found[1].generation > found[0].generation) {
+        tkws_app_image newer = found[1];
+        found[1] = found[0];
+        found[0] = newer;
+    }
+    for (size_t i = 0; app->model_error != TKWS_OK && i < n_found; i++) {
+        app->model_error = start_image(app, &found[i]);
+        if (app->model_error == TKWS_OK)
+            app->image = found[i];
+    }
 }
 
 int tkws_app_init(tkws_app *app, const tkws_board *board)
 {
     memset(app, 0, sizeof *app);
     app->board = board;
-    app->model_error = start_model(app);
+    tkws_app_start(app);
     return app->model_error;
 }
 
@@ -79,7 +109,7 @@ uint32_t tkws_app_credit(const tkws_app *app)
     size_t room = app->board->serial_bytes / TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE);
     if (room > TKWS_APP_MAX_CREDIT)
         room = TKWS_APP_MAX_CREDIT;
-    return room > 0 ? (uint32_t)room : 1;
+    return room > 0 && app->session != TKWS_APP_LOADING ? (uint32_t)room : 1;
 }
 
 uint8_t *tkws_app_reply(tkws_app *app, size_t n_bytes)
@@ -123,7 +153,9 @@ static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
     uint8_t *at = tkws_app_reply(app, 22);
     wire_put_u16(at, TKWS_APP_PROTOCOL);
     wire_put_u32(at + 2, TKWS_APP_FIRMWARE);
-    wire_put_u32(at + 6, can | (app->board->slot_bytes > 0 ? TKWS_APP_CAN_SAVE : 0u));
+    can |= app->board->slot_bytes > 0 ? TKWS_APP_CAN_SAVE : 0u;
+    can |= tkws_app_image_room(app->board) > 0 ? TKWS_APP_CAN_LOAD : 0u;
+    wire_put_u32(at + 6, can);
     wire_put_u16(at + 10, TKWS_APP_MAX_MESSAGE);
     wire_put_u16(at + 12, TKWS_APP_MAX_DATA);
     wire_put_u16(at + 14, tkws_app_credit(app));
@@ -164,6 +196,20 @@ static int info(tkws_app *app, const uint8_t *body, size_t n_body)
     }
     at = tkws_app_reply(app, (size_t)h->n_classes * TKWS_LABEL_BYTES);
     memcpy(at, app->model.labels, (size_t)h->n_classes * TKWS_LABEL_BYTES);
+    return TKWS_OK;
+}
+
+static int health(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)body;
+    (void)n_body;
+    uint8_t *at = tkws_app_reply(app, 14);
+    at[0] = app->image.area != TKWS_APP_FACTORY;
+    wire_put_u32(at + 1, app->image.generation);
+    wire_put_u32(at + 5, (uint32_t)tkws_app_image_room(app->board));
+    at[9] = app->board->reset_reason;
+    wire_put_u16(at + 10, app->board->watchdog_ms);
+    wire_put_u16(at + 12, app->board->brown_out_mv);
     return TKWS_OK;
 }
 
@@ -226,18 +272,20 @@ typedef struct {
 static const request requests[] = {
     {TKWS_APP_HELLO, false, ANY_LENGTH, hello},
     {TKWS_APP_INFO, true, 0, info},
+    {TKWS_APP_HEALTH, false, 0, health},
     {TKWS_APP_LISTEN, true, 0, tkws_app_listen},
     {TKWS_APP_CLASSIFY, true, 0, tkws_app_classify},
     {TKWS_APP_LEARN, true, 4, tkws_app_learn},
     {TKWS_APP_TAKE, true, 5 + TKWS_LABEL_BYTES, tkws_app_take},
-    {TKWS_APP_DATA, true, ANY_LENGTH, tkws_app_data},
+    {TKWS_APP_DATA, false, ANY_LENGTH, tkws_app_data},
     {TKWS_APP_TAKE_END, true, 0, tkws_app_take_end},
-    {TKWS_APP_END, true, 0, tkws_app_end},
-    {TKWS_APP_ABORT, true, 0, tkws_app_abort},
+    {TKWS_APP_END, false, 0, tkws_app_end},
+    {TKWS_APP_ABORT, false, 0, tkws_app_abort},
     {TKWS_APP_WEIGHTS, true, 6, read_weights},
     {TKWS_APP_SAVE, true, 0, save},
     {TKWS_APP_UNDO, true, 0, undo},
     {TKWS_APP_FORGET, true, 0, forget},
+    {TKWS_APP_LOAD, false, 8, tkws_app_load},
 };
 
 static int dispatch(tkws_app *app, uint8_t command, const uint8_t *body, size_t n_body)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "board.h"
+#include "image.h"
 #include "protocol.h"
 #include "storage.h"
 #include "tracekws/learner.h"
@@ -16,7 +17,8 @@ typedef struct {
     const tkws_board *board;
 
     tkws_model model;
-    int model_error; /**< why there is no model to run, or TKWS_OK */
+    int model_error;      /**< why there is no model to run, or TKWS_OK */
+    tkws_app_image image; /**< that the model is of */
     tkws_weights weights;
     tkws_recognizer recognizer;
     tkws_learner learner;
@@ -31,6 +33,9 @@ typedef struct {
     uint32_t n_events;                  /**< heard in this session */
     tkws_event events[TKWS_APP_EVENTS]; /**< the last of them, a ring */
 
+    size_t load_bytes; /**< of the image that is being loaded */
+    uint32_t load_crc;
+
     tkws_app_decoder decoder;
     bool has_last;     /**< a request was answered on this link */
     uint32_t last_crc; /**< of the whole of that request, id included */
@@ -41,7 +46,8 @@ typedef struct {
     size_t n_encoded;
 } tkws_app;
 
-/** Start: check the board's model image, lay out the memory, restore the weights.
+/** Start: check the model image, the newest that was loaded or the factory's; lay out the memory, restore
+ *  the weights.
  *  @return TKWS_OK; or TKWS_E_MODEL_*, TKWS_E_NO_MODEL or TKWS_E_MODEL_TOO_LARGE: the application then
  *          still answers, but refuses with that error what needs a model */
 int tkws_app_init(tkws_app *app, const tkws_board *board);
@@ -52,6 +58,12 @@ int tkws_app_init(tkws_app *app, const tkws_board *board);
 int tkws_app_poll(tkws_app *app);
 
 /* Between the application's own files. */
+
+/** Start the newest image that can run, without a session; model_error says how it went. */
+void tkws_app_start(tkws_app *app);
+
+/** Whether the board's memories have room for a model. */
+bool tkws_app_fits(const tkws_board *board, const tkws_model *model);
 
 /** Close the session. A learning one goes back to the weights saved last. */
 void tkws_app_session_abort(tkws_app *app);
@@ -71,8 +83,20 @@ int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_end(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_abort(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body);
 
-/** Data messages that the receive ring has room for. */
+/** Bytes that data message number carries while an image is loaded; 0 for one that there is not. */
+size_t tkws_app_load_part(const tkws_app *app, uint32_t number);
+
+/** Take that message's bytes. @return TKWS_OK, or TKWS_E_STORAGE */
+int tkws_app_load_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes);
+
+/** Check the image, make it count and start it. @return TKWS_OK; TKWS_E_MODEL_*,
+ *  TKWS_E_MODEL_TOO_LARGE or TKWS_E_STORAGE with the image before still running */
+int tkws_app_load_end(tkws_app *app);
+
+/** Data messages that the receive ring has room for; one while an image is loaded, since a board may not
+ *  receive while it programs. */
 uint32_t tkws_app_credit(const tkws_app *app);
 
 #endif

@@ -17,6 +17,7 @@
 enum {
     TKWS_APP_HELLO = 0x01,
     TKWS_APP_INFO = 0x02,
+    TKWS_APP_HEALTH = 0x03,
     TKWS_APP_LISTEN = 0x10,
     TKWS_APP_CLASSIFY = 0x11,
     TKWS_APP_LEARN = 0x12,
@@ -29,6 +30,7 @@ enum {
     TKWS_APP_SAVE = 0x21,
     TKWS_APP_UNDO = 0x22,
     TKWS_APP_FORGET = 0x23,
+    TKWS_APP_LOAD = 0x24,
 };
 
 #define TKWS_APP_ANSWER 0x80  /**< set in the first byte of an answer */
@@ -46,6 +48,7 @@ enum {
     TKWS_APP_LISTENING = 1,
     TKWS_APP_CLASSIFYING = 2,
     TKWS_APP_LEARNING = 3,
+    TKWS_APP_LOADING = 4,
 };
 
 /** Kinds of data in a take. */
@@ -58,8 +61,10 @@ enum {
 #define TKWS_APP_CAN_CLASSIFY 2
 #define TKWS_APP_CAN_LEARN 4
 #define TKWS_APP_CAN_SAVE 8
+#define TKWS_APP_CAN_LOAD 16
 
 #define TKWS_APP_MAX_DATA 640         /**< bytes of PCM, features or weights in one message */
+#define TKWS_APP_LOAD_BYTES 512       /**< of an image in one message: whole program units */
 #define TKWS_APP_MODEL_METHOD 0xffffu /**< in TAKE: the method that the model names */
 #define TKWS_APP_EVENTS 8             /**< events kept until the host has seen them */
 #define TKWS_APP_EVENT_BYTES 20

@@ -175,11 +175,21 @@ static void reply_position(tkws_app *app, uint32_t n_seen)
     }
 }
 
-static int check_length(const tkws_app *app, size_t n_data)
+static int check_length(const tkws_app *app, uint32_t number, size_t n_data)
 {
+    if (app->session == TKWS_APP_LOADING)
+        return n_data > 0 && n_data == tkws_app_load_part(app, number) ? TKWS_OK : TKWS_E_LENGTH;
     size_t unit = app->take == TKWS_APP_FEATURES ? TKWS_FEATURES : 2;
     bool fits = n_data > 0 && n_data <= TKWS_APP_MAX_DATA && n_data % unit == 0;
     return fits ? TKWS_OK : TKWS_E_LENGTH;
+}
+
+static int take_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes)
+{
+    if (app->session == TKWS_APP_LOADING)
+        return tkws_app_load_data(app, number, data, n_bytes);
+    return app->take == TKWS_APP_FEATURES ? take_features(app, data, n_bytes)
+                                          : take_pcm(app, data, n_bytes);
 }
 
 int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body)
@@ -192,7 +202,7 @@ int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body)
         return TKWS_E_LENGTH;
     uint32_t number = wire_get_u32(body);
     uint32_t n_seen = wire_get_u32(body + 4);
-    int error = check_length(app, n_body - DATA_HEAD);
+    int error = check_length(app, number, n_body - DATA_HEAD);
     if (error == TKWS_OK && n_seen > app->n_events)
         error = TKWS_E_ARGUMENT;
     if (error != TKWS_OK)
@@ -204,9 +214,7 @@ int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body)
         error = TKWS_E_TOO_LONG;
     else if (number == app->next) {
         app->next++;
-        error = app->take == TKWS_APP_FEATURES
-                    ? take_features(app, body + DATA_HEAD, n_body - DATA_HEAD)
-                    : take_pcm(app, body + DATA_HEAD, n_body - DATA_HEAD);
+        error = take_data(app, number, body + DATA_HEAD, n_body - DATA_HEAD);
     }
     reply_position(app, n_seen);
     return error;
@@ -245,7 +253,13 @@ int tkws_app_end(tkws_app *app, const uint8_t *body, size_t n_body)
     (void)n_body;
     if (app->session == TKWS_APP_IDLE || app->take != 0)
         return TKWS_E_STATE;
-    int error = app->session == TKWS_APP_CLASSIFYING ? reply_scores(app) : TKWS_OK;
+    int error = TKWS_OK;
+    if (app->session == TKWS_APP_LOADING && tkws_app_load_part(app, app->next) != 0)
+        return TKWS_E_STATE;
+    if (app->session == TKWS_APP_LOADING)
+        error = tkws_app_load_end(app);
+    else if (app->session == TKWS_APP_CLASSIFYING)
+        error = reply_scores(app);
     app->session = TKWS_APP_IDLE;
     return error;
 }

@@ -2,18 +2,16 @@
 #include "storage.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 #include "protocol.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
+#include "units.h"
 #include "wire.h"
 
 #define HEADER_BYTES 32
 #define WEAR_BYTES 16
-#define CHUNK 256 /* a multiple of every program unit */
 #define NO_SLOT TKWS_APP_SLOTS
-#define ERASED 0xff
 
 typedef struct {
     uint32_t model_crc;
@@ -22,12 +20,6 @@ typedef struct {
     uint32_t body_crc;
 } slot_header;
 
-static size_t whole_units(const tkws_app_storage *s, size_t n_bytes)
-{
-    size_t unit = s->board->program_bytes;
-    return (n_bytes + unit - 1) / unit * unit;
-}
-
 static size_t header_at(const tkws_app_storage *s, size_t slot)
 {
     return slot * s->board->slot_bytes;
@@ -35,31 +27,23 @@ static size_t header_at(const tkws_app_storage *s, size_t slot)
 
 static size_t wear_at(const tkws_app_storage *s, size_t slot)
 {
-    return header_at(s, slot) + whole_units(s, HEADER_BYTES);
+    return header_at(s, slot) + units_of(s->board, HEADER_BYTES);
 }
 
 static size_t body_at(const tkws_app_storage *s, size_t slot)
 {
-    return wear_at(s, slot) + whole_units(s, WEAR_BYTES);
+    return wear_at(s, slot) + units_of(s->board, WEAR_BYTES);
 }
 
 static size_t body_room(const tkws_app_storage *s)
 {
-    size_t taken = whole_units(s, HEADER_BYTES) + whole_units(s, WEAR_BYTES);
+    size_t taken = units_of(s->board, HEADER_BYTES) + units_of(s->board, WEAR_BYTES);
     return s->board->slot_bytes > taken ? s->board->slot_bytes - taken : 0;
 }
 
 static int flash_read(const tkws_app_storage *s, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     return s->board->flash_read(s->board->context, offset, bytes, n_bytes);
-}
-
-/* Program n_bytes; bytes has room for CHUNK and is padded to whole units with what programs nothing. */
-static int program(const tkws_app_storage *s, size_t offset, uint8_t *bytes, size_t n_bytes)
-{
-    size_t n_padded = whole_units(s, n_bytes);
-    memset(bytes + n_bytes, ERASED, n_padded - n_bytes);
-    return s->board->flash_program(s->board->context, offset, bytes, n_padded);
 }
 
 static size_t least(size_t a, size_t b)
@@ -69,10 +53,10 @@ static size_t least(size_t a, size_t b)
 
 static int body_crc(const tkws_app_storage *s, size_t slot, size_t n_bytes, uint32_t *crc)
 {
-    uint8_t bytes[CHUNK];
+    uint8_t bytes[UNITS_CHUNK];
     uint32_t sum = 0;
-    for (size_t at = 0; at < n_bytes; at += CHUNK) {
-        size_t n = least(n_bytes - at, CHUNK);
+    for (size_t at = 0; at < n_bytes; at += UNITS_CHUNK) {
+        size_t n = least(n_bytes - at, UNITS_CHUNK);
         int error = flash_read(s, body_at(s, slot) + at, bytes, n);
         if (error != TKWS_OK)
             return error;
@@ -90,7 +74,7 @@ static uint8_t read_header(const tkws_app_storage *s, size_t slot, slot_header *
         return TKWS_APP_SLOT_CORRUPT;
     bool empty = true;
     for (size_t i = 0; i < HEADER_BYTES; i++)
-        empty = empty && bytes[i] == ERASED;
+        empty = empty && bytes[i] == UNITS_ERASED;
     if (empty)
         return TKWS_APP_SLOT_EMPTY;
     if (wire_get_u32(bytes) != TKWS_APP_SLOT_MAGIC ||
@@ -133,12 +117,12 @@ static void read_wear(tkws_app_storage *s, size_t slot)
 
 static int write_wear(const tkws_app_storage *s, size_t slot)
 {
-    uint8_t bytes[CHUNK];
+    uint8_t bytes[UNITS_CHUNK];
     wire_put_u32(bytes, TKWS_APP_WEAR_MAGIC);
     for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
         wire_put_u32(bytes + 4 + 4 * i, s->slots[i].erases);
     wire_put_u32(bytes + 12, tkws_crc32(0, bytes, 12));
-    return program(s, wear_at(s, slot), bytes, WEAR_BYTES);
+    return units_program(s->board, wear_at(s, slot), bytes, WEAR_BYTES);
 }
 
 static void read_slot(tkws_app_storage *s, size_t slot)
@@ -163,10 +147,13 @@ static size_t newest(const tkws_app_storage *s)
     return best;
 }
 
-/* The slot that is not the newest. */
+/* The slot that is not the newest; without a newest, rather one that holds nothing of another model. */
 static size_t older(const tkws_app_storage *s)
 {
-    return newest(s) == 0 ? 1 : 0;
+    size_t slot = newest(s);
+    if (slot == NO_SLOT)
+        return s->slots[0].state == TKWS_APP_SLOT_OTHER_MODEL ? 1 : 0;
+    return 1 - slot;
 }
 
 /* The first sector holds the header and goes first: from then on the slot does not count. */
@@ -186,13 +173,13 @@ static int erase_slot(tkws_app_storage *s, size_t slot)
 
 static int write_body(const tkws_app_storage *s, size_t slot, size_t n_bytes, uint32_t *crc)
 {
-    uint8_t bytes[CHUNK];
+    uint8_t bytes[UNITS_CHUNK];
     uint32_t sum = 0;
-    for (size_t at = 0; at < n_bytes; at += CHUNK) {
-        size_t n = least(n_bytes - at, CHUNK);
+    for (size_t at = 0; at < n_bytes; at += UNITS_CHUNK) {
+        size_t n = least(n_bytes - at, UNITS_CHUNK);
         (void)tkws_weights_read(s->model, s->weights, at, bytes, n);
         sum = tkws_crc32(sum, bytes, n);
-        int error = program(s, body_at(s, slot) + at, bytes, n);
+        int error = units_program(s->board, body_at(s, slot) + at, bytes, n);
         if (error != TKWS_OK)
             return error;
     }
@@ -204,7 +191,7 @@ static int write_body(const tkws_app_storage *s, size_t slot, size_t n_bytes, ui
 
 static int write_header(const tkws_app_storage *s, size_t slot, const slot_header *header)
 {
-    uint8_t bytes[CHUNK];
+    uint8_t bytes[UNITS_CHUNK];
     wire_put_u32(bytes, TKWS_APP_SLOT_MAGIC);
     wire_put_u32(bytes + 4, TKWS_APP_SLOT_FORMAT);
     wire_put_u32(bytes + 8, header->generation);
@@ -213,7 +200,7 @@ static int write_header(const tkws_app_storage *s, size_t slot, const slot_heade
     wire_put_u32(bytes + 20, header->body_bytes);
     wire_put_u32(bytes + 24, header->body_crc);
     wire_put_u32(bytes + 28, tkws_crc32(0, bytes, 28));
-    return program(s, header_at(s, slot), bytes, HEADER_BYTES);
+    return units_program(s->board, header_at(s, slot), bytes, HEADER_BYTES);
 }
 
 static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generation)
@@ -227,13 +214,13 @@ static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generatio
 /* Load a slot's body into the weights. The CRC is checked again: flash may have aged since the scan. */
 static bool load_slot(const tkws_app_storage *s, size_t slot)
 {
-    uint8_t bytes[CHUNK];
+    uint8_t bytes[UNITS_CHUNK];
     slot_header header = {0, 0, 0, 0};
     if (read_header(s, slot, &header) != TKWS_APP_SLOT_VALID ||
         check_body(s, slot, &header) != TKWS_APP_SLOT_VALID)
         return false;
-    for (size_t at = 0; at < header.body_bytes; at += CHUNK) {
-        size_t n = least(header.body_bytes - at, CHUNK);
+    for (size_t at = 0; at < header.body_bytes; at += UNITS_CHUNK) {
+        size_t n = least(header.body_bytes - at, UNITS_CHUNK);
         if (flash_read(s, body_at(s, slot) + at, bytes, n) != TKWS_OK ||
             tkws_weights_write(s->model, s->weights, at, bytes, n) != TKWS_OK)
             return false;

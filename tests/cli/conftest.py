@@ -71,6 +71,13 @@ def model(image: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def other_model(tmp_path: Path) -> Path:
+    path = tmp_path / "other.tkws"
+    path.write_bytes(make_image(seed=3, n_neurons=9, n_classes=4))
+    return path
+
+
 @pytest.fixture(scope="session")
 def built() -> None:
     try:

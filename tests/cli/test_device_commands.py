@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from images import make_image
 from recordings import write_take
 from tracekws.device import adapt as adaptation
 from tracekws.device import commands, discover, microphone
@@ -267,6 +268,48 @@ def test_forget_asks(run, board, takes, monkeypatch):
     assert len(answers) == 2
 
 
+def test_load_runs_another_model(run, board, other_model):
+    result = run("load", other_model, "--port", board.port)
+    assert result.code == 0
+    assert "yes no" in result.out
+    assert "_unknown_" not in result.out
+    about = json.loads(run("info", "--json", "--port", board.port).out)
+    assert about["loaded"]
+    assert about["labels"] == ["yes", "no", "_unknown_", "_silence_"]
+    assert about["reset_reason"] == "power-on"
+    assert "loaded" in run("info", "--port", board.port).out
+    again = json.loads(run("load", other_model, "--json", "--port", board.port).out)
+    assert again | {"erases": 2, "wear": [1, 1]} == about
+
+
+def test_load_asks_before_it_erases_what_was_learned(run, board, other_model, takes, monkeypatch):
+    assert run("adapt", takes, "--port", board.port).code == 0
+    learned = state(board)
+    answers: list[str] = []
+    monkeypatch.setattr("typer.confirm", lambda text, err: answers.append(text))
+    assert run("load", other_model, "--port", board.port).code == 1
+    assert state(board) == learned
+    assert len(answers) == 1
+    assert run("load", other_model, "--yes", "--port", board.port).code == 0
+    assert state(board)[1:] == (0, False)
+
+
+def test_saving_over_weights_of_another_model_is_said(
+    run, built, model, other_model, takes, tmp_path
+):
+    flash = tmp_path / "flash"
+    with virtual_board(model, flash) as board:
+        assert run("adapt", takes, "--port", board.port).code == 0
+        assert run("save", "--port", board.port).code == 0
+    with virtual_board(other_model, flash) as board:
+        result = run("save", "--port", board.port)
+        assert "warning: both slots hold weights of another model" in result.err
+        result = run("save", "--port", board.port)
+        assert "warning: a slot holds weights of another model" in result.err
+        result = run("adapt", takes, "--port", board.port)
+        assert "another model" not in result.err
+
+
 def test_doctor_names_what_is_missing(run, built, model, tmp_path):
     result = run("doctor", "--model", model, "--json")
     checks = {check["name"]: check for check in json.loads(result.out)}
@@ -339,6 +382,12 @@ def good_takes(folder: Path) -> Path:
     return folder / "t"
 
 
+def large_model(folder: Path) -> Path:
+    path = folder / "large.tkws"
+    path.write_bytes(make_image(n_neurons=100, n_latent=2000))
+    return path
+
+
 REFUSALS = {
     "listen-missing": ("listen", lambda f: f / "none.wav", (), 1, "no such file"),
     "listen-text": ("listen", text_file, (), 1, "not readable as audio"),
@@ -352,6 +401,9 @@ REFUSALS = {
     "adapt-bad-take": ("adapt", bad_take, (), 1, "x.wav: not readable as audio"),
     "adapt-others": ("adapt", good_takes, ("--others", "none"), 1, "none: no such folder"),
     "adapt-picture": ("adapt", good_takes, ("--picture", "p.png"), 1, "nothing to draw"),
+    "load-missing": ("load", lambda f: f / "none.tkws", (), 1, "none.tkws"),
+    "load-text": ("load", text_file, (), 1, "not a TraceKWS model image"),
+    "load-large": ("load", large_model, (), 1, "the device has room for 200676"),
     "undo-nothing": ("undo", None, (), 4, "saved|older generation"),
 }
 
@@ -389,12 +441,21 @@ def test_wrong_usage_exits_2(words, run):
     assert result.out == ""
 
 
-PORT_COMMANDS = ("info", "save", "undo", "forget --yes", "listen x.wav", "adapt takes")
+PORT_COMMANDS = (
+    "info",
+    "save",
+    "undo",
+    "forget --yes",
+    "listen x.wav",
+    "adapt takes",
+    "load x.tkws --yes",
+)
 
 
 @pytest.mark.parametrize("command", PORT_COMMANDS)
-def test_no_device_is_exit_3_and_says_what_to_do(command, run, monkeypatch, tmp_path):
+def test_no_device_is_exit_3_and_says_what_to_do(command, run, image, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.tkws").write_bytes(image)
     write_take(tmp_path / "x.wav", 1)
     write_take(tmp_path / "takes" / "yes" / "1.wav", 1)
     monkeypatch.setattr(discover, "candidates", lambda: [])

@@ -56,7 +56,8 @@ def start(model: Path, flash: Path) -> Iterator[Start]:
 
         def run(tcp: int | None = None, **options: Any) -> VirtualBoard:
             name = options.pop("model", model)
-            return stack.enter_context(virtual_board(name, flash, tcp=tcp, **options))
+            file = options.pop("flash", flash)
+            return stack.enter_context(virtual_board(name, file, tcp=tcp, **options))
 
         yield run
 

@@ -76,6 +76,24 @@ def test_another_file_is_not_a_flash(model: Path, tmp_path: Path) -> None:
     assert letter.read_text() == "dear diary"
 
 
+def test_a_flash_has_one_board(start: Start, model: Path, flash: Path) -> None:
+    first = start()
+    with pytest.raises(TraceKwsError, match="in use by another board"):
+        start_board(model, flash)
+    first.kill()
+    start().stop()
+    assert sorted(path.name for path in flash.parent.iterdir()) == [flash.name]
+
+
+def test_a_flash_that_was_never_filled_is_a_new_one(start: Start, flash: Path) -> None:
+    """What a board leaves that ends between making its file and filling it."""
+    flash.touch()
+    flash.with_name(flash.name + ".new").write_bytes(b"half")
+    with Device.open(start().port) as device:
+        assert device.info().slots == ("empty", "empty")
+    assert set(flash.read_bytes()) == {0xFF}
+
+
 def test_not_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(board_module.VARIABLE, str(tmp_path / "nothing"))
     with pytest.raises(TraceKwsError, match="make board"):
@@ -155,13 +173,16 @@ def test_find_a_device_of_another_version(start: Start, monkeypatch: pytest.Monk
         Device.open(port)
 
 
-def test_no_device_and_too_many(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_device_and_too_many(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(discover, "candidates", list)
     with pytest.raises(NoDeviceError, match="no serial port; plug a board in"):
         discover.find_port()
     monkeypatch.setattr(discover, "candidates", lambda: ["/dev/no-such-port"])
     with pytest.raises(NoDeviceError, match="answers on /dev/no-such-port"):
         discover.find_port()
-    monkeypatch.setattr(discover, "candidates", lambda: [start().port, start().port])
+    two = [start().port, start(flash=tmp_path / "another").port]
+    monkeypatch.setattr(discover, "candidates", lambda: two)
     with pytest.raises(NoDeviceError, match="several devices"):
         discover.find_port()

@@ -14,6 +14,8 @@ from tracekws.device.driver import Device
 from tracekws.errors import NoDeviceError, StorageError
 
 SLOT = 128 * 1024
+AREA = 192 * 1024 + 4096
+FLASH = 2 * (SLOT + AREA)
 SECTORS = 2 * SLOT // 4096
 
 
@@ -148,7 +150,7 @@ def test_corrupt_slots(start: Start, flash: Path, at: int) -> None:
 
 
 def test_a_flash_of_rubbish(start: Start, flash: Path) -> None:
-    flash.write_bytes(np.random.default_rng(0).bytes(2 * SLOT))
+    flash.write_bytes(np.random.default_rng(0).bytes(FLASH))
     with Device.open(start().port) as device:
         assert device.info().slots == ("corrupt", "corrupt")
         assert device.info().generation == 0
@@ -217,9 +219,11 @@ def survives(device: Device, action: Callable[[Device], object]) -> bool:
 
 
 def test_power_cut_at_every_operation_of_a_save(start: Start, tiny: Path) -> None:
-    with Device.open(start(model=tiny).port) as device:
+    board = start(model=tiny)
+    with Device.open(board.port) as device:
         saved = teach(device, 1)
         device.save()
+    board.kill()
     attempted, n_new, erases = saved, 0, 1
     for cut in range(1, 1000):
         board = start(model=tiny, extra=["--cut-after", str(cut)])
@@ -247,12 +251,14 @@ def some_cuts(last: int) -> list[int]:
 def test_power_cut_in_undo_and_forget(
     start: Start, flash: Path, tiny: Path, action: Callable[[Device], object]
 ) -> None:
-    with Device.open(start(model=tiny).port) as device:
+    board = start(model=tiny)
+    with Device.open(board.port) as device:
         factory = device.weights()
         first = teach(device, 1)
         device.save()
         second = teach(device, 2)
         device.save()
+    board.kill()
     kept = flash.read_bytes()
     slots = 1 if action is Device.undo else 2
     n_operations = slots * (SECTORS + 16)

@@ -1,75 +1,101 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "flash.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tracekws/errors.h"
 
 #define POWER_CUT 86 /* exit status that tells a test what happened */
-
-static bool write_all(const flash_state *flash, size_t offset, const uint8_t *bytes, size_t n_bytes)
-{
-    while (n_bytes > 0) {
-        ssize_t n = pwrite(flash->file, bytes, n_bytes, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        offset += (size_t)n;
-        bytes += n;
-        n_bytes -= (size_t)n;
-    }
-    return true;
-}
-
-static bool read_all(const flash_state *flash, size_t offset, uint8_t *bytes, size_t n_bytes)
-{
-    while (n_bytes > 0) {
-        ssize_t n = pread(flash->file, bytes, n_bytes, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        offset += (size_t)n;
-        bytes += n;
-        n_bytes -= (size_t)n;
-    }
-    return true;
-}
+#define ERASED 0xff
 
 static bool within(size_t offset, size_t n_bytes)
 {
     return offset <= FLASH_BYTES && n_bytes <= FLASH_BYTES - offset;
 }
 
-int flash_open(flash_state *flash, const char *path)
+static bool fill(int file)
 {
-    struct stat status;
     uint8_t erased[FLASH_SECTOR];
+    memset(erased, ERASED, sizeof erased);
+    for (size_t at = 0; at < FLASH_BYTES; at += sizeof erased)
+        if (write(file, erased, sizeof erased) != (ssize_t)sizeof erased)
+            return false;
+    return fsync(file) == 0;
+}
+
+/* Put a new flash, locked as the empty file is, in its place in one step: no file is ever half a flash. */
+static const char *make(flash_state *flash, const char *path)
+{
+    char scratch[PATH_MAX];
+    int n = snprintf(scratch, sizeof scratch, "%s.new", path);
+    if (n < 0 || (size_t)n >= sizeof scratch)
+        return strerror(ENAMETOOLONG);
+    int file = open(scratch, O_RDWR | O_CREAT | O_TRUNC, 0666);
+    if (file < 0)
+        return strerror(errno);
+    if (flock(file, LOCK_EX | LOCK_NB) != 0 || !fill(file) || rename(scratch, path) != 0) {
+        int error = errno;
+        (void)close(file);
+        (void)unlink(scratch);
+        return strerror(error);
+    }
+    (void)close(flash->file);
+    flash->file = file;
+    return NULL;
+}
+
+/* Lock what is at path. @return NULL, or why not */
+static const char *lock(flash_state *flash, const char *path)
+{
+    struct stat opened;
+    struct stat there;
     flash->file = open(path, O_RDWR | O_CREAT, 0666);
-    if (flash->file < 0 || fstat(flash->file, &status) != 0)
-        return -1;
-    memset(erased, 0xff, sizeof erased);
-    for (size_t at = 0; status.st_size == 0 && at < FLASH_BYTES; at += sizeof erased)
-        if (!write_all(flash, at, erased, sizeof erased))
-            return -1;
-    if (status.st_size == 0 || status.st_size == (off_t)FLASH_BYTES)
-        return 0;
-    errno = EINVAL;
-    return -1;
+    if (flash->file < 0)
+        return strerror(errno);
+    if (flock(flash->file, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? "in use by another board" : strerror(errno);
+    if (fstat(flash->file, &opened) != 0 || stat(path, &there) != 0)
+        return strerror(errno);
+    /* Another board has just put its own flash there. */
+    if (opened.st_ino != there.st_ino || opened.st_dev != there.st_dev)
+        return "in use by another board";
+    if (opened.st_size == 0)
+        return make(flash, path);
+    return opened.st_size == (off_t)FLASH_BYTES
+               ? NULL
+               : "this is not a virtual board's flash, or one of another version";
+}
+
+const char *flash_open(flash_state *flash, const char *path)
+{
+    const char *why = lock(flash, path);
+    if (why != NULL)
+        return why;
+    void *mapped = mmap(NULL, FLASH_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, flash->file, 0);
+    if (mapped == MAP_FAILED)
+        return strerror(errno);
+    flash->bytes = mapped;
+    return NULL;
 }
 
 void flash_close(flash_state *flash)
 {
+    if (flash->bytes != NULL)
+        (void)munmap(flash->bytes, FLASH_BYTES);
     if (flash->file >= 0)
         (void)close(flash->file);
+    flash->bytes = NULL;
     flash->file = -1;
 }
 
@@ -92,37 +118,33 @@ static void lose_power(const flash_state *flash, bool counting)
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     const flash_state *flash = context;
-    bool done = within(offset, n_bytes) && read_all(flash, offset, bytes, n_bytes);
-    return done ? TKWS_OK : TKWS_E_STORAGE;
+    if (!within(offset, n_bytes))
+        return TKWS_E_STORAGE;
+    memcpy(bytes, flash->bytes + offset, n_bytes);
+    return TKWS_OK;
 }
 
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
     flash_state *flash = context;
-    uint8_t old[FLASH_SECTOR];
-    if (n_bytes > sizeof old || flash_read(flash, offset, old, n_bytes) != TKWS_OK)
+    if (!within(offset, n_bytes))
         return TKWS_E_STORAGE;
     for (size_t i = 0; i < n_bytes; i++)
-        if ((old[i] & bytes[i]) != bytes[i])
+        if ((flash->bytes[offset + i] & bytes[i]) != bytes[i])
             return TKWS_E_STORAGE;
     bool counting = flash->cut_after != 0;
-    bool done = write_all(flash, offset, bytes, powered(flash, n_bytes));
+    memcpy(flash->bytes + offset, bytes, powered(flash, n_bytes));
     lose_power(flash, counting);
-    return done ? TKWS_OK : TKWS_E_STORAGE;
+    return TKWS_OK;
 }
 
 int flash_erase(void *context, size_t offset)
 {
     flash_state *flash = context;
-    uint8_t erased[FLASH_SECTOR / 2];
     if (offset % FLASH_SECTOR != 0 || !within(offset, FLASH_SECTOR))
         return TKWS_E_STORAGE;
-    memset(erased, 0xff, sizeof erased);
     bool counting = flash->cut_after != 0;
-    bool done = true;
-    size_t n_halves = powered(flash, 2);
-    for (size_t half = 0; half < n_halves; half++)
-        done = done && write_all(flash, offset + half * sizeof erased, erased, sizeof erased);
+    memset(flash->bytes + offset, ERASED, powered(flash, 2) * (FLASH_SECTOR / 2));
     lose_power(flash, counting);
-    return done ? TKWS_OK : TKWS_E_STORAGE;
+    return TKWS_OK;
 }

@@ -211,7 +211,8 @@ static void wire_up(machine *m)
     board->flash_read = flash_read_of;
     board->flash_program = flash_program_of;
     board->flash_erase = flash_erase_of;
-    board->slot_bytes = FLASH_BYTES / 2;
+    board->slot_bytes = FLASH_SLOT;
+    board->image_area_bytes = FLASH_IMAGE_AREA;
     board->reset_reason = TKWS_APP_RESET_POWER_ON;
     board->sector_bytes = FLASH_SECTOR;
     board->program_bytes = FLASH_PROGRAM;
@@ -226,9 +227,10 @@ static int start(machine *m, const options *o)
     if (m->board.image_bytes == 0)
         return complain(o->model, why);
     m->board.image = m->image;
-    if (flash_open(&m->flash, o->flash) != 0)
-        return complain(o->flash,
-                        errno == EINVAL ? "this is not a virtual board's flash" : strerror(errno));
+    why = flash_open(&m->flash, o->flash);
+    if (why != NULL)
+        return complain(o->flash, why);
+    m->board.flash_mapped = m->flash.bytes;
     m->flash.cut_after = o->cut_after;
     int error = app != NULL ? tkws_app_init(app, &m->board) : TKWS_E_MODEL_TOO_LARGE;
     if (error != TKWS_OK)

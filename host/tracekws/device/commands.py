@@ -31,7 +31,7 @@ from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
 from tracekws.device.emulator import MACHINES, board_of, built_firmware, emulated_board
 from tracekws.device.takes import chunks, hold_back, read_takes, weak_points
-from tracekws.errors import DataError, TraceKwsError
+from tracekws.errors import DataError, ModelError, TraceKwsError
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models" / "base.tkws"
@@ -51,7 +51,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the device commands to a command line."""
-    for command in (board, listen, adapt, save, undo, forget, info, doctor):
+    for command in (board, listen, adapt, save, undo, forget, load, info, doctor):
         app.command()(command)
 
 
@@ -131,6 +131,14 @@ def known_features(crc: int, model: Path) -> FeatureConfig | None:
         return None
     known = Model.load(model)
     return known.features if known.crc == crc else None
+
+
+def warn_of_other_models(about: DeviceInfo) -> None:
+    """Say that saving will erase what was learned with another model, when nothing else is left."""
+    if about.slots.count("other-model") == len(about.slots):
+        say(talk, "warning: both slots hold weights of another model; saving erases one of them")
+    elif "other-model" in about.slots and "valid" in about.slots:
+        say(talk, "warning: a slot holds weights of another model; saving erases them")
 
 
 # --- the commands ---------------------------------------------------------------------------------
@@ -281,6 +289,8 @@ def adapt(
         check_picture(picture)
     with open_device(port) as device:
         about = device.info()
+        if keep:
+            warn_of_other_models(about)
         labels, unknown = about.labels, about.unknown
         if record:
             record_guided(folder, [w for w in labels if w not in (unknown, about.silence)])
@@ -359,6 +369,7 @@ def save(port: Port = None, as_json: Json = False) -> None:
     Example: `tracekws save`
     """
     with open_device(port) as device:
+        warn_of_other_models(device.info())
         generation = device.save()
     show_generation(generation, "saved as generation {}", as_json)
 
@@ -378,7 +389,7 @@ def show_generation(generation: int, text: str, as_json: bool) -> None:
     if as_json:
         print_json({"generation": generation})
     else:
-        out.print(text.format(generation) if generation else "back at the factory model")
+        out.print(text.format(generation) if generation else "back at the model as it came")
 
 
 def forget(
@@ -386,7 +397,7 @@ def forget(
     port: Port = None,
     as_json: Json = False,
 ) -> None:
-    """Erase everything that was learned and go back to the factory model.
+    """Erase everything that was learned and go back to the model as it came.
 
     Example: `tracekws forget --yes`
     """
@@ -395,6 +406,40 @@ def forget(
             raise typer.Exit(1)
         device.forget()
     show_generation(0, "", as_json)
+
+
+def load(
+    model: Annotated[Path, typer.Argument(help="Model image to load.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Load another model into the device's flash, and run it; what was learned is erased.
+
+    A load that fails, or loses power, leaves the old model and what it learned. A firmware that
+    comes with another model runs that one.
+
+    Example: `tracekws load models/base.tkws`
+    """
+    checked = Model.load(model)
+    with Device.open(port or find_port(), needs_model=False) as device:
+        before = device.info() if device.has_model else None
+        if before and 0 < before.image_bytes < len(checked.image):
+            raise ModelError(
+                f"{model}: the image has {len(checked.image)} bytes, the device has room for"
+                f" {before.image_bytes}"
+            )
+        learned = before and (before.generation or before.changed)
+        if learned and not yes and not typer.confirm("Erase everything learned?", err=True):
+            raise typer.Exit(1)
+        with progress_bar() as progress:
+            device.load(checked.image, lambda done, total: progress("loading", done, total))
+        about = device.info()
+    if as_json:
+        print_json(asdict(about))
+    else:
+        words = " ".join(w for w in about.labels if w not in (about.unknown, about.silence))
+        say(out, f"{about.model_name}, CRC {about.model_crc:08x}, runs now; it hears: {words}")
 
 
 def info(port: Port = None, as_json: Json = False) -> None:
@@ -413,19 +458,24 @@ def info(port: Port = None, as_json: Json = False) -> None:
 def info_table(about: DeviceInfo) -> Table:
     """What a device says of itself, as a table."""
     table = Table.grid(padding=(0, 2))
+    source = "loaded" if about.loaded else "the factory's"
     for name, value in (
         ("firmware", about.firmware),
         ("board", about.board),
         ("protocol", about.protocol),
-        ("model", f"{about.model_name}, CRC {about.model_crc:08x}"),
+        ("model", f"{about.model_name}, CRC {about.model_crc:08x}, {source}"),
         ("words", " ".join(w for w in about.labels if w not in (about.unknown, about.silence))),
-        ("generation", about.generation or "0, the factory model"),
+        ("generation", about.generation or "0, nothing learned"),
         ("unsaved changes", "yes" if about.changed else "no"),
         ("slots", ", ".join(about.slots)),
-        ("erases", about.erases),
+        ("erases", ", ".join(map(str, about.wear))),
         ("passes", about.passes),
         ("trainable", f"{about.trainable_bytes} bytes"),
         ("memory", f"{about.ram_bytes} bytes"),
+        ("room for a model", f"{about.image_bytes} bytes" if about.image_bytes else "none"),
+        ("started by", about.reset_reason),
+        ("watchdog", f"{about.watchdog_ms} ms" if about.watchdog_ms else "none"),
+        ("brown-out", f"{about.brown_out_mv} mV" if about.brown_out_mv else "not known"),
     ):
         table.add_row(name, Text(str(value), overflow="fold"))
     return table

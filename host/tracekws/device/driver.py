@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,10 +16,11 @@ from tracekws.audio import SAMPLE_RATE
 from tracekws.core import FULL_SCALE
 from tracekws.device import protocol
 from tracekws.device.link import Link
-from tracekws.device.protocol import Hello, Position, RawEvent
+from tracekws.device.protocol import Health, Hello, Position, RawEvent
 from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import (
     DataError,
+    DeviceError,
     NoDeviceError,
     ProtocolError,
     TraceKwsError,
@@ -38,6 +40,8 @@ class DeviceInfo:
     protocol: int
     model_name: str
     model_crc: int
+    loaded: bool
+    """The model was loaded into the board's flash; else it is the firmware's own."""
     labels: tuple[str, ...]
     unknown: str
     """Label of the class for other words."""
@@ -55,9 +59,19 @@ class DeviceInfo:
     """A word a storage slot: empty, valid, corrupt, other-model."""
     erases: int
     """Times that a slot was erased, over all slots."""
+    wear: tuple[int, ...]
+    """The same for each slot."""
     trainable_bytes: int
     ram_bytes: int
     """Memory of the device's application."""
+    image_bytes: int
+    """Room for a model that is loaded; 0 when the board cannot load any."""
+    reset_reason: str
+    """Why the board started: unknown, power-on, pin, watchdog, software, brown-out."""
+    watchdog_ms: int
+    """Of the watchdog; 0 when none runs."""
+    brown_out_mv: int
+    """Supply below which the board resets; 0 when it is not set or not known."""
     n_neurons: int
     max_data_bytes: int
     """Bytes of PCM or features in one message, at most."""
@@ -93,22 +107,24 @@ class Device:
         self._labels: tuple[str, ...] | None = None
 
     @classmethod
-    def open(cls, port: str, timeout: float = 5.0) -> Device:
+    def open(cls, port: str, timeout: float = 5.0, needs_model: bool = True) -> Device:
         """Open a serial port, a pty or a URL such as ``socket://127.0.0.1:4000``.
 
         A session that another host left open is aborted. `timeout` is in seconds without any
         progress. Raises NoDeviceError when the port cannot be opened or is silent, ProtocolError
         when it is something else or speaks another protocol version, DeviceError when the device
-        has no usable model.
+        has no usable model, unless it `needs_model` no more: load() works without one.
         """
-        return cls.over(open_transport(port), port, timeout)
+        return cls.over(open_transport(port), port, timeout, needs_model)
 
     @classmethod
-    def over(cls, transport: Transport, name: str, timeout: float = 5.0) -> Device:
+    def over(
+        cls, transport: Transport, name: str, timeout: float = 5.0, needs_model: bool = True
+    ) -> Device:
         """Like open(), over a transport that is open; it is closed when this fails."""
         link = Link(transport, name, timeout)
         try:
-            return cls(link, _say_hello(link))
+            return cls(link, _say_hello(link, needs_model))
         except BaseException:
             link.close()
             raise
@@ -133,6 +149,7 @@ class Device:
     def info(self) -> DeviceInfo:
         """Ask what the device is and holds."""
         info = protocol.parse_info(self._link.request(protocol.INFO))
+        health = self._health()
         self._labels = info.labels
         return DeviceInfo(
             firmware=self._hello.firmware,
@@ -140,6 +157,7 @@ class Device:
             protocol=self._hello.protocol,
             model_name=info.model_name,
             model_crc=info.model_crc,
+            loaded=health.loaded,
             labels=info.labels,
             unknown=info.labels[info.unknown],
             silence=info.labels[info.silence],
@@ -149,8 +167,13 @@ class Device:
             changed=info.changed,
             slots=tuple(slot.state for slot in info.slots),
             erases=sum(slot.erases for slot in info.slots),
+            wear=tuple(slot.erases for slot in info.slots),
             trainable_bytes=info.trainable_bytes,
             ram_bytes=self._hello.ram_bytes,
+            image_bytes=health.image_bytes,
+            reset_reason=health.reset_reason,
+            watchdog_ms=health.watchdog_ms,
+            brown_out_mv=health.brown_out_mv,
             n_neurons=info.n_neurons,
             max_data_bytes=self._hello.max_data,
             max_pcm_credit=self._hello.credit,
@@ -236,8 +259,46 @@ class Device:
         return protocol.parse_generation(self._link.request(protocol.UNDO))
 
     def forget(self) -> None:
-        """Erase all that was learned and go back to the factory model."""
+        """Erase all that was learned and go back to the model as it came."""
         self._link.request(protocol.FORGET)
+
+    def load(
+        self, image: bytes, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """Load a model image into the device's flash and run it; all that was learned is erased.
+
+        `progress` is told the bytes that are done, and of how many. A load that is refused or
+        broken leaves the model that runs, what it learned, and what is saved.
+        """
+        size = protocol.LOAD_BYTES
+
+        def told(position: Position) -> None:
+            progress(min(position.next * size, len(image)), len(image))
+
+        parts = (image[at : at + size] for at in range(0, len(image), size))
+        body = protocol.pack_load(len(image), zlib.crc32(image))
+        credit = protocol.parse_credit(self._link.request(protocol.LOAD, body))
+        try:
+            for _ in self._link.stream(parts, credit, told):
+                pass
+            self._link.request(protocol.END)
+        except BaseException:
+            self._abort()
+            raise
+        self._labels = None
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the device had a model to run when it was opened."""
+        return self._hello.model_error == 0
+
+    def _health(self) -> Health:
+        try:
+            return protocol.parse_health(self._link.request(protocol.HEALTH))
+        except DeviceError as error:
+            if error.name != "REQUEST":  # an older firmware
+                raise
+            return Health(False, 0, 0, "unknown", 0, 0)
 
     @property
     def _data_bytes(self) -> int:
@@ -332,7 +393,7 @@ def _event(event: RawEvent, labels: tuple[str, ...]) -> Event:
     )
 
 
-def _say_hello(link: Link) -> Hello:
+def _say_hello(link: Link, needs_model: bool) -> Hello:
     # whatever came before on this line, the next byte starts a frame
     link.transport.write(b"\0")
     try:
@@ -350,6 +411,6 @@ def _say_hello(link: Link) -> Hello:
     if answer.status < 0:
         raise device_error(answer.status)
     hello = protocol.parse_hello(answer.body)
-    if hello.model_error < 0:
+    if needs_model and hello.model_error < 0:
         raise device_error(hello.model_error)
     return hello

@@ -18,6 +18,7 @@ PROTOCOL_VERSION = 1
 
 HELLO = 0x01
 INFO = 0x02
+HEALTH = 0x03
 LISTEN = 0x10
 CLASSIFY = 0x11
 LEARN = 0x12
@@ -30,6 +31,7 @@ WEIGHTS = 0x20
 SAVE = 0x21
 UNDO = 0x22
 FORGET = 0x23
+LOAD = 0x24
 
 ANSWER = 0x80
 """Set in the first byte of an answer."""
@@ -43,7 +45,10 @@ FEATURES = 2
 MODEL_METHOD = 0xFFFF
 LABEL_BYTES = 12
 FEATURE_BYTES = 80
+LOAD_BYTES = 512
+"""Bytes of a model image in one data message; the last may have fewer."""
 SLOT_STATES = ("empty", "valid", "corrupt", "other-model")
+RESET_REASONS = ("unknown", "power-on", "pin", "watchdog", "software", "brown-out")
 
 _HEAD = struct.Struct("<BI")
 _STATUS = struct.Struct("<h")
@@ -52,11 +57,13 @@ _HELLO_START = struct.Struct("<HI")
 _HELLO = struct.Struct("<HIIHHHIh16s")
 _INFO = struct.Struct("<16sIIHHHHHHIBBI")
 _SLOT = struct.Struct("<BII")
+_HEALTH = struct.Struct("<BIIBHH")
 _TAKE = struct.Struct(f"<BHH{LABEL_BYTES}s")
 _DATA = struct.Struct("<II")
 _POSITION = struct.Struct("<IHIB")
 _EVENT = struct.Struct("<HhQQ")
 _WEIGHTS = struct.Struct("<IH")
+_LOAD = struct.Struct("<II")
 
 
 class Message(NamedTuple):
@@ -173,6 +180,23 @@ class Info(NamedTuple):
     labels: tuple[str, ...]
 
 
+class Health(NamedTuple):
+    """Answer to HEALTH."""
+
+    loaded: bool
+    """The model that runs was loaded; else it is the factory's."""
+    loads: int
+    """Number of the load that it came with; 0 for the factory's."""
+    image_bytes: int
+    """Room for a model that is loaded; 0 when the board cannot load any."""
+    reset_reason: str
+    """One of RESET_REASONS."""
+    watchdog_ms: int
+    """0 when none runs."""
+    brown_out_mv: int
+    """0 when none is set or it is not known."""
+
+
 class RawEvent(NamedTuple):
     """A word that was heard, in samples from the stream's start."""
 
@@ -259,6 +283,20 @@ def parse_info(body: bytes) -> Info:
         tuple(slots),
         labels,
     )
+
+
+def parse_health(body: bytes) -> Health:
+    """Read the answer to HEALTH."""
+    if len(body) != _HEALTH.size:
+        raise _malformed("HEALTH")
+    loaded, loads, image_bytes, reason, watchdog_ms, brown_out_mv = _HEALTH.unpack(body)
+    word = RESET_REASONS[reason] if reason < len(RESET_REASONS) else f"reason {reason}"
+    return Health(bool(loaded), loads, image_bytes, word, watchdog_ms, brown_out_mv)
+
+
+def pack_load(n_bytes: int, crc: int) -> bytes:
+    """Body of LOAD: bytes of the image, CRC-32 of all of them."""
+    return _LOAD.pack(n_bytes, crc)
 
 
 def pack_learn(seed: int) -> bytes:

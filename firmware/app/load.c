@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading a model image: a session whose data goes into the area of flash that does not run. */
+#include "app.h"
+#include "tracekws/crc32.h"
+#include "tracekws/errors.h"
+#include "wire.h"
+
+int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    (void)n_body;
+    const tkws_board *board = app->board;
+    size_t n_bytes = wire_get_u32(body);
+    if (app->session != TKWS_APP_IDLE)
+        return TKWS_E_BUSY;
+    if (tkws_app_image_room(board) == 0)
+        return TKWS_E_UNSUPPORTED;
+    if (n_bytes == 0)
+        return TKWS_E_ARGUMENT;
+    if (n_bytes > tkws_app_image_room(board))
+        return TKWS_E_IMAGE_FULL;
+    for (size_t i = 0; i < tkws_app_image_sectors(board, n_bytes); i++) {
+        tkws_app_working(app);
+        int error = tkws_app_image_erase(board, tkws_app_image_spare(&app->image), i);
+        if (error != TKWS_OK)
+            return error;
+    }
+    app->load_bytes = n_bytes;
+    app->load_crc = wire_get_u32(body + 4);
+    app->session = TKWS_APP_LOADING;
+    app->take = 0;
+    app->next = 0;
+    app->n_events = 0;
+    wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
+    return TKWS_OK;
+}
+
+size_t tkws_app_load_part(const tkws_app *app, uint32_t number)
+{
+    size_t n_whole = app->load_bytes / TKWS_APP_LOAD_BYTES;
+    if (number < n_whole)
+        return TKWS_APP_LOAD_BYTES;
+    return number == n_whole ? app->load_bytes % TKWS_APP_LOAD_BYTES : 0;
+}
+
+int tkws_app_load_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes)
+{
+    return tkws_app_image_write(app->board, tkws_app_image_spare(&app->image),
+                                (size_t)number * TKWS_APP_LOAD_BYTES, data, n_bytes);
+}
+
+/* Everything that can be wrong is found before the record is written. */
+static int check(const tkws_app *app, const uint8_t *image)
+{
+    tkws_model model;
+    if (tkws_crc32(0, image, app->load_bytes) != app->load_crc)
+        return TKWS_E_MODEL_CRC;
+    int error = tkws_model_parse(&model, image, app->load_bytes);
+    if (error == TKWS_OK && !tkws_app_fits(app->board, &model))
+        error = TKWS_E_MODEL_TOO_LARGE;
+    return error;
+}
+
+int tkws_app_load_end(tkws_app *app)
+{
+    const tkws_board *board = app->board;
+    uint8_t area = tkws_app_image_spare(&app->image);
+    tkws_app_working(app);
+    int error = check(app, tkws_app_image_bytes(board, area));
+    if (error == TKWS_OK)
+        error = tkws_app_image_commit(board, area, app->load_bytes);
+    if (error != TKWS_OK)
+        return error;
+    tkws_app_start(app);
+    if (app->image.area != area)
+        return TKWS_E_STORAGE;
+    /* What is in the slots was learned with another model; should they refuse, they say so in INFO. */
+    if (board->slot_bytes > 0)
+        (void)tkws_app_storage_forget(&app->storage);
+    return TKWS_OK;
+}

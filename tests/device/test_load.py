@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loading a model: what runs afterwards, what is refused, power cuts and flash faults anywhere."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from images import make_image, reseal
+from loopback_device import Board, Flash
+from reference_device import Start
+from tracekws.device import protocol
+from tracekws.device.driver import Device
+from tracekws.errors import DeviceError, NoDeviceError, StorageError, code
+
+Make = Callable[..., Board]
+SLOTS = 2 * 8192
+AREA = 16384
+
+
+@pytest.fixture(scope="session")
+def other() -> bytes:
+    return make_image(seed=77, n_neurons=9, n_classes=4)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("loopback")
+
+
+@pytest.fixture
+def make(folder: Path, image: bytes) -> Make:
+    def board(**options: Any) -> Board:
+        options.setdefault("flash", Flash(SLOTS, area=AREA))
+        return Board(folder, options.pop("image", image), **options)
+
+    return board
+
+
+def connect(board: Board) -> Device:
+    return Device.over(board, "loopback")
+
+
+def crc(image: bytes) -> int:
+    (number,) = struct.unpack("<I", image[-4:])
+    return int(number)
+
+
+def teach(device: Device, seed: int) -> bytes:
+    features = np.random.default_rng(seed).integers(0, 50, (20, 80)).astype(np.int8)
+    with device.learn(seed) as session:
+        session.take_features("yes", features, 32767, method=3)
+    return device.weights()
+
+
+def copy(flash: Flash, **options: Any) -> Flash:
+    return Flash(flash.n_bytes, flash.sector, flash.unit, area=flash.area, **options)
+
+
+def test_the_loaded_model_runs_and_stays(start: Start, image: bytes, other: bytes) -> None:
+    board = start()
+    with Device.open(board.port) as device:
+        teach(device, 1)
+        device.save()
+        before = device.info()
+        assert (before.model_crc, before.loaded) == (crc(image), False)
+        assert before.image_bytes >= 192 * 1024
+        seen: list[tuple[int, int]] = []
+        device.load(other, lambda done, total: seen.append((done, total)))
+        assert seen[-1] == (len(other), len(other))
+        info = device.info()
+        assert (info.model_crc, info.loaded, info.generation) == (crc(other), True, 0)
+        assert (info.changed, info.slots) == (False, ("empty", "empty"))
+        assert info.labels == ("yes", "no", "_unknown_", "_silence_")
+        fresh = device.weights()
+        learned = teach(device, 2)
+        assert device.save() == 1
+        board.kill()
+    with Device.open(start().port) as device:
+        assert device.info().model_crc == crc(other)
+        assert device.weights() == learned != fresh
+        device.forget()
+        assert device.info().model_crc == crc(other)
+        assert device.weights() == fresh
+        device.load(image)
+        assert (device.info().model_crc, device.info().loaded) == (crc(image), True)
+
+
+def test_it_runs_as_the_same_model_of_the_factory(
+    make: Make, image: bytes, other: bytes, pcm: np.ndarray
+) -> None:
+    factory, loaded = connect(make(image=other)), connect(make())
+    loaded.load(other)
+    assert loaded.weights() == factory.weights()
+    assert loaded.classify(pcm)[1].tolist() == factory.classify(pcm)[1].tolist()
+    assert teach(loaded, 5) == teach(factory, 5)
+
+
+def test_loads_alternate_and_the_newest_runs(make: Make) -> None:
+    flash = Flash(SLOTS, area=AREA)
+    device = connect(make(flash=flash))
+    for number in range(1, 6):
+        image = make_image(seed=number, n_neurons=3 + number)
+        device.load(image)
+        assert device.info().model_crc == crc(image)
+        device = connect(make(flash=flash))
+        assert device.info().model_crc == crc(image)
+        assert device._health().loads == number
+
+
+def test_a_firmware_with_another_model_wins(make: Make, image: bytes, other: bytes) -> None:
+    flash = Flash(SLOTS, area=AREA)
+    connect(make(flash=flash)).load(other)
+    third = make_image(seed=3, n_neurons=5)
+    device = connect(make(flash=flash, image=third))
+    assert (device.info().model_crc, device.info().loaded) == (crc(third), False)
+    assert connect(make(flash=flash)).info().model_crc == crc(other), "it was only passed over"
+
+
+def test_a_board_without_a_model_can_be_given_one(make: Make, other: bytes) -> None:
+    flash = Flash(SLOTS, area=AREA)
+    board = make(flash=flash, image=b"")
+    assert board.started == code("NO_MODEL")
+    device = Device.over(board, "loopback", needs_model=False)
+    assert not device.has_model
+    with pytest.raises(DeviceError, match="no usable model"):
+        device.info()
+    device.load(other)
+    assert device.info().model_crc == crc(other)
+    assert connect(make(flash=flash, image=b"")).info().loaded
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        Flash(2 * 8192, 4096, 1, area=8192),
+        Flash(2 * 4096, 4096, 8, area=12288),
+        Flash(2 * 16384, 16384, 4, area=16384),
+        Flash(2 * 4096, 1024, 256, area=9216),
+    ],
+    ids=lambda f: f"{f.n_bytes}-{f.sector}-{f.unit}-{f.area}",
+)
+@pytest.mark.parametrize("n_neurons", [1, 7, 16])
+def test_geometries(make: Make, geometry: Flash, n_neurons: int) -> None:
+    flash = copy(geometry)
+    image = make_image(seed=n_neurons, n_neurons=n_neurons)
+    device = connect(make(flash=flash))
+    device.load(image)
+    assert device.info().model_crc == crc(image)
+    assert connect(make(flash=flash)).info().model_crc == crc(image)
+
+
+def test_the_largest_image_that_fits(make: Make) -> None:
+    flash = Flash(SLOTS, area=8192)
+    device = connect(make(flash=flash))
+    room = device.info().image_bytes
+    assert room == 8192 - 28
+    with pytest.raises(StorageError, match="does not fit the area") as refused:
+        device.load(bytes(room + 1))
+    assert refused.value.name == "IMAGE_FULL"
+    with pytest.raises(DeviceError, match="not a TraceKWS model image"):
+        device.load(bytes(room))
+
+
+# --- refusals: nothing has changed ----------------------------------------------------------------
+
+
+def damaged(image: bytes) -> bytes:
+    return image[:500] + bytes([image[500] ^ 1]) + image[501:]
+
+
+REFUSED = {
+    "a flipped bit": (damaged, "MODEL_CRC"),
+    "cut short": (lambda image: image[:-100], "MODEL_LENGTH"),
+    "something else": (lambda image: b"RIFF" + image[4:], "MODEL_MAGIC"),
+    "a field out of range": (lambda image: reseal(image[:4] + b"\x09" + image[5:]), "MODEL_FORMAT"),
+    "too large": (lambda image: make_image(n_neurons=60, window_steps=50), "MODEL_TOO_LARGE"),
+    "longer than the area": (lambda image: bytes(70000), "IMAGE_FULL"),
+    "nothing": (lambda image: b"", "ARGUMENT"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refused_load_changes_nothing(make: Make, image: bytes, other: bytes, case: str) -> None:
+    spoil, error = REFUSED[case]
+    flash = Flash(SLOTS, area=65536)
+    device = connect(make(flash=flash, memories=(12288,)))
+    device.load(other)
+    teach(device, 1)
+    device.save()
+    unsaved = teach(device, 2)
+    slots, before = bytes(flash.data[:SLOTS]), device.info()
+    with pytest.raises(DeviceError) as refused:
+        device.load(spoil(image))
+    assert refused.value.name == error
+    assert device.info() == before
+    assert device.weights() == unsaved
+    assert bytes(flash.data[:SLOTS]) == slots
+    again = connect(make(flash=flash, memories=(12288,))).info()
+    assert (again.model_crc, again.generation) == (crc(other), 1)
+
+
+def test_a_load_that_is_given_up_changes_nothing(make: Make, image: bytes, other: bytes) -> None:
+    flash = Flash(SLOTS, area=AREA)
+    board = make(flash=flash)
+    device = connect(board)
+    unsaved = teach(device, 2)
+
+    def stop(done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        device.load(other, stop)
+    assert device.weights() == unsaved
+    assert device.info().changed
+    for end in (board.lose_host, lambda: connect(board)):
+        device._link.request(protocol.LOAD, protocol.pack_load(len(other), zlib.crc32(other)))
+        assert protocol.parse_info(device._link.request(protocol.INFO)).session == 4
+        end()
+        assert protocol.parse_info(device._link.request(protocol.INFO)).session == 0
+    assert device.weights() == unsaved
+    assert connect(make(flash=flash)).info().model_crc == crc(image)
+
+
+def test_a_board_that_cannot_load(make: Make, other: bytes) -> None:
+    for flash in (None, Flash(SLOTS)):
+        device = connect(make(flash=flash))
+        assert device.info().image_bytes == 0
+        with pytest.raises(DeviceError, match="this board cannot do that"):
+            device.load(other)
+
+
+def ask(board: Board, command: int, body: bytes = b"") -> tuple[int, bytes]:
+    ask.number += 1  # type: ignore[attr-defined]
+    board.write(protocol.request(command, ask.number, body))  # type: ignore[attr-defined]
+    parsed = [protocol.parse(m) for m in protocol.FrameReader().push(board.read())]
+    (answer,) = [m for m in parsed if m and m.kind != protocol.WORKING]
+    return answer.status, answer.body
+
+
+ask.number = 0  # type: ignore[attr-defined]
+
+
+def test_requests_out_of_place(make: Make, other: bytes) -> None:
+    board = make()
+    load = protocol.pack_load(len(other), zlib.crc32(other))
+    parts = [other[at : at + 512] for at in range(0, len(other), 512)]
+    assert len(parts) > 2
+
+    def data(number: int, content: bytes) -> int:
+        return ask(board, protocol.DATA, protocol.pack_data(number, 0, content))[0]
+
+    assert ask(board, protocol.LISTEN)[0] == 0
+    assert ask(board, protocol.LOAD, load)[0] == code("BUSY")
+    assert ask(board, protocol.END)[0] == 0
+    assert ask(board, protocol.LOAD, load) == (0, b"\1\0")
+    assert ask(board, protocol.LOAD, load)[0] == code("BUSY")
+    assert ask(board, protocol.SAVE)[0] == code("BUSY")
+    assert ask(board, protocol.TAKE, protocol.pack_take(1, 1, 1, "yes"))[0] == code("STATE")
+    assert data(0, parts[0][:-1]) == code("LENGTH")
+    assert data(0, parts[0] + b"x") == code("LENGTH")
+    assert data(1, parts[1]) == code("CREDIT")
+    assert data(0, parts[0]) == 0
+    assert data(0, parts[0]) == 0, "done before, not done again"
+    assert data(0xFFFFFFFF, parts[1]) == code("LENGTH")
+    assert ask(board, protocol.END)[0] == code("STATE")
+    for number, part in enumerate(parts[1:-1], 1):
+        assert data(number, part) == 0
+    assert data(len(parts) - 1, parts[-1] + b"x") == code("LENGTH")
+    assert data(len(parts) - 1, parts[-1]) == 0
+    assert data(len(parts), b"x") == code("LENGTH")
+    assert ask(board, protocol.END)[0] == 0
+    assert protocol.parse_info(ask(board, protocol.INFO)[1]).model_crc == crc(other)
+    assert protocol.parse_health(ask(board, protocol.HEALTH)[1])[:2] == (True, 1)
+
+
+# --- faults ---------------------------------------------------------------------------------------
+
+
+def test_flash_that_fails_or_lies_at_any_operation(make: Make, image: bytes) -> None:
+    """Refused, or wrongly done: the old model runs on, or the new one runs whole."""
+    new = make_image(seed=5, n_neurons=1, n_classes=3, n_latent=0, n_sequences=0)
+    flash = Flash(SLOTS, area=AREA)
+    device = connect(make(flash=flash))
+    teach(device, 1)
+    device.save()
+    kept, before = bytes(flash.data), flash.n_operations
+    device.load(new)
+    n_operations = flash.n_operations - before
+    assert n_operations >= 10, "a sector, the image, the record, the slots"
+    outcomes = []
+    for kind in ("fail_at", "lose_at"):
+        for at in range(1, n_operations + 1):
+            flash = Flash(SLOTS, area=AREA, data=bytearray(kept), **{kind: at})
+            device = connect(make(flash=flash))
+            learned = device.weights()
+            refused = None
+            try:
+                device.load(new)
+            except DeviceError as error:
+                refused = error.name
+            running = device.info().model_crc
+            if refused:
+                assert (refused, running) == ("STORAGE", crc(image))
+                assert (device.weights(), device.info().generation) == (learned, 1)
+            outcomes.append(running == crc(new))
+            flash.fail_at = 0
+            assert connect(make(flash=flash)).info().model_crc == running
+            device.load(new)
+            assert device.info().model_crc == crc(new)
+    assert {True, False} == set(outcomes)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.tkws"
+    path.write_bytes(make_image(seed=24, n_neurons=1, n_classes=3, n_latent=0, n_sequences=0))
+    return path
+
+
+def test_power_cut_at_every_operation_of_a_load(start: Start, flash: Path, tiny: Path) -> None:
+    """The old model with what it learned, or the new one with nothing: never anything else."""
+    new = make_image(seed=25, n_neurons=1, n_classes=3, n_latent=0, n_sequences=0)
+    board = start(model=tiny)
+    with Device.open(board.port) as device:
+        learned = teach(device, 1)
+        device.save()
+        board.kill()
+    kept = flash.read_bytes()
+    board = start(model=tiny)
+    with Device.open(board.port) as device:
+        device.load(new)
+        fresh = device.weights()
+        board.kill()
+    old, done = (crc(tiny.read_bytes()), learned), (crc(new), fresh)
+    flash.write_bytes(kept)
+    seen, finished = [], False
+    for cut in range(1, 5000):
+        board = start(model=tiny, extra=["--cut-after", str(cut)])
+        with Device.open(board.port) as device:
+            seen.append((device.info().model_crc, device.weights()))
+            if seen[-1] == done:  # from here on the old model has to be put back for each cut
+                board.stop()
+                flash.write_bytes(kept)
+                board = start(model=tiny, extra=["--cut-after", str(cut)])
+        with Device.open(board.port) as device:
+            try:
+                device.load(new)
+                finished = True
+                break
+            except NoDeviceError:
+                assert board.wait() == 86
+                board.stop()
+    assert finished
+    assert seen == sorted(seen, key=lambda state: state == done)
+    assert set(seen) == {old, done}
+    # a sector in halves, the image, the record; then the slots with their records of wear
+    assert seen.count(old) == 2 + len(new) + 28
+    assert cut - 1 == 2 + len(new) + 28 + 2 * (64 + 16)
