@@ -13,4 +13,4 @@ FIRMWARE_OUTPUTS += $(QEMU_ELF)
 
 $(QEMU_ELF): $(OUT)/$(BOARD).elf
 	$(CROSS)gcc $(FLAGS) -nostartfiles -T $(DIR)/link.ld -Wl,--defsym=tkws_ccm=0x20020000 \
-		-Wl,--gc-sections -Wl,--fatal-warnings $(OBJECTS) -lgcc -o $@
+		-Wl,--gc-sections -Wl,-z,noexecstack -Wl,--fatal-warnings $(OBJECTS) -lgcc -o $@
