@@ -14,6 +14,7 @@ from pathlib import Path
 from tracekws.device import microphone
 from tracekws.device.board import board_program
 from tracekws.device.discover import candidates
+from tracekws.device.flash import INSTALL, find_tool
 from tracekws.errors import TraceKwsError
 
 OLDEST_PYTHON = (3, 11)
@@ -42,6 +43,7 @@ def checks(model: Path) -> list[Check]:
         _torch(),
         _microphone(),
         *_serial(),
+        *_flash_tools(),
     ]
 
 
@@ -133,3 +135,12 @@ def _serial() -> list[Check]:
             )
         )
     return result
+
+
+def _flash_tools() -> list[Check]:
+    found = {name: find_tool(name) for name in INSTALL}
+    what = "none; only `tracekws flash` needs it"
+    return [
+        Check(name, path is not None, False, path or what, INSTALL[name])
+        for name, path in found.items()
+    ]
