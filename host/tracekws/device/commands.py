@@ -151,8 +151,8 @@ def board(
         str,
         typer.Argument(
             metavar="[BOARD]",
-            help="virtual, or an emulated board's name (mps2-an386, riscv-virt); or a file: the"
-            " model image of a virtual board, the firmware (.elf) of an emulated one.",
+            help="virtual, or an emulated board's name (mps2-an386, riscv-virt, stm32f405); or a"
+            " file: the model image of a virtual board, the firmware (.elf) of an emulated one.",
         ),
     ] = "virtual",
     flash: Annotated[

@@ -34,9 +34,11 @@ class Machine:
     package: str
     """Of Debian, with the program in it."""
     flash_bytes: int
-    """Size of the file that is the flash."""
+    """Size of the file that is the flash; 0 for a machine that has none to write to."""
     arguments: tuple[str, ...]
     """With {firmware} and {flash} for the files."""
+    suffix: str = ""
+    """Behind the board's name in that of the firmware that is linked for QEMU."""
 
     def command(self, firmware: Path, flash: Path) -> list[str]:
         """Give the command line, without where the serial line goes.
@@ -74,6 +76,14 @@ MACHINES = {
             *("-drive", "if=pflash,unit=1,format=raw,file={flash}"),
         ),
     ),
+    # the board's line is the third
+    "stm32f405": Machine(
+        "qemu-system-arm",
+        "qemu-system-arm",
+        0,
+        ("-M", "netduinoplus2", "-kernel", "{firmware}", *("-serial", "null") * 2),
+        "-qemu",
+    ),
 }
 
 
@@ -82,7 +92,7 @@ def built_firmware(name: str) -> Path:
 
     Raises TraceKwsError, which says how to build it.
     """
-    path = FIRMWARE / f"{name}.elf"
+    path = FIRMWARE / f"{name}{MACHINES[name].suffix}.elf"
     if not path.is_file():
         raise TraceKwsError(f"{path}: not built; build it with: make firmware BOARD={name}")
     return path
