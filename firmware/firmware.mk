@@ -61,5 +61,13 @@ $(OUT)/$(BOARD).elf: $(OBJECTS) $(DIR)/link.ld
 $(OUT)/$(BOARD).bin: $(OUT)/$(BOARD).elf
 	$(CROSS)objcopy -O binary $< $@
 
+# `make lint` calls this for every board. clang has RISC-V's 32 bits as a target of their own.
+CLANG_TIDY ?= clang-tidy
+STRING_H = $(shell echo '#include <string.h>' | $(CROSS)gcc --specs=picolibc.specs -M -x c -)
+tidy:
+	$(CLANG_TIDY) --quiet $(filter %.c,$(MAIN) $(BOARD_SOURCES)) -- \
+		--target=$(subst riscv64,riscv32,$(CROSS:%-=%)) $(filter-out -misa-spec=% --specs=%,$(FLAGS)) \
+		-isystem $(dir $(firstword $(filter %/string.h,$(STRING_H))))
+
 -include $(OBJECTS:.o=.d)
-.PHONY: all FORCE
+.PHONY: all tidy FORCE

@@ -18,13 +18,14 @@ import soundfile
 import reference_device as reference
 from firmware import build_firmware, need_emulator
 from host_cli import tracekws, tracekws_json
+from images import make_image
 from recordings import write_take
 from toolchain import ROOT
 from tracekws.core import Model
 from tracekws.device.board import VirtualBoard, board_program, virtual_board
 from tracekws.device.driver import Device
 from tracekws.device.emulator import MACHINES, board_of, emulated_board, open_flash
-from tracekws.errors import StorageError, TraceKwsError
+from tracekws.errors import DeviceError, StorageError, TraceKwsError
 
 pytestmark = pytest.mark.toolchain
 
@@ -57,6 +58,9 @@ def test_info(start: Callable[[], VirtualBoard], name: str, image: bytes) -> Non
     assert (info.generation, info.slots, info.erases) == (0, ("empty", "empty"), 0)
     assert (info.trainable_bytes, info.ram_bytes) == (model.trainable_bytes, 192 * 1024)
     assert info.max_pcm_credit >= 2
+    assert info.image_bytes > 192 * 1024
+    assert info.reset_reason == "power-on"
+    assert info.watchdog_ms == (60_000 if name == "mps2-an386" else 0)
 
 
 def test_the_base_model_fits(name: str, tmp_path: Path) -> None:
@@ -166,6 +170,35 @@ def test_learn_save_lose_power_undo_forget(
     with Device.open(start().port) as device:
         assert device.info().generation == 0
         assert device.weights() == factory
+
+
+def test_load_another_model(
+    start: Callable[[], VirtualBoard], image: bytes, pcm: np.ndarray, tmp_path: Path
+) -> None:
+    other = make_image(seed=3, n_neurons=20, n_classes=7, window_steps=2)
+    path = tmp_path / "other.tkws"
+    path.write_bytes(other)
+    board = start()
+    with Device.open(board.port) as device:
+        with device.learn(1) as session:
+            session.take_pcm("yes", pcm[:9000], 32767)
+        device.save()
+        saved = device.weights()
+        with pytest.raises(DeviceError, match="cut short"):
+            device.load(image[:-1])
+        assert device.weights() == saved
+    about = tracekws_json("load", "--yes", str(path), "--port", board.port)
+    assert (about["model_crc"], about["generation"]) == (Model(other).crc, 0)
+    board.kill()
+
+    board = start()
+    with Device.open(board.port) as device:
+        assert device.info().model_crc == Model(other).crc
+        assert device.weights() == reference.Pupil(other, 1).weights
+        assert (device.classify(pcm[:9000])[1] == reference.scores(other, pcm[:9000])).all()
+        device.load(image)
+        assert device.info().slots == ("empty", "empty")
+        assert device.weights() == reference.Pupil(image, 1).weights
 
 
 def test_an_aborted_session_changes_nothing(
@@ -305,19 +338,28 @@ def test_a_port_in_use(firmware: Path, start: Callable[[], VirtualBoard], tmp_pa
         pass
 
 
-def test_the_watchdog_resets_a_board_that_hangs(tmp_path: Path) -> None:
-    board = "mps2-an386"
-    need_emulator(board)
-    firmware = build_firmware(
-        board, tmp_path, MAIN="tests/boards/hang.c", BOARD_FLAGS="-DWATCHDOG_MS=200u"
-    )
-    command = MACHINES[board].command(firmware, tmp_path / "flash")
-    with open_flash(board, tmp_path / "flash"):
+def said(board: str, folder: Path, main: str, n_lines: int, **settings: object) -> list[str]:
+    """The first lines that another program prints on a board."""
+    firmware = build_firmware(board, folder, MAIN=f"tests/boards/{main}", **settings)
+    command = MACHINES[board].command(firmware, folder / "flash")
+    with open_flash(board, folder / "flash"):
         pass
     with subprocess.Popen(
         [*command, "-serial", "stdio"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as qemu:
         assert qemu.stdout is not None
-        reasons = [qemu.stdout.readline().strip() for _ in range(3)]
+        lines = [qemu.stdout.readline().strip() for _ in range(n_lines)]
         qemu.kill()
+    return lines
+
+
+def test_flash_keeps_the_rules_of_nor(name: str, tmp_path: Path) -> None:
+    lines = said(name, tmp_path, "flash_rules.c", 12)
+    assert lines[-1] == "end"
+    assert [line for line in lines[:-1] if not line.startswith("ok: ")] == []
+
+
+def test_the_watchdog_resets_a_board_that_hangs(tmp_path: Path) -> None:
+    need_emulator("mps2-an386")
+    reasons = said("mps2-an386", tmp_path, "hang.c", 3, BOARD_FLAGS="-DWATCHDOG_MS=200u")
     assert reasons == ["power on", "watchdog", "watchdog"]

@@ -233,7 +233,9 @@ def running_board(
     """Run the board that the user named, by its name or by a file; the board and its flash."""
     if what in MACHINES or what.endswith(".elf"):
         if heard:
-            raise typer.BadParameter("only the virtual board has a --microphone")
+            raise typer.BadParameter(
+                "an emulated board has no microphone", param_hint="--microphone"
+            )
         firmware = built_firmware(what) if what in MACHINES else Path(what)
         flash = flash or state_folder() / f"{board_of(firmware)}.flash"
         with emulated_board(firmware, flash, tcp or 0) as running:

@@ -142,7 +142,7 @@ def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
 
     `tcp` is a port of 127.0.0.1, 0 for any free one. On Linux the board ends when the thread that
     started it does, even by kill -9; elsewhere only with stop(). Raises TraceKwsError for what
-    keeps it from starting, DeviceError when the firmware has no usable model.
+    keeps it from starting.
     """
     name = board_of(firmware)
     command = MACHINES[name].command(firmware, flash)
@@ -194,7 +194,7 @@ def _wait_for(board: VirtualBoard, name: str) -> None:
     give_up = time.monotonic() + BOOT_SECONDS
     while True:
         try:
-            Device.open(board.port).close()
+            Device.open(board.port, needs_model=False).close()
             return
         except NoDeviceError as error:
             if board.process.poll() is not None:
