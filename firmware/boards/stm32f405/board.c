@@ -114,8 +114,8 @@ static uint32_t start_clocks(void)
  * receiver bears. */
 static void start_serial(uint32_t clock_hz)
 {
-    RCC_AHB1ENR |= RCC_AHB1ENR_GPIOB;
-    RCC_APB1ENR |= RCC_APB1ENR_USART3;
+    enable_clock(&RCC_AHB1ENR, RCC_AHB1ENR_GPIOB);
+    enable_clock(&RCC_APB1ENR, RCC_APB1ENR_USART3);
     use_pin_b(PIN_TX, FUNCTION_USART3, 0);
     use_pin_b(PIN_RX, FUNCTION_USART3, PULL_UP);
     USART3_BRR = (clock_hz + BAUD / 2) / BAUD;

@@ -53,8 +53,8 @@ static void start_dma(void)
 int microphone_start(void *context)
 {
     (void)context;
-    RCC_AHB1ENR |= RCC_AHB1ENR_GPIOB | RCC_AHB1ENR_DMA1;
-    RCC_APB1ENR |= RCC_APB1ENR_SPI2;
+    enable_clock(&RCC_AHB1ENR, RCC_AHB1ENR_GPIOB | RCC_AHB1ENR_DMA1);
+    enable_clock(&RCC_APB1ENR, RCC_APB1ENR_SPI2);
     stop();
     use_pin_b(PIN_WS, FUNCTION_I2S2, 0);
     use_pin_b(PIN_CK, FUNCTION_I2S2, 0);

@@ -126,6 +126,13 @@ static inline bool wait_for(const volatile uint32_t *where, uint32_t mask, uint3
     return false;
 }
 
+/** Let a peripheral's clock run. It is there two cycles later, hence the look. */
+static inline void enable_clock(volatile uint32_t *enables, uint32_t bits)
+{
+    *enables |= bits;
+    (void)*enables;
+}
+
 /** Give a pin of port B, 8 to 15, to a peripheral. */
 static inline void use_pin_b(unsigned pin, uint32_t function, uint32_t pull)
 {
