@@ -27,7 +27,7 @@ def build_firmware(board: str, out: Path, root: Path = ROOT, **settings: object)
     if "apt-get install" in done.stderr:
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr
-    return out / f"{board}{MACHINES[board].suffix}.elf"
+    return out / f"{board}.elf"
 
 
 def need_emulator(board: str) -> None:

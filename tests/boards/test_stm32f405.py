@@ -30,7 +30,8 @@ MEMORIES = {"sram": (0x20000000, 128 << 10), "ccm": (0x10000000, 64 << 10)}
 def base_firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the model that ships, whose weights fill both memories."""
     need_emulator("stm32f405")
-    return build_firmware("stm32f405", tmp_path_factory.mktemp("stm32f405"), MODEL=BASE)
+    elf = build_firmware("stm32f405", tmp_path_factory.mktemp("stm32f405"), MODEL=BASE)
+    return elf.with_name("stm32f405-qemu.elf")
 
 
 @pytest.fixture
