@@ -20,11 +20,11 @@ bool serial_is_waiting(void);
 int serial_read(void *context, uint8_t *bytes, size_t n_bytes);
 int serial_write(void *context, const uint8_t *bytes, size_t n_bytes);
 
-/* The last 640 KiB of the flash chip, by the boot ROM's routines. */
+/* The last 768 KiB of the flash chip, by the boot ROM's routines. */
 #define FLASH_SECTOR 4096u
 #define FLASH_PAGE 256u
 #define FLASH_SLOT (128u * 1024u)
-#define FLASH_IMAGE_AREA (192u * 1024u)
+#define FLASH_IMAGE_AREA (256u * 1024u)
 
 extern const uint8_t flash_storage[]; /* of the linker script */
 extern const uint8_t flash_storage_end[];
