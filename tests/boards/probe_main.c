@@ -11,7 +11,7 @@
 #include "tracekws/errors.h"
 
 #define N_SAMPLES 256
-#define BUSY_ROUNDS 1200000u
+#define BUSY_ROUNDS 900000u
 
 static tkws_board board;
 

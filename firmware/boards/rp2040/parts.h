@@ -25,9 +25,9 @@ int serial_write(void *context, const uint8_t *bytes, size_t n_bytes);
 #define FLASH_PAGE 256u
 #define FLASH_SLOT (128u * 1024u)
 #define FLASH_IMAGE_AREA (256u * 1024u)
+#define FLASH_STORAGE (2u * (FLASH_SLOT + FLASH_IMAGE_AREA))
 
-extern const uint8_t flash_storage[]; /* of the linker script */
-extern const uint8_t flash_storage_end[];
+extern const uint32_t flash_storage[]; /* where it is mapped; of the linker script */
 void flash_start(void);
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes);
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes);

@@ -37,8 +37,8 @@ CYCLE_NANOS = 8
 TICK_INSTRUCTIONS = 64
 """Instructions after which the emulated time is kept, at most; sooner where something is due."""
 BYTE_NANOS = 10e9 / BAUD_RATE
-PIO_LOOK_CYCLES = 5000
-"""How often to look whether PIO has started."""
+LOOK_CYCLES = 5000
+"""How often to make up for what the emulator's sleep leaves out."""
 MAX_BAUD_ERROR = 0.02
 IDLE_SECONDS = 0.5
 POWER_CUT = 86
@@ -173,8 +173,8 @@ class Emulator:
         self._line: deque[int] = deque()
         self._byte_alarm: Any = self.chip.clock.create_alarm(self._deliver)
         self.chip.uart[0].on_byte = self._take
-        self._pio_alarm: Any = self.chip.clock.create_alarm(self._wake_for_pio)
-        self._pio_alarm.schedule(CYCLE_NANOS)
+        self._look_alarm: Any = self.chip.clock.create_alarm(self._look)
+        self._look_alarm.schedule(CYCLE_NANOS)
         self._pio_stepped = False
         for attachment in attachments:
             attachment.attach(self.chip)
@@ -183,7 +183,7 @@ class Emulator:
     @property
     def is_idle(self) -> bool:
         """The board sleeps, and only a byte from the host can wake it up to do anything."""
-        busy = self._line or not self.chip.pio[0].stopped
+        busy = self._line or not self.chip.pio[0].stopped or self._interrupt_is_pending()
         return bool(self.chip.core.waiting) and not busy
 
     def boot(self) -> None:
@@ -222,19 +222,27 @@ class Emulator:
         if self._line:
             self._byte_alarm.schedule(BYTE_NANOS)
 
-    def _wake_for_pio(self) -> None:
-        """Bound a sleep by the next PIO instruction.
+    def _look(self) -> None:
+        """Sleep as the part does, which the emulator does not.
 
-        The emulator jumps through a sleep to the next alarm and lets PIO do one instruction then.
+        WFI falls through when an interrupt came just before it. PIO goes on in sleep: the emulator
+        jumps to the next alarm and lets PIO do one instruction then, so there is one for each.
         """
-        pio = self.chip.pio[0]
+        core, pio = self.chip.core, self.chip.pio[0]
+        if core.waiting and self._interrupt_is_pending():
+            core.waiting = False
+            core.interrupts_updated = True
         self._pio_stepped = not self._pio_stepped
         cycles = 1
         if pio.stopped:
-            cycles = PIO_LOOK_CYCLES
+            cycles = LOOK_CYCLES
         elif not self._pio_stepped:
             cycles = max((pio.next_due_fp - pio.cycle_fp + 255) // 256 - 1, 1)
-        self._pio_alarm.schedule(cycles * CYCLE_NANOS)
+        self._look_alarm.schedule(cycles * CYCLE_NANOS)
+
+    def _interrupt_is_pending(self) -> bool:
+        core = self.chip.core
+        return bool(core.pending_interrupts & core.enabled_interrupts)
 
     def _keep_flash(self) -> None:
         """Have each erase and program command of the chip kept in the file."""
