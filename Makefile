@@ -86,11 +86,18 @@ lint: .venv/.installed-test
 	.venv/bin/mypy
 	$(PYTHON) scripts/make_tables.py --check
 	.venv/bin/clang-format --dry-run -Werror $(OUR_C)
-	.venv/bin/clang-tidy --quiet $(filter firmware/%.c,$(OUR_C)) -- -std=c11 $(INCLUDES) \
+	.venv/bin/clang-tidy --quiet $(filter %.c,$(BOARD_C)) -- -std=c11 $(INCLUDES) \
 		-isystem $$($(CC) -print-file-name=include)
+	@for board in $(FIRMWARE_BOARDS); do \
+		make="$(MAKE) -s -f firmware/firmware.mk BOARD=$$board CLANG_TIDY=.venv/bin/clang-tidy"; \
+		if $$make -n >/dev/null 2>&1; then $$make tidy || exit 1; \
+		else echo "no compiler for $$board: not linted"; fi; \
+	done
 	@if command -v cppcheck >/dev/null; then \
 		cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
-			--inline-suppr --suppress=missingIncludeSystem $(INCLUDES) firmware; \
+			--inline-suppr --suppress=missingIncludeSystem \
+			'--suppress=comparePointers:firmware/boards/*' \
+			$(INCLUDES) -Ifirmware/boards/bare firmware; \
 	else echo "cppcheck is not installed: skipped"; fi
 
 bench: setup

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracekws.device.emulator import MACHINES, prepare_flash
+from tracekws.device.emulator import MACHINES, open_flash
 from tracekws.errors import TraceKwsError
 
 HERE = Path(__file__).resolve().parent
@@ -70,12 +70,13 @@ def native(compiler: str, *flags: str) -> Callable[[Job, Path], list[str]]:
         if shutil.which(compiler) is None:
             raise Missing(f"{compiler} is not installed")
         shutil.copy(job.model, folder / "image.tkws")
-        sources = [*FIRMWARE.glob("core/src/*.c"), *FIRMWARE.glob("app/*.c"), *TESTS.glob("*.c")]
+        sources = [*FIRMWARE.glob("core/src/*.c"), *FIRMWARE.glob("app/*.c")]
         program = folder / "equality"
         run(
             *(compiler, "-std=c11", *flags, *job.flags, f"-Wa,-I{folder}"),
             *(f"-I{FIRMWARE / name}" for name in INCLUDES),
-            *(*sorted(sources), FIRMWARE / "boards" / "bare" / "image.S", "-o", program),
+            *(*sorted(sources), FIRMWARE / "boards" / "bare" / "image.S"),
+            *(TESTS / "equality.c", TESTS / "native.c", "-o", program),
         )
         return [str(program)]
 
@@ -106,8 +107,8 @@ def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[s
             if "apt-get install" in str(error):
                 raise Missing(str(error).strip().splitlines()[-1]) from error
             raise
-        prepare_flash(board, flash)
-        return [*command, "-serial", "stdio"]
+        with open_flash(board, flash):
+            return [*command, "-serial", "stdio"]
 
     return build
 

@@ -32,7 +32,7 @@ SOURCES := $(wildcard firmware/core/src/*.c firmware/app/*.c) $(MAIN) \
 	firmware/boards/bare/image.S $(BOARD_SOURCES)
 OBJECTS := $(patsubst %,$(OUT)/$(BOARD)/%.o,$(SOURCES))
 FLAGS := $(CPU) -std=c11 -O2 -g -ffunction-sections -fdata-sections -fno-common \
-	-ffile-prefix-map=$(CURDIR)=. --specs=picolibc.specs \
+	-ffile-prefix-map=$(CURDIR)=. -Wa,--debug-prefix-map=$(CURDIR)=. --specs=picolibc.specs \
 	-Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wvla -Wundef -Werror \
 	-Ifirmware/core/include -Ifirmware/app -Ifirmware/boards -Ifirmware/boards/bare \
 	-DTKWS_BOARD_NAME='"$(BOARD)"' $(BOARD_FLAGS)
@@ -61,5 +61,13 @@ $(OUT)/$(BOARD).elf: $(OBJECTS) $(DIR)/link.ld
 $(OUT)/$(BOARD).bin: $(OUT)/$(BOARD).elf
 	$(CROSS)objcopy -O binary $< $@
 
+# `make lint` calls this for every board. clang has RISC-V's 32 bits as a target of their own.
+CLANG_TIDY ?= clang-tidy
+STRING_H = $(shell echo '#include <string.h>' | $(CROSS)gcc --specs=picolibc.specs -M -x c -)
+tidy:
+	$(CLANG_TIDY) --quiet $(filter %.c,$(MAIN) $(BOARD_SOURCES)) -- \
+		--target=$(subst riscv64,riscv32,$(CROSS:%-=%)) $(filter-out -misa-spec=% --specs=%,$(FLAGS)) \
+		-isystem $(dir $(firstword $(filter %/string.h,$(STRING_H))))
+
 -include $(OBJECTS:.o=.d)
-.PHONY: all FORCE
+.PHONY: all tidy FORCE

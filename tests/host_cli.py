@@ -23,3 +23,14 @@ def tracekws_json(*arguments: str) -> Any:
     done = tracekws(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    """Start a command that goes on."""
+    program = "from tracekws.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cffi import FFI
 
 from toolchain import ROOT, SOURCES, find
@@ -90,7 +91,11 @@ class Flash:
 
 
 class Board:
-    """A board, and a transport to the application on it."""
+    """A board, and a transport to the application on it.
+
+    Its microphone hears `sound` once, `burst` samples with each read of the transport, and loses
+    so many samples at some places: `overruns`. One that is `deaf` does not start.
+    """
 
     def __init__(
         self,
@@ -99,10 +104,21 @@ class Board:
         flash: Flash | None = None,
         memories: tuple[int, ...] = (65536,),
         serial_bytes: int = 4096,
+        sound: np.ndarray | None = None,
+        burst: int = 1600,
+        overruns: dict[int, int] | None = None,
+        deaf: bool = False,
     ) -> None:
         self.ffi, self.lib = library(folder)
         ffi = self.ffi
         self.flash = flash
+        self.sound = sound
+        self.burst = burst
+        self.overruns = dict(overruns or {})
+        self.deaf = deaf
+        self.n_heard = 0
+        self.n_waiting = 0
+        self.runs = False
         self.to_device = bytearray()
         self.to_host = bytearray()
         self.closed = False
@@ -117,7 +133,8 @@ class Board:
         self.c.name = self.name
         self.callbacks = self.make_callbacks()
         for name, function in self.callbacks.items():
-            setattr(self.c, name, function)
+            if sound is not None or "microphone" not in name:
+                setattr(self.c, name, function)
         self.c.serial_bytes = serial_bytes
         if flash is not None:
             self.c.slot_bytes = flash.n_bytes // 2
@@ -165,6 +182,31 @@ class Board:
             assert self.flash is not None
             return 0 if self.flash.erase(offset) else refused
 
+        def microphone_start(context: Any) -> int:
+            assert not self.runs
+            if self.deaf:
+                return code("MICROPHONE")
+            self.runs = True
+            self.n_waiting = 0
+            return 0
+
+        def microphone_read(context: Any, out: Any, n: int) -> int:
+            assert self.sound is not None
+            assert self.runs
+            if lost := self.overruns.pop(self.n_heard, 0):
+                self.n_heard += lost
+                return code("OVERRUN")
+            until = min([self.n_heard + min(n, self.n_waiting), *self.overruns])
+            data = self.sound[self.n_heard : until]
+            self.n_heard += len(data)
+            self.n_waiting -= len(data)
+            ffi.memmove(out, data.tobytes(), 2 * len(data))
+            return len(data)
+
+        def microphone_stop(context: Any) -> None:
+            assert self.runs
+            self.runs = False
+
         def broken(kind: Any, error: Any, trace: Any) -> None:
             self.error = error
 
@@ -177,9 +219,14 @@ class Board:
             "flash_read": ("int(void *, size_t, uint8_t *, size_t)", flash_read),
             "flash_program": ("int(void *, size_t, const uint8_t *, size_t)", flash_program),
             "flash_erase": ("int(void *, size_t)", flash_erase),
+            "microphone_start": ("int(void *)", microphone_start),
+            "microphone_read": ("int(void *, int16_t *, size_t)", microphone_read),
+            "microphone_stop": ("void(void *)", microphone_stop),
         }
         return {
-            name: ffi.callback(kind, function, error=refused, onerror=broken)
+            name: ffi.callback(
+                kind, function, error=None if kind[0] == "v" else refused, onerror=broken
+            )
             for name, (kind, function) in made.items()
         }
 
@@ -199,8 +246,9 @@ class Board:
 
     def read(self) -> bytes:
         self.longest_queue = max(self.longest_queue, len(self.to_device))
-        while self.to_device:
-            self.lib.tkws_app_poll(self.app)
+        self.n_waiting += self.burst if self.runs else 0
+        while self.lib.tkws_app_poll(self.app) > 0:
+            pass
         if self.error is not None:
             raise self.error
         data = bytes(self.to_host)

@@ -27,6 +27,14 @@ static bool place(const tkws_board *board, size_t *used, size_t n_bytes, void **
     return false;
 }
 
+/* The learner's memory, which is the ring of a recording too. */
+static size_t learner_bytes(const tkws_board *board, const tkws_model *model)
+{
+    size_t n_bytes = tkws_learner_memory_bytes(model);
+    size_t ring_bytes = TKWS_APP_RING_SAMPLES * sizeof(int16_t);
+    return board->microphone_start != NULL && n_bytes < ring_bytes ? ring_bytes : n_bytes;
+}
+
 /* Where each array of a model goes. @return TKWS_OK, or TKWS_E_MODEL_TOO_LARGE */
 static int lay_out(const tkws_board *board, const tkws_model *model, void *at[N_ARRAYS])
 {
@@ -37,7 +45,7 @@ static int lay_out(const tkws_board *board, const tkws_model *model, void *at[N_
                                     2 * n.bias,
                                     2 * n.readout_bias,
                                     tkws_network_memory_bytes(model),
-                                    tkws_learner_memory_bytes(model)};
+                                    learner_bytes(board, model)};
     size_t used[TKWS_BOARD_MEMORIES] = {0};
     for (size_t i = 0; i < N_ARRAYS; i++)
         if (!place(board, used, bytes[i], &at[i]))
@@ -65,6 +73,8 @@ static int start_image(tkws_app *app, const tkws_app_image *image)
     app->weights.bias = at[3];
     app->weights.readout_bias = at[4];
     app->learner_memory = at[6];
+    app->ring.pcm = at[6];
+    app->ring.n_samples = learner_bytes(app->board, &app->model) / sizeof(int16_t);
     error = tkws_recognizer_init(&app->recognizer, &app->model, &app->weights, at[5],
                                  tkws_network_memory_bytes(&app->model));
     if (error == TKWS_OK)
@@ -155,6 +165,7 @@ static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
     wire_put_u32(at + 2, TKWS_APP_FIRMWARE);
     can |= app->board->slot_bytes > 0 ? TKWS_APP_CAN_SAVE : 0u;
     can |= tkws_app_image_room(app->board) > 0 ? TKWS_APP_CAN_LOAD : 0u;
+    can |= app->board->microphone_start != NULL ? TKWS_APP_CAN_HEAR : 0u;
     wire_put_u32(at + 6, can);
     wire_put_u16(at + 10, TKWS_APP_MAX_MESSAGE);
     wire_put_u16(at + 12, TKWS_APP_MAX_DATA);
@@ -227,17 +238,18 @@ static int read_weights(tkws_app *app, const uint8_t *body, size_t n_body)
     return error;
 }
 
-/* Run one of the storage's functions outside of any session and answer the generation. */
-static int store(tkws_app *app, int (*function)(tkws_app_storage *))
+/* Run one of the storage's functions outside of any session and answer the generation.
+ * One that restores has done so even when the flash refused: what was not saved is gone then too. */
+static int store(tkws_app *app, int (*function)(tkws_app_storage *), bool restores)
 {
     if (app->session != TKWS_APP_IDLE)
         return TKWS_E_BUSY;
     tkws_app_working(app);
     int error = function(&app->storage);
-    if (error == TKWS_OK) {
+    if (error == TKWS_OK || (restores && error == TKWS_E_STORAGE))
         app->changed = false;
+    if (error == TKWS_OK)
         wire_put_u32(tkws_app_reply(app, 4), app->storage.generation);
-    }
     return error;
 }
 
@@ -245,21 +257,21 @@ static int save(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    return store(app, tkws_app_storage_save);
+    return store(app, tkws_app_storage_save, false);
 }
 
 static int undo(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    return store(app, tkws_app_storage_undo);
+    return store(app, tkws_app_storage_undo, true);
 }
 
 static int forget(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    return store(app, tkws_app_storage_forget);
+    return store(app, tkws_app_storage_forget, true);
 }
 
 typedef struct {
@@ -286,6 +298,10 @@ static const request requests[] = {
     {TKWS_APP_UNDO, true, 0, undo},
     {TKWS_APP_FORGET, true, 0, forget},
     {TKWS_APP_LOAD, false, 8, tkws_app_load},
+    {TKWS_APP_LIVE, true, 0, tkws_app_live},
+    {TKWS_APP_POLL, true, 4, tkws_app_poll_events},
+    {TKWS_APP_RECORD, true, 0, tkws_app_record},
+    {TKWS_APP_READ_PCM, true, 8, tkws_app_read_pcm},
 };
 
 static int dispatch(tkws_app *app, uint8_t command, const uint8_t *body, size_t n_body)
@@ -330,6 +346,7 @@ static void serve(tkws_app *app, size_t n_message)
 
 static void close_link(tkws_app *app)
 {
+    app->n_answer = 0;
     tkws_app_session_abort(app);
     tkws_app_decoder_reset(&app->decoder);
     app->has_last = false;
@@ -338,6 +355,7 @@ static void close_link(tkws_app *app)
 int tkws_app_poll(tkws_app *app)
 {
     uint8_t bytes[READ_BYTES];
+    int n_heard = 0;
     int n = app->board->serial_read(app->board->context, bytes, sizeof bytes);
     if (n < 0) {
         close_link(app);
@@ -351,5 +369,7 @@ int tkws_app_poll(tkws_app *app)
         else if (result < 0)
             send_notice(app, TKWS_APP_DAMAGED, 0, result);
     }
-    return n;
+    if (app->session == TKWS_APP_HEARING || app->session == TKWS_APP_RECORDING)
+        n_heard = tkws_app_hear(app);
+    return n + n_heard;
 }

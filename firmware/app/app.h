@@ -12,6 +12,14 @@
 #include "tracekws/learner.h"
 #include "tracekws/recognizer.h"
 
+/** Recorded samples that the host does not have yet, in the learner's memory: no session does both. */
+typedef struct {
+    int16_t *pcm;
+    size_t n_samples; /**< room */
+    size_t first;     /**< index of the oldest sample */
+    size_t n_held;
+} tkws_app_ring;
+
 /** State of the application, the caller's; tkws_app_init() sets every field. */
 typedef struct {
     const tkws_board *board;
@@ -36,6 +44,10 @@ typedef struct {
     size_t load_bytes; /**< of the image that is being loaded */
     uint32_t load_crc;
 
+    uint64_t n_samples;  /**< taken from the board's microphone in this session */
+    uint32_t n_overruns; /**< times that it lost some */
+    tkws_app_ring ring;
+
     tkws_app_decoder decoder;
     bool has_last;     /**< a request was answered on this link */
     uint32_t last_crc; /**< of the whole of that request, id included */
@@ -52,9 +64,10 @@ typedef struct {
  *          still answers, but refuses with that error what needs a model */
 int tkws_app_init(tkws_app *app, const tkws_board *board);
 
-/** Take what has arrived on the line and answer it. Never waits for input.
- *  @return bytes taken, 0 when there was nothing to do, TKWS_E_LINK when the line was closed: the session
- *          was aborted */
+/** Take what has arrived on the line and answer it; in a session of the board's microphone, take samples
+ *  too. Never waits for input.
+ *  @return bytes and samples taken, 0 when there was nothing to do, TKWS_E_LINK when the line was closed:
+ *          the session was aborted */
 int tkws_app_poll(tkws_app *app);
 
 /* Between the application's own files. */
@@ -64,6 +77,21 @@ void tkws_app_start(tkws_app *app);
 
 /** Whether the board's memories have room for a model. */
 bool tkws_app_fits(const tkws_board *board, const tkws_model *model);
+
+/** Open a session, the recognizer at silence. */
+void tkws_app_open(tkws_app *app, uint8_t session);
+
+/** Let the recognizer hear samples of the stream. */
+void tkws_app_take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples);
+
+/** Answer the events from number n_seen on, which are at most n_events. */
+void tkws_app_reply_events(tkws_app *app, uint32_t n_seen);
+
+/** Take samples from the board's microphone, whose session is open. @return samples taken */
+int tkws_app_hear(tkws_app *app);
+
+/** Stop the board's microphone, whose session is still open; nothing recorded stays in memory. */
+void tkws_app_microphone_stop(tkws_app *app);
 
 /** Close the session. A learning one goes back to the weights saved last. */
 void tkws_app_session_abort(tkws_app *app);
@@ -84,6 +112,10 @@ int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_end(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_abort(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_live(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_poll_events(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_record(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_read_pcm(tkws_app *app, const uint8_t *body, size_t n_body);
 
 /** Bytes that data message number carries while an image is loaded; 0 for one that there is not. */
 size_t tkws_app_load_part(const tkws_app *app, uint32_t number);

@@ -17,8 +17,7 @@
 #include "board.h"
 
 #define TKWS_APP_AREAS 2
-#define TKWS_APP_FACTORY                                                                           \
-    TKWS_APP_AREAS /**< in place of an area: the image built into the firmware */
+#define TKWS_APP_FACTORY TKWS_APP_AREAS /**< in place of an area: the firmware's own image */
 #define TKWS_APP_IMAGE_MAGIC 0x4d494b54 /**< "TKIM" */
 #define TKWS_APP_IMAGE_FORMAT 1
 
@@ -41,7 +40,7 @@ bool tkws_app_image_find(const tkws_board *board, uint8_t area, tkws_app_image *
 /** The area to load into: not the one that runs. */
 uint8_t tkws_app_image_spare(const tkws_app_image *running);
 
-/** Clear one sector of an area, if an image of n_bytes needs it. @return TKWS_OK, or TKWS_E_STORAGE */
+/** Clear one sector of an area. @return TKWS_OK, or TKWS_E_STORAGE */
 int tkws_app_image_erase(const tkws_board *board, uint8_t area, size_t sector);
 
 /** Sectors that an image takes, record included. */

@@ -26,10 +26,7 @@ int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
     }
     app->load_bytes = n_bytes;
     app->load_crc = wire_get_u32(body + 4);
-    app->session = TKWS_APP_LOADING;
-    app->take = 0;
-    app->next = 0;
-    app->n_events = 0;
+    tkws_app_open(app, TKWS_APP_LOADING);
     wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
     return TKWS_OK;
 }

@@ -26,6 +26,10 @@ enum {
     TKWS_APP_TAKE_END = 0x15,
     TKWS_APP_END = 0x16,
     TKWS_APP_ABORT = 0x17,
+    TKWS_APP_LIVE = 0x18,
+    TKWS_APP_POLL = 0x19,
+    TKWS_APP_RECORD = 0x1a,
+    TKWS_APP_READ_PCM = 0x1b,
     TKWS_APP_WEIGHTS = 0x20,
     TKWS_APP_SAVE = 0x21,
     TKWS_APP_UNDO = 0x22,
@@ -49,6 +53,8 @@ enum {
     TKWS_APP_CLASSIFYING = 2,
     TKWS_APP_LEARNING = 3,
     TKWS_APP_LOADING = 4,
+    TKWS_APP_HEARING = 5,   /**< listening to the board's own microphone */
+    TKWS_APP_RECORDING = 6, /**< its microphone is recorded */
 };
 
 /** Kinds of data in a take. */
@@ -62,11 +68,13 @@ enum {
 #define TKWS_APP_CAN_LEARN 4
 #define TKWS_APP_CAN_SAVE 8
 #define TKWS_APP_CAN_LOAD 16
+#define TKWS_APP_CAN_HEAR 32 /**< has a microphone */
 
 #define TKWS_APP_MAX_DATA 640         /**< bytes of PCM, features or weights in one message */
 #define TKWS_APP_LOAD_BYTES 512       /**< of an image in one message: whole program units */
 #define TKWS_APP_MODEL_METHOD 0xffffu /**< in TAKE: the method that the model names */
 #define TKWS_APP_EVENTS 8             /**< events kept until the host has seen them */
+#define TKWS_APP_RING_SAMPLES 2048    /**< recorded samples that wait for the host, at the least */
 #define TKWS_APP_EVENT_BYTES 20
 #define TKWS_APP_MAX_CREDIT 4 /**< one step a message at most, hence one event */
 

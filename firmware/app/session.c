@@ -10,16 +10,22 @@
 #define PCM_CHUNK 80 /* samples turned from bytes at a time */
 #define MAX_MESSAGE_STEPS (TKWS_APP_MAX_DATA / TKWS_FEATURES)
 
-static int open_session(tkws_app *app, uint8_t session)
+void tkws_app_open(tkws_app *app, uint8_t session)
 {
-    if (app->session != TKWS_APP_IDLE)
-        return TKWS_E_BUSY;
-    tkws_recognizer_reset(&app->recognizer);
+    if (app->model_error == TKWS_OK)
+        tkws_recognizer_reset(&app->recognizer);
     app->session = session;
     app->take = 0;
     app->next = 0;
     app->n_steps = 0;
     app->n_events = 0;
+}
+
+static int open_stream(tkws_app *app, uint8_t session)
+{
+    if (app->session != TKWS_APP_IDLE)
+        return TKWS_E_BUSY;
+    tkws_app_open(app, session);
     wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
     return TKWS_OK;
 }
@@ -28,24 +34,24 @@ int tkws_app_listen(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    return open_session(app, TKWS_APP_LISTENING);
+    return open_stream(app, TKWS_APP_LISTENING);
 }
 
 int tkws_app_classify(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    return open_session(app, TKWS_APP_CLASSIFYING);
+    return open_stream(app, TKWS_APP_CLASSIFYING);
 }
 
 int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)n_body;
-    int error = open_session(app, TKWS_APP_LEARNING);
-    if (error != TKWS_OK)
-        return error;
-    return tkws_learner_init(&app->learner, &app->recognizer.network, app->learner_memory,
-                             tkws_learner_memory_bytes(&app->model), wire_get_u32(body));
+    if (app->session != TKWS_APP_IDLE)
+        return TKWS_E_BUSY;
+    int error = tkws_learner_init(&app->learner, &app->recognizer.network, app->learner_memory,
+                                  tkws_learner_memory_bytes(&app->model), wire_get_u32(body));
+    return error == TKWS_OK ? open_stream(app, TKWS_APP_LEARNING) : error;
 }
 
 static size_t label_length(const uint8_t *label)
@@ -108,7 +114,7 @@ static int take_clip(tkws_app *app, const int16_t *pcm, size_t n_samples)
     return TKWS_OK;
 }
 
-static int take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples)
+void tkws_app_take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples)
 {
     while (n_samples > 0) {
         size_t n = 0;
@@ -118,7 +124,6 @@ static int take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples)
         pcm += n;
         n_samples -= n;
     }
-    return TKWS_OK;
 }
 
 static int take_pcm(tkws_app *app, const uint8_t *data, size_t n_bytes)
@@ -132,8 +137,11 @@ static int take_pcm(tkws_app *app, const uint8_t *data, size_t n_bytes)
             n = PCM_CHUNK;
         for (size_t i = 0; i < n; i++)
             pcm[i] = wire_get_i16(data + 2 * (at + i));
-        int error =
-            app->session == TKWS_APP_LISTENING ? take_stream(app, pcm, n) : take_clip(app, pcm, n);
+        int error = TKWS_OK;
+        if (app->session == TKWS_APP_LISTENING)
+            tkws_app_take_stream(app, pcm, n);
+        else
+            error = take_clip(app, pcm, n);
         if (error != TKWS_OK)
             return error;
     }
@@ -152,17 +160,14 @@ static int take_features(tkws_app *app, const uint8_t *data, size_t n_bytes)
     return TKWS_OK;
 }
 
-/* Where the stream stands, and the events that the host has not seen. */
-static void reply_position(tkws_app *app, uint32_t n_seen)
+void tkws_app_reply_events(tkws_app *app, uint32_t n_seen)
 {
     uint32_t first = n_seen;
     if (app->n_events - first > TKWS_APP_EVENTS)
         first = app->n_events - TKWS_APP_EVENTS;
-    uint8_t *at = tkws_app_reply(app, 11);
-    wire_put_u32(at, app->next);
-    wire_put_u16(at + 4, tkws_app_credit(app));
-    wire_put_u32(at + 6, first);
-    at[10] = (uint8_t)(app->n_events - first);
+    uint8_t *at = tkws_app_reply(app, 5);
+    wire_put_u32(at, first);
+    at[4] = (uint8_t)(app->n_events - first);
     for (uint32_t i = first; i != app->n_events; i++) {
         const tkws_event *event = &app->events[i % TKWS_APP_EVENTS];
         at = tkws_app_reply(app, TKWS_APP_EVENT_BYTES);
@@ -173,6 +178,15 @@ static void reply_position(tkws_app *app, uint32_t n_seen)
         wire_put_u32(at + 12, (uint32_t)(event->end_sample & 0xffffffffu));
         wire_put_u32(at + 16, (uint32_t)(event->end_sample >> 32));
     }
+}
+
+/* Where the stream stands, and the events that the host has not seen. */
+static void reply_position(tkws_app *app, uint32_t n_seen)
+{
+    uint8_t *at = tkws_app_reply(app, 6);
+    wire_put_u32(at, app->next);
+    wire_put_u16(at + 4, tkws_app_credit(app));
+    tkws_app_reply_events(app, n_seen);
 }
 
 static int check_length(const tkws_app *app, uint32_t number, size_t n_data)
@@ -194,8 +208,8 @@ static int take_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t
 
 int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    bool receiving =
-        app->session != TKWS_APP_IDLE && (app->session != TKWS_APP_LEARNING || app->take != 0);
+    bool receiving = app->session == TKWS_APP_LISTENING || app->session == TKWS_APP_CLASSIFYING ||
+                     app->session == TKWS_APP_LOADING || app->take != 0;
     if (!receiving)
         return TKWS_E_STATE;
     if (n_body < DATA_HEAD)
@@ -231,6 +245,14 @@ int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body)
     return tkws_learner_end(&app->learner);
 }
 
+static void close_session(tkws_app *app)
+{
+    if (app->session == TKWS_APP_HEARING || app->session == TKWS_APP_RECORDING)
+        tkws_app_microphone_stop(app);
+    app->session = TKWS_APP_IDLE;
+    app->take = 0;
+}
+
 static int reply_scores(tkws_app *app)
 {
     int32_t scores[TKWS_MAX_CLASSES];
@@ -260,7 +282,7 @@ int tkws_app_end(tkws_app *app, const uint8_t *body, size_t n_body)
         error = tkws_app_load_end(app);
     else if (app->session == TKWS_APP_CLASSIFYING)
         error = reply_scores(app);
-    app->session = TKWS_APP_IDLE;
+    close_session(app);
     return error;
 }
 
@@ -270,8 +292,7 @@ void tkws_app_session_abort(tkws_app *app)
         tkws_app_storage_restore(&app->storage);
         app->changed = false;
     }
-    app->session = TKWS_APP_IDLE;
-    app->take = 0;
+    close_session(app);
 }
 
 int tkws_app_abort(tkws_app *app, const uint8_t *body, size_t n_body)

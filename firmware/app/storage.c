@@ -156,17 +156,19 @@ static size_t older(const tkws_app_storage *s)
     return 1 - slot;
 }
 
-/* The first sector holds the header and goes first: from then on the slot does not count. */
+/* The first sector holds the header and goes first: from then on the slot does not count. A refusal leaves
+ * what the flash then holds. */
 static int erase_slot(tkws_app_storage *s, size_t slot)
 {
-    s->slots[slot].state = TKWS_APP_SLOT_CORRUPT;
-    s->slots[slot].generation = 0;
     for (size_t at = 0; at < s->board->slot_bytes; at += s->board->sector_bytes) {
         int error = s->board->flash_erase(s->board->context, header_at(s, slot) + at);
-        if (error != TKWS_OK)
+        if (error != TKWS_OK) {
+            read_slot(s, slot);
             return error;
+        }
     }
     s->slots[slot].state = TKWS_APP_SLOT_EMPTY;
+    s->slots[slot].generation = 0;
     s->slots[slot].erases++;
     return write_wear(s, slot);
 }

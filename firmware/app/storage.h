@@ -56,12 +56,13 @@ void tkws_app_storage_restore(tkws_app_storage *storage);
  *          on error. */
 int tkws_app_storage_save(tkws_app_storage *storage);
 
-/** Erase the newest generation and restore the one before; before the first is the factory's.
- *  @return TKWS_OK, TKWS_E_NO_SAVED, TKWS_E_NO_UNDO (both with nothing changed) or TKWS_E_STORAGE */
+/** Erase the newest generation and restore the one before; before the first is the model's own.
+ *  @return TKWS_OK, TKWS_E_NO_SAVED, TKWS_E_NO_UNDO (both with nothing changed) or TKWS_E_STORAGE
+ *          (with what is left restored) */
 int tkws_app_storage_undo(tkws_app_storage *storage);
 
-/** Erase both slots whole, the older first, and restore the factory's weights.
- *  @return TKWS_OK, TKWS_E_UNSUPPORTED or TKWS_E_STORAGE */
+/** Erase both slots whole, the older first, and restore the model's own weights.
+ *  @return TKWS_OK, TKWS_E_UNSUPPORTED, or TKWS_E_STORAGE (with what is left restored) */
 int tkws_app_storage_forget(tkws_app_storage *storage);
 
 #endif

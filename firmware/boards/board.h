@@ -63,7 +63,8 @@ typedef struct {
                                   sector_bytes; 0 when the board has no storage */
     size_t image_area_bytes; /**< of each of the two areas for a loaded model image, a multiple of
                                   sector_bytes; 0 when models cannot be loaded */
-    const uint8_t *flash_mapped; /**< where the processor reads flash offset 0, or NULL (then
+    const uint8_t *flash_mapped; /**< where the processor reads flash offset 0, what was just
+                                      programmed or erased too; or NULL (then
                                       image_area_bytes is 0) */
     size_t sector_bytes;         /**< what one erase clears */
     size_t program_bytes;        /**< unit of programming: a power of two, 1..256 */

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from host_cli import start
 from images import make_image
 from recordings import write_take
 from tracekws.device import adapt as adaptation
@@ -586,16 +586,6 @@ def test_ctrl_c_after_learning_goes_back_as_well(run, board, takes, monkeypatch)
 
 
 # --- the board and the demonstration in processes of their own ------------------------------------
-
-
-def start(*words: object) -> subprocess.Popen[str]:
-    program = "from tracekws.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.mark.parametrize("line", [[], ["--tcp", "0"]], ids=["pty", "tcp"])

@@ -133,6 +133,38 @@ def test_forget_that_fails(make: Make) -> None:
     assert device.info().generation == 0
 
 
+@pytest.mark.parametrize("action", [Device.undo, Device.forget])
+def test_what_is_restored_is_not_unsaved(make: Make, action: Callable[[Device], object]) -> None:
+    """An undo or a forget whose flash refuses gives up what was learned, and says so."""
+    flash = Flash()
+    device = connect(make(flash=flash))
+    saved = teach(device, 1)
+    device.save()
+    teach(device, 2)
+    assert device.info().changed
+    flash.fail_at = flash.n_operations + (2 if action is Device.forget else 1)
+    with pytest.raises(StorageError, match="refused"):
+        action(device)
+    assert device.info().changed is False
+    again = connect(make(flash=Flash(data=bytearray(flash.data))))
+    assert device.weights() == again.weights()
+    assert device.info().generation == again.info().generation
+    assert saved
+
+
+def test_a_save_prefers_a_slot_that_holds_nothing_of_another_model(make: Make) -> None:
+    flash = Flash()
+    device = connect(make(flash=flash, image=make_image(seed=2, n_neurons=4)))
+    device.save()
+    assert device.info().slots == ("valid", "empty")
+    device = connect(make(flash=flash))
+    assert device.info().slots == ("other-model", "empty")
+    device.save()
+    assert device.info().slots == ("other-model", "valid")
+    device.save()
+    assert device.info().slots == ("valid", "valid")
+
+
 def test_without_flash(make: Make, pcm: np.ndarray) -> None:
     board = make()
     device = connect(board)

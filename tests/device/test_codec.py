@@ -139,6 +139,9 @@ def test_answers_of_any_length(body: bytes) -> None:
         protocol.parse_version,
         protocol.parse_hello,
         protocol.parse_info,
+        protocol.parse_health,
+        protocol.parse_polled,
+        protocol.parse_pcm,
         protocol.parse_credit,
         protocol.parse_position,
         protocol.parse_scores,
@@ -197,6 +200,18 @@ def test_numbers_are_the_firmware_s() -> None:
     numbers = re.findall(r"TKWS_APP_(\w+) +(?:= )?(\w+)", header)
     known = {name: int(value.rstrip("u"), 0) for name, value in numbers if value[0].isdigit()}
     shared = {name for name in known if isinstance(getattr(protocol, name, None), int)}
-    assert shared >= {"HELLO", "DATA", "FORGET", "ANSWER", "DAMAGED", "WORKING", "PCM"}
+    assert shared >= {
+        "HELLO",
+        "HEALTH",
+        "DATA",
+        "FORGET",
+        "LOAD",
+        "LOAD_BYTES",
+        "READ_PCM",
+        "ANSWER",
+        "DAMAGED",
+        "WORKING",
+        "PCM",
+    }
     assert all(known[name] == getattr(protocol, name) for name in shared)
     assert known["PROTOCOL"] == protocol.PROTOCOL_VERSION

@@ -187,18 +187,34 @@ def test_refusals(wire: Wire, opening: list[int], command: int, body: bytes, err
 @settings(deadline=None, derandomize=True, max_examples=10)
 @given(st.data())
 def test_any_request_is_answered(model: Path, tmp_path_factory, data: st.DataObject) -> None:
-    commands = st.one_of(st.integers(1, 0x24), st.sampled_from([0x12, 0x13, 0x14, 0x15]))
+    often = [
+        0x12,
+        0x13,
+        0x14,
+        0x15,
+        protocol.LOAD,
+        protocol.LIVE,
+        protocol.RECORD,
+        protocol.READ_PCM,
+    ]
+    commands = st.one_of(st.integers(1, 0x24), st.sampled_from(often))
     body = st.one_of(
         st.binary(max_size=40),
         st.binary(max_size=690),
+        st.binary(min_size=8, max_size=8),
         st.just(protocol.pack_take(1, 15, 32767, "yes")),
+        st.builds(protocol.pack_load, st.integers(1, 2000), st.integers(0, 1)),
+        st.builds(protocol.pack_read_pcm, st.integers(0, 3000), st.integers(0, 3000)),
+        st.builds(protocol.pack_data, st.integers(0, 3), st.just(0), st.just(bytes(512))),
         st.builds(
             protocol.pack_data, st.integers(0, 5), st.integers(0, 2), st.just(b"\x12\x80" * 320)
         ),
     )
     requests = data.draw(st.lists(st.tuples(commands, body), min_size=5, max_size=40))
     flash = tmp_path_factory.mktemp("fuzz") / "flash"
-    with virtual_board(model, flash) as board:
+    sound = flash.with_name("sound")
+    sound.write_bytes(bytes(range(256)) * 100)
+    with virtual_board(model, flash, extra=["--microphone", str(sound)]) as board:
         wire = Wire(board.port)
         for number, (command, content) in enumerate(requests):
             answer = wire.ask(command, number, content)

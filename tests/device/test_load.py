@@ -134,6 +134,53 @@ def test_a_board_without_a_model_can_be_given_one(make: Make, other: bytes) -> N
     assert connect(make(flash=flash, image=b"")).info().loaded
 
 
+@pytest.mark.parametrize("at", [0, 4, 8, 12, 16, 20, 24, 28, 500, -1])
+def test_a_damaged_image_is_passed_over(make: Make, image: bytes, at: int) -> None:
+    """The one that was loaded before runs, and the factory's in the end."""
+    flash = Flash(SLOTS, area=AREA)
+    first, second = (make_image(seed=n, n_neurons=5) for n in (1, 2))
+    connect(make(flash=flash)).load(first)
+    connect(make(flash=flash)).load(second)
+    place = at % (28 + len(second))
+    flash.data[SLOTS + AREA + place] ^= 0x20
+    assert connect(make(flash=flash)).info().model_crc == crc(first)
+    flash.data[SLOTS + place] ^= 0x20
+    device = connect(make(flash=flash))
+    assert (device.info().model_crc, device.info().loaded) == (crc(image), False)
+    device.load(second)
+    assert connect(make(flash=flash)).info().model_crc == crc(second)
+
+
+def test_an_image_that_a_smaller_firmware_has_no_room_for(make: Make, image: bytes) -> None:
+    flash = Flash(SLOTS, area=65536)
+    large = make_image(n_neurons=60, window_steps=50)
+    connect(make(flash=flash)).load(large)
+    device = connect(make(flash=flash, memories=(12288,)))
+    assert (device.info().model_crc, device.info().loaded) == (crc(image), False)
+    assert connect(make(flash=flash)).info().model_crc == crc(large)
+
+
+def test_a_firmware_without_health(
+    make: Make, image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One from before that request: what it does not tell is said to be unknown."""
+    monkeypatch.setattr(protocol, "HEALTH", 0x7E)
+    info = connect(make()).info()
+    assert (info.model_crc, info.loaded, info.reset_reason) == (crc(image), False, "unknown")
+
+
+def test_health_is_the_board_s(make: Make) -> None:
+    board = make()
+    board.c.reset_reason, board.c.watchdog_ms, board.c.brown_out_mv = 3, 8000, 2700
+    device = connect(board)
+    info = device.info()
+    assert (info.reset_reason, info.watchdog_ms, info.brown_out_mv) == ("watchdog", 8000, 2700)
+    device.save()
+    device.save()
+    device.save()
+    assert (device.info().wear, device.info().erases) == ((2, 1), 3)
+
+
 @pytest.mark.parametrize(
     "geometry",
     [

@@ -51,6 +51,7 @@
 
 static ring received;
 
+/* For start.S. NOLINTNEXTLINE(misc-use-internal-linkage) */
 void tkws_trap_handler(void);
 
 static uint32_t trap_cause(void)

@@ -21,7 +21,7 @@
 
 #define LOOK_MS                                                                                    \
     20 /* how often a pty that nobody has open is looked at: there is no event for that */
-#define WAIT_MS 200 /* how often a wait looks whether a signal has come just before it */
+#define WAIT_MS 200 /* how often a write looks whether a signal has come just before it */
 
 /* A signal handler can reach nothing else. */
 static volatile sig_atomic_t stopped;
@@ -113,7 +113,7 @@ static bool stdin_ended(const link_state *link, short events)
     return link->ends_with_stdin && events != 0 && read(STDIN_FILENO, &byte, 1) <= 0;
 }
 
-int link_wait(link_state *link)
+int link_wait(link_state *link, int most_ms)
 {
     bool absent = link->server < 0 && !link->connected;
     struct pollfd fds[2];
@@ -128,7 +128,7 @@ int link_wait(link_state *link)
     if (link->closed)
         return 0;
     /* A pty without its other end is always ready: look at it from time to time only. */
-    int n = absent ? poll(fds + 1, 1, LOOK_MS) : poll(fds, 2, WAIT_MS);
+    int n = absent ? poll(fds + 1, 1, LOOK_MS) : poll(fds, 2, most_ms);
     if (stopped || (n > 0 && stdin_ended(link, fds[1].revents)) || (n < 0 && errno != EINTR))
         return -1;
     if (n > 0 && link->line < 0 && fds[0].revents != 0)

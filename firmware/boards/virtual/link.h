@@ -22,8 +22,9 @@ int link_open_pty(link_state *link);
 /** Listen on 127.0.0.1. @param port 0 for any free one. @return 0, or -1 with errno set */
 int link_open_tcp(link_state *link, unsigned port);
 
-/** Wait until there is something to do. @return 0, or -1 when the board shall end */
-int link_wait(link_state *link);
+/** Wait until there is something to do, or most_ms have passed.
+ *  @return 0, or -1 when the board shall end */
+int link_wait(link_state *link, int most_ms);
 
 /** The board's serial_read and serial_write; context is a link_state. */
 int link_read(void *context, uint8_t *bytes, size_t n_bytes);

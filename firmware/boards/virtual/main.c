@@ -12,6 +12,7 @@
 #include "app.h"
 #include "flash.h"
 #include "link.h"
+#include "microphone.h"
 #include "tracekws/errors.h"
 
 #define FIRST_READ (64u * 1024u)
@@ -20,36 +21,47 @@
 #define MAX_RAM (64u * 1024u * 1024u)
 #define SERIAL_BYTES 4096u /* what a pty or a socket holds at the least */
 
+#define WAIT_MS 200   /* how often a wait looks whether a signal has come just before it */
+#define SAMPLES_MS 10 /* how often the microphone is looked at when it runs */
+#define MAX_SPEED 1000u
+
 #define EXIT_USAGE 2
 
 typedef struct {
     const char *model;
     const char *flash;
+    const char *microphone;
     bool pty;
     bool tcp;
     bool ends_with_stdin;
     unsigned long port;
     unsigned long ram;
+    unsigned long speed;
     unsigned long cut_after;
 } options;
 
 typedef struct {
     link_state link;
     flash_state flash;
+    microphone_state microphone;
     tkws_board board;
     uint8_t *image;
+    uint8_t *samples;
     void *ram;
 } machine;
 
 static const char usage[] =
     "usage: tracekws-board MODEL --flash FILE (--pty | --tcp PORT) [--ram BYTES] [--stdin]\n"
-    "                      [--cut-after N]\n"
+    "                      [--microphone FILE] [--speed N] [--cut-after N]\n"
     "  MODEL          the model image, as flashed into a microcontroller\n"
     "  --flash FILE   what is learned is kept here; made if it is not there\n"
     "  --pty          the serial line is a pseudo terminal\n"
     "  --tcp PORT     or a port of 127.0.0.1; 0 for any free one\n"
     "  --ram BYTES    memory of the device (default 196608)\n"
     "  --stdin        end when standard input ends\n"
+    "  --microphone FILE  what its microphone hears, over and over: int16 samples, little endian, "
+    "16 kHz\n"
+    "  --speed N      it hears N seconds in one (default 1)\n"
     "  --cut-after N  end at the Nth flash operation, as by a power cut (for tests)\n"
     "Prints the line's URL, then serves it until SIGINT or SIGTERM.\n";
 
@@ -84,6 +96,12 @@ static bool parse_value(options *o, const char *name, const char *value)
         o->flash = value;
         return true;
     }
+    if (strcmp(name, "--microphone") == 0) {
+        o->microphone = value;
+        return true;
+    }
+    if (strcmp(name, "--speed") == 0)
+        return parse_number(value, MAX_SPEED, &o->speed) && o->speed > 0;
     if (strcmp(name, "--tcp") == 0) {
         o->tcp = true;
         return parse_number(value, 65535, &o->port);
@@ -166,7 +184,7 @@ static int serve(machine *m, tkws_app *app)
 {
     if (printf("%s\n", m->link.url) < 0 || fflush(stdout) != 0)
         return complain("standard output", strerror(errno));
-    while (link_wait(&m->link) == 0) {
+    while (link_wait(&m->link, m->microphone.runs ? SAMPLES_MS : WAIT_MS) == 0) {
         int n = 0;
         do
             n = tkws_app_poll(app);
@@ -200,6 +218,21 @@ static int flash_erase_of(void *context, size_t offset)
     return flash_erase(&((machine *)context)->flash, offset);
 }
 
+static int microphone_start_of(void *context)
+{
+    return microphone_start(&((machine *)context)->microphone);
+}
+
+static int microphone_read_of(void *context, int16_t *pcm, size_t n_samples)
+{
+    return microphone_read(&((machine *)context)->microphone, pcm, n_samples);
+}
+
+static void microphone_stop_of(void *context)
+{
+    microphone_stop(&((machine *)context)->microphone);
+}
+
 static void wire_up(machine *m)
 {
     tkws_board *board = &m->board;
@@ -218,6 +251,22 @@ static void wire_up(machine *m)
     board->program_bytes = FLASH_PROGRAM;
 }
 
+/* @return NULL, or why there is no such microphone */
+static const char *wire_microphone(machine *m, const options *o)
+{
+    const char *why = NULL;
+    size_t n_bytes = read_file(o->microphone, &m->samples, &why);
+    if (n_bytes < 2)
+        return why;
+    m->microphone.samples = m->samples;
+    m->microphone.n_samples = n_bytes / 2;
+    m->microphone.speed = o->speed;
+    m->board.microphone_start = microphone_start_of;
+    m->board.microphone_read = microphone_read_of;
+    m->board.microphone_stop = microphone_stop_of;
+    return NULL;
+}
+
 static int start(machine *m, const options *o)
 {
     wire_up(m);
@@ -227,6 +276,9 @@ static int start(machine *m, const options *o)
     if (m->board.image_bytes == 0)
         return complain(o->model, why);
     m->board.image = m->image;
+    why = o->microphone != NULL ? wire_microphone(m, o) : NULL;
+    if (why != NULL)
+        return complain(o->microphone, why);
     why = flash_open(&m->flash, o->flash);
     if (why != NULL)
         return complain(o->flash, why);
@@ -261,7 +313,7 @@ static void catch_signals(void)
 
 int main(int argc, char **argv)
 {
-    options o = {.ram = DEFAULT_RAM};
+    options o = {.ram = DEFAULT_RAM, .speed = 1};
     machine m;
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         (void)fputs(usage, stdout);
@@ -280,6 +332,7 @@ int main(int argc, char **argv)
     link_close(&m.link);
     flash_close(&m.flash);
     free(m.image);
+    free(m.samples);
     free(m.ram);
     return status;
 }

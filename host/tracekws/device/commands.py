@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -30,8 +31,8 @@ from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
 from tracekws.device.emulator import MACHINES, board_of, built_firmware, emulated_board
-from tracekws.device.takes import chunks, hold_back, read_takes, weak_points
-from tracekws.errors import DataError, ModelError, TraceKwsError
+from tracekws.device.takes import OTHER, chunks, hold_back, read_takes, weak_points
+from tracekws.errors import DataError, ModelError, TraceKwsError, code, device_error
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models" / "base.tkws"
@@ -51,8 +52,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the device commands to a command line."""
-    for command in (board, listen, adapt, save, undo, forget, load, info, doctor):
-        app.command()(command)
+    for command in (
+        board,
+        listen,
+        adapt,
+        record,
+        save,
+        undo,
+        forget,
+        load,
+        info,
+        check_microphone,
+        doctor,
+    ):
+        app.command("microphone" if command is check_microphone else None)(command)
 
 
 # --- shared by the commands -----------------------------------------------------------------------
@@ -133,6 +146,18 @@ def known_features(crc: int, model: Path) -> FeatureConfig | None:
     return known.features if known.crc == crc else None
 
 
+@contextmanager
+def sound_of(recording: Path | None) -> Iterator[list[str]]:
+    """Give the options of a microphone that hears a recording, a second of silence behind it."""
+    if recording is None:
+        yield []
+        return
+    with TemporaryDirectory(prefix="tracekws-") as folder:
+        path = Path(folder) / "sound.raw"
+        path.write_bytes(np.concatenate(list(chunks(read_clip(recording)))).astype("<i2").tobytes())
+        yield ["--microphone", str(path)]
+
+
 def warn_of_other_models(about: DeviceInfo) -> None:
     """Say that saving will erase what was learned with another model, when nothing else is left."""
     if about.slots.count("other-model") == len(about.slots):
@@ -165,6 +190,13 @@ def board(
             max=65535,
         ),
     ] = None,
+    heard: Annotated[
+        Path | None,
+        typer.Option(
+            "--microphone",
+            help="Recording, 16 kHz mono, that the board's own microphone hears over and over.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start a virtual board (the device's own C in a process), or an emulated one, until Ctrl-C.
@@ -174,7 +206,7 @@ def board(
 
     Example: `tracekws board mps2-an386`
     """
-    with running_board(what, flash, tcp) as (running, flash_file):
+    with running_board(what, flash, tcp, heard) as (running, flash_file):
         if as_json:
             print_line({"port": running.port, "pid": running.pid, "flash": str(flash_file)})
         else:
@@ -186,10 +218,14 @@ def board(
 
 @contextmanager
 def running_board(
-    what: str, flash: Path | None, tcp: int | None
+    what: str, flash: Path | None, tcp: int | None, heard: Path | None
 ) -> Iterator[tuple[VirtualBoard, Path]]:
     """Run the board that the user named, by its name or by a file; the board and its flash."""
     if what in MACHINES or what.endswith(".elf"):
+        if heard:
+            raise typer.BadParameter(
+                "an emulated board has no microphone", param_hint="--microphone"
+            )
         firmware = built_firmware(what) if what in MACHINES else Path(what)
         flash = flash or state_folder() / f"{board_of(firmware)}.flash"
         with emulated_board(firmware, flash, tcp or 0) as running:
@@ -198,7 +234,10 @@ def running_board(
         model = MODEL if what == "virtual" else Path(what)
         Model.load(model)
         flash = flash or state_folder() / "board.flash"
-        with virtual_board(model, flash, tcp=tcp) as running:
+        with (
+            sound_of(heard) as sound,
+            virtual_board(model, flash, tcp=tcp, extra=sound) as running,
+        ):
             yield running, flash
 
 
@@ -207,21 +246,33 @@ def listen(
         list[Path] | None, typer.Argument(help="Recordings, 16 kHz mono; streams of their own.")
     ] = None,
     mic: Annotated[
-        bool, typer.Option("--mic", help="Stream the microphone, until Ctrl-C.")
+        bool, typer.Option("--mic", help="Stream this machine's microphone, until Ctrl-C.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Let the board hear by its own microphone, until Ctrl-C.")
+    ] = False,
+    seconds: Annotated[
+        float | None, typer.Option(help="End --live after so many seconds of sound.", min=0.1)
+    ] = None,
     port: Port = None,
     as_json: Json = False,
 ) -> None:
-    """Stream recordings, or the microphone, to the device and show the words that it hears.
+    """Show the words that the device hears in recordings, or through a microphone.
 
     A second of silence follows each recording, so that a word at its end is heard. With --json
-    each word is a line of its own: file, word, score, start and end in seconds.
+    each word is a line of its own: file, word, score, start and end in seconds. With --live no
+    sound leaves the board.
 
     Example: `tracekws listen hello.wav`
     """
     files = files or []
-    if bool(files) == mic:
-        raise typer.BadParameter("give recordings, or --mic")
+    if bool(files) + mic + live != 1:
+        raise typer.BadParameter("give recordings, or --mic, or --live")
+    if seconds and not live:
+        raise typer.BadParameter("--seconds is for --live")
+    if live:
+        listen_live(port, seconds, as_json)
+        return
     streams: list[tuple[str | None, Iterable[NDArray[np.int16]]]]
     streams = [(str(file), chunks(read_clip(file))) for file in files]
     if mic:
@@ -236,6 +287,24 @@ def listen(
                 heard += 1
                 show_event(event, name, as_json)
     if not heard and not as_json:
+        say(talk, "no word was heard")
+
+
+def listen_live(port: str | None, seconds: float | None, as_json: bool) -> None:
+    """Show what a board hears through its own microphone, until Ctrl-C or for so many seconds."""
+    count = overruns = missed = 0
+    with open_device(port) as device, closing(device.listen_live()) as live:
+        for heard in live:
+            for event in heard.events:
+                show_event(event, None, as_json)
+            count += len(heard.events)
+            missed += heard.missed
+            if heard.overruns > overruns or heard.missed:
+                overruns = heard.overruns
+                say(talk, f"warning: samples were lost {overruns} times, and {missed} words")
+            if seconds and heard.seconds >= seconds:
+                break
+    if not count and not as_json:
         say(talk, "no word was heard")
 
 
@@ -342,9 +411,8 @@ def adapt(
         say(talk, f"saved as generation {result.generation}; `tracekws undo` takes it back")
 
 
-def record_guided(folder: Path, words: list[str]) -> None:
-    """Record the takes that a folder lacks, with prompts on the terminal."""
-    microphone.sounddevice()  # say at once what is missing
+def prompt(folder: Path) -> Callable[[str], None]:
+    """Make what asks for a take that goes to a folder, and waits for Enter."""
     seconds = microphone.RECORD_SECONDS
 
     def ask(text: str) -> None:
@@ -352,15 +420,101 @@ def record_guided(folder: Path, words: list[str]) -> None:
         if not sys.stdin.readline():
             raise TraceKwsError(f"the recording ended; what was recorded is in {folder}")
 
+    return ask
+
+
+def record_guided(folder: Path, words: list[str]) -> None:
+    """Record the takes that a folder lacks, with prompts on the terminal."""
+    microphone.sounddevice()  # say at once what is missing
     say(talk, f"takes go to {folder}; Ctrl-C stops, and the same command goes on from there")
     made = microphone.record_takes(
         folder,
         words,
-        ask=ask,
+        ask=prompt(folder),
         complain=lambda problem: talk.print(problem),
         recorder=microphone.record,
     )
     say(talk, f"{made} takes recorded")
+
+
+def record(
+    word: Annotated[
+        str, typer.Argument(help=f"Word of the model, or {OTHER} for any other words.")
+    ],
+    takes: Annotated[int, typer.Option(help="Takes to record.", min=1, max=1000)] = 3,
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder of takes, as `adapt` reads it.")
+    ] = Path("takes"),
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Record takes of a word through the board's own microphone, with prompts.
+
+    They go beside those that the folder has: FOLDER/WORD/1.wav and so on, the loudest second of
+    each. A take that is too quiet, too loud or has lost samples is asked for again.
+
+    Example: `tracekws record yes --takes 3 --out my-takes`
+    """
+    with open_device(port) as device:
+        about = device.info()
+        known = [w for w in about.labels if w not in (about.unknown, about.silence)]
+        if word not in (*known, OTHER):
+            raise DataError(
+                f"the model has no word {word!r}; it knows {', '.join(known)} (for other words:"
+                f" {OTHER})"
+            )
+
+        def recorder(seconds: float) -> NDArray[np.int16]:
+            recording = device.record(seconds)
+            if recording.overruns:
+                raise device_error(code("OVERRUN"))
+            return recording.pcm
+
+        made = microphone.record_word(
+            folder,
+            word,
+            takes,
+            ask=prompt(folder),
+            complain=lambda problem: say(talk, problem),
+            recorder=recorder,
+        )
+    if as_json:
+        print_json({"files": [str(path) for path in made]})
+    else:
+        for path in made:
+            say(out, str(path))
+
+
+def check_microphone(
+    seconds: Annotated[float, typer.Option(help="Length of the test.", min=0.1, max=60)] = 1.0,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Test the board's own microphone: loudness, clipping, offset, lost samples.
+
+    The board records, this machine computes. Speak meanwhile, as loud as you will to the device.
+
+    Example: `tracekws microphone --seconds 2`
+    """
+    with open_device(port) as device:
+        recording = device.record(seconds)
+    found = microphone.level(recording.pcm, recording.overruns)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        table = Table.grid(padding=(0, 2))
+        for name, value in (
+            ("loudness", f"{found.rms_dbfs:.1f} dBFS"),
+            ("peak", f"{found.peak_dbfs:.1f} dBFS"),
+            ("clipped", f"{100 * found.clipped:.2f} % of the samples"),
+            ("offset", f"{100 * found.dc:.2f} % of full scale"),
+            ("samples lost", f"{found.overruns} times"),
+            ("verdict", found.verdict),
+        ):
+            table.add_row(name, Text(value, overflow="fold"))
+        out.print(table)
+    if not found.ok:
+        raise typer.Exit(1)
 
 
 def save(port: Port = None, as_json: Json = False) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tracekws.device import microphone
 from tracekws.device.board import board_program
 from tracekws.device.discover import candidates
+from tracekws.device.emulator import MACHINES, built_firmware
 from tracekws.errors import TraceKwsError
 
 OLDEST_PYTHON = (3, 11)
@@ -41,6 +42,7 @@ def checks(model: Path) -> list[Check]:
         _model(model),
         _torch(),
         _microphone(),
+        *map(_emulated, MACHINES),
         *_serial(),
     ]
 
@@ -116,6 +118,16 @@ def _microphone() -> Check:
         return Check("microphone", True, False, microphone.name())
     except TraceKwsError as error:
         return Check("microphone", False, False, "not usable", str(error))
+
+
+def _emulated(name: str) -> Check:
+    def look() -> str:
+        firmware = built_firmware(name)
+        MACHINES[name].command(firmware, firmware)
+        return str(firmware)
+
+    advice = f"apt-get install {MACHINES[name].package}, then make firmware BOARD={name}"
+    return _attempt(f"board {name}", False, look, advice)
 
 
 def _serial() -> list[Check]:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -90,6 +91,28 @@ class Event:
     """Start of the second that the score is of, in seconds from the stream's start."""
     end: float
     """Its end, likewise."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the board's own microphone has brought since the last look."""
+
+    events: tuple[Event, ...]
+    seconds: float
+    """Length of the stream so far."""
+    overruns: int
+    """Times so far that samples were lost, since the device was too slow to take them."""
+    missed: int
+    """Events that the device kept no longer when they were asked for."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What the board's own microphone recorded."""
+
+    pcm: NDArray[np.int16]
+    overruns: int
+    """Times that samples were lost in it."""
 
 
 class Device:
@@ -202,6 +225,43 @@ class Device:
         finally:
             if not ended:
                 self._abort()
+
+    def listen_live(self, interval: float = 0.05) -> Generator[Heard, None, None]:
+        """Let the device hear through its own microphone; tell every `interval` seconds what.
+
+        The stream starts at silence, and goes on until the iterator is closed. No sound leaves the
+        device. Raises DeviceError UNSUPPORTED for a board without a microphone.
+        """
+        labels = self._known_labels()
+        self._link.request(protocol.LIVE)
+        n_seen = 0
+        try:
+            while True:
+                answer = self._link.request(protocol.POLL, protocol.pack_poll(n_seen))
+                polled = protocol.parse_polled(answer)
+                events = tuple(_event(event, labels) for event in polled.events)
+                missed = polled.first_event - n_seen
+                n_seen = polled.first_event + len(events)
+                yield Heard(events, polled.n_samples / SAMPLE_RATE, polled.overruns, missed)
+                time.sleep(interval)
+        finally:
+            self._abort()
+
+    def record(self, seconds: float) -> Recording:
+        """Record what the board's own microphone hears: int16, 16 kHz, mono.
+
+        Raises DeviceError UNSUPPORTED for a board without a microphone, MICROPHONE when it gives
+        nothing.
+        """
+        n_samples = round(seconds * SAMPLE_RATE)
+        self._link.request(protocol.RECORD)
+        try:
+            pcm, overruns = self._link.record(n_samples, self._hello.credit, self._data_bytes // 2)
+            self._link.request(protocol.END)
+        except BaseException:
+            self._abort()
+            raise
+        return Recording(np.frombuffer(pcm, "<i2").astype(np.int16), overruns)
 
     def classify(self, pcm: NDArray[np.int16]) -> tuple[str, NDArray[np.int32]]:
         """Let the device hear one clip (int16, 16 kHz, mono) from reset.

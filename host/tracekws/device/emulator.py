@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import socket
 import struct
@@ -103,21 +105,26 @@ def board_of(firmware: Path) -> str:
     return name
 
 
-def prepare_flash(name: str, flash: Path) -> None:
-    """Make a board's flash file when it is not there; the board erases a new one.
+@contextmanager
+def open_flash(name: str, flash: Path) -> Iterator[int]:
+    """Open and lock a board's flash file, made when it is not there; the board erases a new one.
 
-    Raises TraceKwsError when it cannot be made, or another file is there.
+    Gives the descriptor: a process that inherits it has the lock, too. Raises TraceKwsError when
+    the file cannot be opened, is another file, or another board has it.
     """
     n_bytes = MACHINES[name].flash_bytes
     try:
         with flash.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if file.tell() == 0:
                 file.truncate(n_bytes)
-            found = file.seek(0, 2)
+            if file.seek(0, os.SEEK_END) != n_bytes:
+                raise TraceKwsError(f"{flash}: this is not the flash of a {name} board")
+            yield file.fileno()
+    except BlockingIOError as error:
+        raise TraceKwsError(f"{flash}: another board that runs has this flash") from error
     except OSError as error:
         raise TraceKwsError(f"{flash}: {error.strerror}") from error
-    if found != n_bytes:
-        raise TraceKwsError(f"{flash}: this is not the flash of a {name} board")
 
 
 def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
@@ -125,12 +132,11 @@ def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
 
     `tcp` is a port of 127.0.0.1, 0 for any free one. On Linux the board ends when the thread that
     started it does, even by kill -9; elsewhere only with stop(). Raises TraceKwsError for what
-    keeps it from starting, DeviceError when the firmware has no usable model.
+    keeps it from starting.
     """
     name = board_of(firmware)
     command = MACHINES[name].command(firmware, flash)
-    prepare_flash(name, flash)
-    with _listen(tcp) as server:
+    with open_flash(name, flash) as lock, _listen(tcp) as server:
         port = f"socket://127.0.0.1:{server.getsockname()[1]}"
         line = f"socket,id=line,fd={server.fileno()},server=on,wait=off,nodelay=on"
         process = subprocess.Popen(
@@ -139,7 +145,7 @@ def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            pass_fds=[server.fileno()],
+            pass_fds=[server.fileno(), lock],
             # in a session of its own: Ctrl-C is the host's, which then ends the board
             start_new_session=True,
         )
@@ -178,7 +184,7 @@ def _wait_for(board: VirtualBoard, name: str) -> None:
     give_up = time.monotonic() + BOOT_SECONDS
     while True:
         try:
-            Device.open(board.port).close()
+            Device.open(board.port, needs_model=False).close()
             return
         except NoDeviceError as error:
             if board.process.poll() is not None:

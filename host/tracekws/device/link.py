@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+from tracekws.audio import SAMPLE_RATE
 from tracekws.device import protocol
 from tracekws.device.protocol import Message, Position
 from tracekws.device.transport import Transport
@@ -90,6 +91,45 @@ class Link:
         while sender.is_waiting():
             sender.wait()
             yield
+
+    def record(self, n_samples: int, ahead: int, size: int) -> tuple[bytes, int]:
+        """Read the first samples of a RECORD session; give them and the times that some were lost.
+
+        `ahead` requests are on their way at a time, each for `size` samples. Raises DeviceError
+        MICROPHONE when no sample comes for the length of the timeout, else as request() does.
+        """
+        pcm = bytearray()
+        overruns = 0
+        waiting: dict[int, int] = {}
+        clock = _Clock(self, waiting.clear)
+        patience = time.monotonic() + self.timeout
+        while len(pcm) < 2 * n_samples:
+            have = len(pcm) // 2
+            for number in range(len(waiting), ahead):
+                request = self.new_id()
+                waiting[request] = have + number * size
+                body = protocol.pack_read_pcm(have, waiting[request])
+                self.transport.write(protocol.request(protocol.READ_PCM, request, body))
+            message = self.receive(clock.wait_until)
+            if message is None or message.kind == protocol.DAMAGED:
+                clock.repeat(damaged=message is not None)
+                continue
+            position = waiting.pop(message.request, None)
+            if position is None:
+                continue
+            if message.status < 0:
+                raise device_error(message.status)
+            overruns, _, data = protocol.parse_pcm(message.body)
+            if position <= have and (new := data[2 * (have - position) :]):
+                pcm += new
+                clock.progress()
+                patience = time.monotonic() + self.timeout
+            if len(data) < 2 * size:  # that is all there is: what was asked ahead brings nothing
+                waiting.clear()
+                if time.monotonic() > patience:
+                    raise device_error(code("MICROPHONE"))
+                time.sleep(size / SAMPLE_RATE / 2)
+        return bytes(pcm[: 2 * n_samples]), overruns
 
     def new_id(self) -> int:
         """Give an id that no request of late has had."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The microphone: a stream for listening, and guided recording of takes.
+"""The microphone: a stream for listening, guided recording of takes, and how good its sound is.
 
 sounddevice is imported when it is needed, since it is optional and wants a system library.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,27 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 from tracekws.device.takes import OTHER, loudest_second
-from tracekws.errors import DataError, TraceKwsError
+from tracekws.errors import DataError, DeviceError, TraceKwsError
 
 TAKES = 3
 OTHER_TAKES = 5
+FULL_SCALE = 32768
 OTHER_WORDS = ("coffee", "window", "seven", "happy", "table")
 """What the guided recording asks for in `_other`; anything that is no keyword would do."""
 RECORD_SECONDS = 2.0
 QUIET_RMS = 60.0
 LOUDEST = 32700
 
+CLIPPED_SHARE = 0.001
+"""Share of samples at the limit from which a microphone is too loud."""
+LARGE_DC = 0.05
+"""Offset, as a share of full scale, from which something is wrong with the microphone."""
+QUIET_DBFS = -60.0
+FLOOR_DBFS = -120.0
+"""Stands for no sound at all."""
+
 Recorder = Callable[[float], NDArray[np.int16]]
-"""Records that many seconds: int16 at 16 kHz."""
+"""Records that many seconds: int16 at 16 kHz. A DeviceError OVERRUN asks for another try."""
 
 
 def sounddevice() -> Any:
@@ -122,17 +132,132 @@ def record_takes(
     missing = [take for take in wanted if not (folder / take[0] / f"{take[2]}.wav").exists()]
     for done, (name, word, number) in enumerate(missing):
         path = folder / name / f"{number}.wav"
-        ask(f"{done + 1} of {len(missing)}: say {word!r}")
-        while problem := fault(pcm := loudest_second(recorder(RECORD_SECONDS))):
-            complain(problem)
-            ask(f"again: say {word!r}")
-        scratch = path.with_name(f".{number}.part")  # hidden: read_takes leaves it out
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(scratch, pcm, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-            scratch.replace(path)
-        except (OSError, soundfile.SoundFileError) as error:
-            with suppress(OSError):
-                scratch.unlink()
-            raise DataError(f"{path}: cannot be written ({error})") from error
+        say = f"say {word!r}"
+        _write_take(
+            path, _good_take(f"{done + 1} of {len(missing)}: {say}", say, ask, complain, recorder)
+        )
     return len(missing)
+
+
+def record_word(
+    folder: Path,
+    word: str,
+    takes: int,
+    *,
+    ask: Callable[[str], None],
+    complain: Callable[[str], None],
+    recorder: Recorder,
+) -> list[Path]:
+    """Record takes of one word, or of other words (OTHER), beside those that the folder has.
+
+    The layout is the one that `read_takes` reads; the rest is as for record_takes().  Returns the
+    new files.
+    """
+    made: list[Path] = []
+    number = 0
+    for done in range(takes):
+        number = next(n for n in range(number + 1, 1 << 31) if not _take(folder, word, n).exists())
+        say = f"say {OTHER_WORDS[done % len(OTHER_WORDS)] if word == OTHER else word!r}"
+        pcm = _good_take(f"{done + 1} of {takes}: {say}", say, ask, complain, recorder)
+        _write_take(_take(folder, word, number), pcm)
+        made.append(_take(folder, word, number))
+    return made
+
+
+def _take(folder: Path, word: str, number: int) -> Path:
+    return folder / word / f"{number}.wav"
+
+
+def _good_take(
+    first: str,
+    say: str,
+    ask: Callable[[str], None],
+    complain: Callable[[str], None],
+    recorder: Recorder,
+) -> NDArray[np.int16]:
+    """Record until a take is good: the second with the word."""
+    prompt = first
+    while True:
+        ask(prompt)
+        try:
+            pcm = loudest_second(recorder(RECORD_SECONDS))
+            problem = fault(pcm)
+        except DeviceError as error:
+            if error.name != "OVERRUN":
+                raise
+            problem = error.text
+        if not problem:
+            return pcm
+        complain(problem)
+        prompt = f"again: {say}"
+
+
+def _write_take(path: Path, pcm: NDArray[np.int16]) -> None:
+    scratch = path.with_name(f".{path.stem}.part")  # hidden: read_takes leaves it out
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(scratch, pcm, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+        scratch.replace(path)
+    except (OSError, soundfile.SoundFileError) as error:
+        with suppress(OSError):
+            scratch.unlink()
+        raise DataError(f"{path}: cannot be written ({error})") from error
+
+
+@dataclass(frozen=True)
+class Level:
+    """How good a microphone's sound is."""
+
+    seconds: float
+    rms_dbfs: float
+    """Loudness without the offset, in dB of full scale; FLOOR_DBFS for none."""
+    peak_dbfs: float
+    """Largest sample without the offset, likewise."""
+    clipped: float
+    """Share of samples at the limit, 0..1."""
+    dc: float
+    """Mean, as a share of full scale, -1..1."""
+    overruns: int
+    """Times that samples were lost."""
+    ok: bool
+    verdict: str
+
+
+def level(pcm: NDArray[np.int16], overruns: int = 0) -> Level:
+    """Judge what a microphone recorded: at least one sample, int16."""
+    samples = pcm.astype(np.float64)
+    dc = float(samples.mean())
+    around = samples - dc
+    clipped = float(np.mean(np.abs(samples) >= LOUDEST))
+    rms = _dbfs(float(np.sqrt(np.mean(around**2))))
+    verdict, ok = "good", True
+    if np.ptp(samples) == 0:
+        verdict, ok = (
+            "silent: every sample is the same; check how the microphone is connected",
+            False,
+        )
+    elif overruns:
+        verdict, ok = (
+            f"samples were lost, {overruns} times: the board is too slow, or the line",
+            False,
+        )
+    elif clipped >= CLIPPED_SHARE:
+        verdict, ok = "too loud: the sound is clipped; move away, or lower the gain", False
+    elif abs(dc) >= LARGE_DC * FULL_SCALE:
+        verdict, ok = "a large constant offset: check how the microphone is connected", False
+    elif rms < QUIET_DBFS:
+        verdict = "very quiet: fine for a quiet room, else speak while it is tested"
+    return Level(
+        len(pcm) / SAMPLE_RATE,
+        round(rms, 1),
+        round(_dbfs(float(np.abs(around).max())), 1),
+        round(clipped, 6),
+        round(dc / FULL_SCALE, 6),
+        overruns,
+        ok,
+        verdict,
+    )
+
+
+def _dbfs(amplitude: float) -> float:
+    return max(20 * float(np.log10(max(amplitude, 1e-9) / FULL_SCALE)), FLOOR_DBFS)

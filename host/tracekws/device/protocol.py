@@ -27,6 +27,10 @@ DATA = 0x14
 TAKE_END = 0x15
 END = 0x16
 ABORT = 0x17
+LIVE = 0x18
+POLL = 0x19
+RECORD = 0x1A
+READ_PCM = 0x1B
 WEIGHTS = 0x20
 SAVE = 0x21
 UNDO = 0x22
@@ -64,6 +68,9 @@ _POSITION = struct.Struct("<IHIB")
 _EVENT = struct.Struct("<HhQQ")
 _WEIGHTS = struct.Struct("<IH")
 _LOAD = struct.Struct("<II")
+_POLLED = struct.Struct("<QIIB")
+_READ = struct.Struct("<II")
+_PCM_HEAD = struct.Struct("<II")
 
 
 class Message(NamedTuple):
@@ -217,6 +224,17 @@ class Position(NamedTuple):
     events: tuple[RawEvent, ...]
 
 
+class Polled(NamedTuple):
+    """Answer to POLL."""
+
+    n_samples: int
+    """Heard by the board's microphone in this session."""
+    overruns: int
+    """Times that it lost samples."""
+    first_event: int
+    events: tuple[RawEvent, ...]
+
+
 def _malformed(what: str) -> ProtocolError:
     return ProtocolError(f"the device's answer to {what} has the wrong length")
 
@@ -331,6 +349,35 @@ def parse_position(body: bytes) -> Position:
         raise _malformed("DATA")
     events = tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[_POSITION.size :]))
     return Position(number, credit, first, events)
+
+
+def pack_poll(n_seen: int) -> bytes:
+    """Body of POLL: events seen so far."""
+    return n_seen.to_bytes(4, "little")
+
+
+def parse_polled(body: bytes) -> Polled:
+    """Read the answer to POLL."""
+    if len(body) < _POLLED.size:
+        raise _malformed("POLL")
+    n_samples, overruns, first, n_events = _POLLED.unpack_from(body)
+    if len(body) != _POLLED.size + n_events * _EVENT.size:
+        raise _malformed("POLL")
+    events = tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[_POLLED.size :]))
+    return Polled(n_samples, overruns, first, events)
+
+
+def pack_read_pcm(received: int, position: int) -> bytes:
+    """Body of READ_PCM: samples received, all from the start, and the first that is wanted."""
+    return _READ.pack(received % (1 << 32), position % (1 << 32))
+
+
+def parse_pcm(body: bytes) -> tuple[int, int, bytes]:
+    """Read the answer to READ_PCM: overruns, position modulo 2^32 of the first sample, samples."""
+    if len(body) < _PCM_HEAD.size or len(body) % 2:
+        raise _malformed("READ_PCM")
+    overruns, position = _PCM_HEAD.unpack_from(body)
+    return overruns, position, body[_PCM_HEAD.size :]
 
 
 def parse_scores(body: bytes) -> tuple[int, tuple[int, ...]]:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same bits everywhere: features, spikes, scores, events, learned weights, stored slots."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from toolchain import ROOT
+
+pytestmark = pytest.mark.toolchain
+
+ROUNDS = 8  # each kind of storing comes once
+STAGES = ("features", "spikes", "scores", "events", "weights", "slots")
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("equality", ROOT / "benchmarks" / "equality.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["equality"] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+equality = load_script()
+JOB = equality.Job(ROOT / "models" / "base.tkws", ROUNDS, 1)
+
+
+def measured(name: str) -> list[dict[str, str]]:
+    try:
+        return list(equality.measure(name, JOB)[0])
+    except equality.Missing as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def expected() -> list[dict[str, str]]:
+    return measured("native, gcc -O0")
+
+
+def test_the_script_reaches_every_stage(expected: list[dict[str, str]]) -> None:
+    assert len(expected) == 1 + ROUNDS
+    last = expected[-1]
+    assert (last["network_steps"], last["learning_steps"]) == ("8000", "800")
+    assert int(last["heard"]) > 5
+    for stage in STAGES:
+        assert len({line[stage] for line in expected[1:]}) >= 4, stage
+
+
+@pytest.mark.parametrize("name", [name for name in equality.TARGETS if name != "native, gcc -O0"])
+def test_the_same_bits(name: str, expected: list[dict[str, str]]) -> None:
+    assert measured(name) == expected
+
+
+def test_another_bit_is_seen(expected: list[dict[str, str]], tmp_path: Path) -> None:
+    """One weight that is larger by one least significant bit changes what comes of it."""
+    from images import reseal
+
+    image = bytearray(JOB.model.read_bytes())
+    first_weight = image.index(b"_silence_") + 12 + 2 * 12
+    image[first_weight] ^= 1
+    model = tmp_path / "other.tkws"
+    model.write_bytes(reseal(bytes(image)))
+    lines = equality.measure("native, gcc -O3", equality.Job(model, 1, 1))[0]
+    assert lines[1]["features"] == expected[1]["features"]
+    assert lines[1]["weights"] != expected[1]["weights"]

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a firmware file is, and how it is built."""
+
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from firmware import build_firmware, make_firmware
+from toolchain import ROOT, run
+from tracekws._core import lib
+
+pytestmark = pytest.mark.toolchain
+
+BOARDS = sorted(path.parent.name for path in (ROOT / "firmware/boards").glob("*/board.mk"))
+
+
+@pytest.fixture(scope="session", params=BOARDS)
+def board(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def checkout(folder: Path) -> Path:
+    """The sources of firmware at another place, with other times."""
+    for name in ("core", "app", "boards"):
+        shutil.copytree(
+            ROOT / "firmware" / name, folder / "firmware" / name, copy_function=shutil.copy
+        )
+    shutil.copy(ROOT / "firmware" / "firmware.mk", folder / "firmware")
+    return folder
+
+
+def test_two_builds_are_identical(board: str, model: Path, tmp_path: Path) -> None:
+    other_model = shutil.copy(model, tmp_path / "another_name.tkws")
+    first = build_firmware(board, tmp_path / "one", checkout(tmp_path / "here"), MODEL=model)
+    second = build_firmware(
+        board,
+        tmp_path / "deeper" / "two",
+        checkout(tmp_path / "deeper" / "and" / "there"),
+        MODEL=other_model,
+    )
+    files = sorted(path.name for path in first.parent.glob(f"{board}.*") if path.suffix != ".map")
+    assert {f"{board}.bin", f"{board}.elf"} <= set(files)
+    for name in files:
+        assert (first.parent / name).read_bytes() == (second.parent / name).read_bytes(), name
+
+
+def test_a_firmware_says_what_it_is(board: str, model: Path, tmp_path: Path) -> None:
+    data = build_firmware(board, tmp_path, MODEL=model).with_suffix(".bin").read_bytes()
+    _, version, name, start, end = struct.unpack_from("<4sI16sII", data, data.index(b"TKFW"))
+    numbers = (lib.TKWS_VERSION_MAJOR, lib.TKWS_VERSION_MINOR, lib.TKWS_VERSION_PATCH)
+    assert version == numbers[0] << 16 | numbers[1] << 8 | numbers[2]
+    assert name.rstrip(b"\0").decode() == board
+    assert end - start == model.stat().st_size
+    assert data.count(model.read_bytes()) == 1
+
+
+def test_another_model_is_another_firmware(board: str, model: Path, tmp_path: Path) -> None:
+    """Even one that is older than what was built."""
+    build_firmware(board, tmp_path, MODEL=ROOT / "models" / "base.tkws")
+    data = build_firmware(board, tmp_path, MODEL=model).read_bytes()
+    assert model.read_bytes() in data
+
+
+def test_what_is_missing_is_named(board: str) -> None:
+    done = make_firmware(ROOT, BOARD=board, CROSS="missing-elf-")
+    assert done.returncode != 0
+    assert "apt-get install gcc-missing-elf picolibc-missing-elf" in done.stderr
+    done = make_firmware(ROOT, BOARD="toaster")
+    assert done.returncode != 0
+    assert f"no board 'toaster'; BOARD is one of: {' '.join(BOARDS)}" in done.stderr
+    done = make_firmware(ROOT, BOARD=board, MODEL="nothing.tkws")
+    assert done.returncode != 0
+    assert "nothing.tkws" in done.stderr
+
+
+def test_code_uses_no_float_and_no_heap(board: str, model: Path, tmp_path: Path) -> None:
+    firmware = build_firmware(board, tmp_path, MODEL=model)
+    names = {line.split()[-1] for line in run("nm", firmware).splitlines() if line}
+    forbidden = ("malloc", "printf", "__aeabi_f", "__aeabi_d", "__addsf3", "__adddf3", "__mulsf3")
+    assert not [name for name in names if name.startswith(forbidden)]
+    assert "main" in names
