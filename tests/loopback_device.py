@@ -260,3 +260,32 @@ class Board:
 
     def close(self) -> None:
         return
+
+
+class Lossy:
+    """A transport that loses, repeats or damages a share of the frames, both ways."""
+
+    def __init__(self, inner: Board, seed: int) -> None:
+        self.inner = inner
+        self.rng = np.random.default_rng(seed)
+        self.n_faults = 0
+
+    def spoil(self, data: bytes) -> bytes:
+        frames = []
+        for frame in data.split(b"\0")[:-1]:
+            whole = frame + b"\0"
+            if frame and self.rng.random() < 0.15:
+                self.n_faults += 1
+                damaged = bytes([frame[0] ^ 1]) + whole[1:]
+                whole = [b"", whole + whole, damaged][int(self.rng.integers(3))]
+            frames.append(whole)
+        return b"".join(frames)
+
+    def read(self) -> bytes:
+        return self.spoil(self.inner.read())
+
+    def write(self, data: bytes) -> None:
+        self.inner.write(self.spoil(data))
+
+    def close(self) -> None:
+        self.inner.close()

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import reference_device as reference
 from images import make_image
-from loopback_device import Board, Flash
+from loopback_device import Board, Flash, Lossy
 from reference_device import Start
 from tracekws.device import protocol
 from tracekws.device.driver import Device, Event, Heard
@@ -286,35 +288,6 @@ def test_a_line_that_is_closed_stops_the_microphone(make: Make) -> None:
         assert not board.runs, "a new host's HELLO too"
 
 
-class Lossy:
-    """A transport that loses, repeats or damages a share of the frames, both ways."""
-
-    def __init__(self, inner: Board, seed: int) -> None:
-        self.inner = inner
-        self.rng = np.random.default_rng(seed)
-        self.n_faults = 0
-
-    def spoil(self, data: bytes) -> bytes:
-        frames = []
-        for frame in data.split(b"\0")[:-1]:
-            whole = frame + b"\0"
-            if frame and self.rng.random() < 0.15:
-                self.n_faults += 1
-                damaged = bytes([frame[0] ^ 1]) + whole[1:]
-                whole = [b"", whole + whole, damaged][int(self.rng.integers(3))]
-            frames.append(whole)
-        return b"".join(frames)
-
-    def read(self) -> bytes:
-        return self.spoil(self.inner.read())
-
-    def write(self, data: bytes) -> None:
-        self.inner.write(self.spoil(data))
-
-    def close(self) -> None:
-        self.inner.close()
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_a_bad_line_loses_nothing(make: Make, image: bytes, pcm: np.ndarray, seed: int) -> None:
     line = Lossy(make(burst=320), seed)
@@ -334,6 +307,34 @@ def test_hear_on_a_bad_line(make: Make, image: bytes, pcm: np.ndarray) -> None:
     heard = hear(Device.over(line, "loopback", timeout=0.1), 3)
     assert events(heard) == expected
     assert line.n_faults > 5
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(data=st.data())
+def test_any_requests(folder: Path, image: bytes, pcm: np.ndarray, data: st.DataObject) -> None:
+    """In any order: answered, nothing written out of place, the microphone on when it should be."""
+    board = Board(folder, image, Flash(area=8192), (16384, 4096), sound=np.tile(pcm, 4), burst=400)
+    ask = Asker(board)
+    small = st.integers(0, 2000)
+    requests = st.one_of(
+        st.tuples(st.integers(1, 0x25), st.binary(max_size=20)),
+        st.tuples(st.sampled_from([protocol.LIVE, protocol.RECORD, protocol.END]), st.just(b"")),
+        st.tuples(st.just(protocol.READ_PCM), st.builds(protocol.pack_read_pcm, small, small)),
+        st.tuples(st.just(protocol.POLL), st.builds(protocol.pack_poll, st.integers(0, 20))),
+        st.tuples(st.just(protocol.LOAD), st.builds(protocol.pack_load, small, st.just(0))),
+        st.tuples(
+            st.just(protocol.DATA),
+            st.builds(protocol.pack_data, st.integers(0, 4), st.just(0), st.just(bytes(512))),
+        ),
+    )
+    for command, body in data.draw(st.lists(requests, min_size=5, max_size=50)):
+        status, _ = ask(command, body)
+        assert status == 0 or -95 <= status < 0
+        session = protocol.parse_info(ask(protocol.INFO)[1]).session
+        assert board.runs == (session in (5, 6))
+    assert board.is_intact()
+    board.lose_host()
+    assert not board.runs
 
 
 # --- the virtual board's, in real time ------------------------------------------------------------

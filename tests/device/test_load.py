@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from images import make_image, reseal
-from loopback_device import Board, Flash
+from loopback_device import Board, Flash, Lossy
 from reference_device import Start
 from tracekws.device import protocol
 from tracekws.device.driver import Device
@@ -361,6 +361,19 @@ def test_flash_that_fails_or_lies_at_any_operation(make: Make, image: bytes) -> 
             device.load(new)
             assert device.info().model_crc == crc(new)
     assert {True, False} == set(outcomes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bad_line_loads_the_same(make: Make, image: bytes, other: bytes, seed: int) -> None:
+    flash = Flash(SLOTS, area=AREA)
+    line = Lossy(make(flash=flash), seed)
+    with Device.over(line, "loopback", timeout=0.1) as device:
+        for number, wanted in enumerate((other, image, other), 1):
+            device.load(wanted)
+            assert device.info().model_crc == crc(wanted)
+            assert device._health().loads == number
+    assert line.n_faults > 5
+    assert connect(make(flash=flash)).info().model_crc == crc(other)
 
 
 @pytest.fixture(scope="module")
