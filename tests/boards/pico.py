@@ -1,29 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Firmware of the RP2040 board, built and run in this process."""
+"""Firmware of the RP2040 board, run in this process."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from toolchain import ROOT
 from tracekws.device.rp2040 import Emulator, FlashFile, PowerCut, read_firmware
 from tracekws.errors import NoDeviceError
-
-
-def build(folder: Path, model: Path, main: str = "firmware/boards/bare/main.c") -> Path:
-    """The folder with the firmware's files; the test is skipped where it cannot be built or run."""
-    pytest.importorskip("rp2040py", reason="rp2040py is not installed")
-    variables = [f"MODEL={model}", f"OUT={folder}", f"MAIN={main}", f"PYTHON={sys.executable}"]
-    command = ["make", "-s", "-f", "firmware/firmware.mk", "BOARD=rp2040", *variables]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if "apt-get install" in done.stderr:
-        pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 class Pico:

@@ -40,8 +40,9 @@ static void obey(uint8_t command)
         board.microphone_stop(board.context);
     while (command == 'b' && rounds > 0)
         rounds = rounds - 1;
-    while (command == 'h')
-        board_wait();
+    if (command == 'h')
+        for (;;)
+            board_wait();
 }
 
 /* @return whether there was anything to do */

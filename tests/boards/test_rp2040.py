@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from i2s_microphone import I2SMicrophone
-from pico import Pico, build
+from pico import Pico
 
 import reference_device as reference
+from firmware import build_firmware
 from images import make_image
 from tracekws.core import Model
 from tracekws.device import uf2
@@ -24,6 +26,8 @@ from tracekws.device.rp2040 import (
     start_rp2040,
 )
 from tracekws.errors import DataError, NoDeviceError, TraceKwsError
+
+pytest.importorskip("rp2040py", reason="rp2040py is not installed")
 
 EVENTFUL = {"smoothing_shift": 0, "refractory_steps": 0, "window_steps": 2}
 BOOT2_BYTES = 256
@@ -45,7 +49,7 @@ def model(image: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def built(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("firmware"), model)
+    return build_firmware("rp2040", tmp_path_factory.mktemp("firmware"), MODEL=model).parent
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +59,9 @@ def firmware(built: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def probe(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("probe")
-    return build(folder, model, "tests/boards/probe_main.c") / "rp2040.uf2"
+    out = tmp_path_factory.mktemp("probe")
+    main = "tests/boards/probe_main.c"
+    return build_firmware("rp2040", out, MODEL=model, MAIN=main).with_suffix(".uf2")
 
 
 @pytest.fixture
@@ -304,6 +309,35 @@ def test_microphone_stops(probe: Path, flash: Path) -> None:
 
 def test_without_a_microphone_there_is_silence(probe: Path, flash: Path) -> None:
     assert as_pcm(Pico(probe, flash).ask(b"m", 1024)) == [0] * 512
+
+
+def test_hears_through_its_microphone(
+    firmware: Path, flash: Path, image: bytes, pcm: np.ndarray, tmp_path: Path
+) -> None:
+    recording = tmp_path / "noise.wav"
+    soundfile.write(recording, pcm, 16000, subtype="PCM_16")
+    played, _ = soundfile.read(recording, dtype="int16")
+    microphone = I2SMicrophone([int(sample) * 16 for sample in played])
+    with open_device(firmware, flash, devices=[microphone]) as device:
+        heard = []
+        for news in (live := device.listen_live(interval=0)):
+            heard += news.events
+            if news.seconds * 16000 >= len(played):
+                break
+        live.close()
+        assert (news.overruns, news.missed) == (0, 0)
+        n_silent = round(news.seconds * 16000) - len(played)
+        stream = np.concatenate([played, np.zeros(n_silent, np.int16)])
+        assert heard == reference.events(image, stream)
+        assert len(heard) > 2
+
+
+def test_records_through_its_microphone(firmware: Path, flash: Path, pcm: np.ndarray) -> None:
+    microphone = I2SMicrophone([int(sample) * 16 for sample in pcm])
+    with open_device(firmware, flash, devices=[microphone]) as device:
+        recording = device.record(0.1)
+    assert recording.overruns == 0
+    assert recording.pcm.tolist() == pcm[:1600].tolist()
 
 
 # --- the process

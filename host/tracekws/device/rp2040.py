@@ -12,6 +12,7 @@ part runs a hundred; sleep takes no time.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import select
 import signal
@@ -104,10 +105,13 @@ class FlashFile:
         """
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             n_bytes = os.fstat(self._file).st_size
             if n_bytes == 0:
                 os.pwrite(self._file, b"\xff" * FLASH_BYTES, 0)
             self.data = bytearray(os.pread(self._file, FLASH_BYTES, 0))
+        except BlockingIOError as error:
+            raise TraceKwsError(f"{path}: another board that runs has this flash") from error
         except OSError as error:
             raise TraceKwsError(f"{path}: {error.strerror}") from error
         if n_bytes not in (0, FLASH_BYTES):
