@@ -184,7 +184,7 @@ def test_by_the_drive(run, bench, pico_firmware, monkeypatch, name):
 
 def test_a_uf2_file_is_taken_as_well(run, bench, pico_firmware, tmp_path):
     path = tmp_path / "made.uf2"
-    uf2.write(pico_firmware, path)
+    path.write_bytes(uf2.encode(pico_firmware.read_bytes()))
     bench.install("pyocd")
     bench.plug(*PROBE)
     assert run("flash", "rp2040", "--firmware", path).code == 0

@@ -130,7 +130,7 @@ void board_start(tkws_board *board)
         .flash_erase = flash_erase,
         .slot_bytes = FLASH_SLOT,
         .image_area_bytes = FLASH_IMAGE_AREA,
-        .flash_mapped = flash_storage,
+        .flash_mapped = (const uint8_t *)flash_storage,
         .sector_bytes = FLASH_SECTOR,
         .program_bytes = FLASH_PAGE,
         .memory = {{tkws_arena_start, (size_t)(tkws_arena_end - tkws_arena_start)}},

@@ -3,7 +3,6 @@
 CROSS := arm-none-eabi-
 CPU := -mcpu=cortex-m0plus -mthumb
 BOARD_SOURCES := firmware/boards/bare/cortex_m.c $(wildcard $(DIR)/*.c) $(DIR)/boot2_sealed.S
-BOARD_FLAGS := -I$(DIR) -Wa,-I$(OUT)/$(BOARD)
 FIRMWARE_OUTPUTS += $(OUT)/$(BOARD).uf2
 PYTHON ?= python3
 
@@ -18,7 +17,9 @@ $(BOOT2).bin: $(BOOT2).elf $(DIR)/seal_boot2.py
 	$(CROSS)objcopy -O binary --only-section=.text $< $@
 	$(PYTHON) $(DIR)/seal_boot2.py $@
 
-$(OUT)/$(BOARD)/$(DIR)/boot2_sealed.S.o: $(BOOT2).bin
+$(OUT)/$(BOARD)/$(DIR)/boot2_sealed.S.o: $(DIR)/boot2_sealed.S $(BOOT2).bin
+	@mkdir -p $(@D)
+	$(CROSS)gcc $(FLAGS) -Wa,-I$(OUT)/$(BOARD) -c $< -o $@
 
 $(OUT)/$(BOARD).uf2: $(OUT)/$(BOARD).bin
-	PYTHONPATH=host $(PYTHON) -m tracekws.device.uf2 $< $@
+	$(PYTHON) -I host/tracekws/device/uf2.py $< $@

@@ -8,7 +8,7 @@
 #include "parts.h"
 #include "tracekws/errors.h"
 
-#define ERASED 0xffu
+#define ERASED 0xffffffffu
 #define BOOT2_WORDS 64u
 #define BLOCK_BYTES (64u * 1024u) /* never erased here: what is erased is smaller */
 #define BLOCK_ERASE 0xd8u
@@ -73,14 +73,17 @@ write_chip(uint32_t offset, const uint8_t *bytes, size_t n_bytes)
 
 static bool within(size_t offset, size_t n_bytes)
 {
-    size_t size = (size_t)(flash_storage_end - flash_storage);
-    return offset <= size && n_bytes <= size - offset;
+    return offset <= FLASH_STORAGE && n_bytes <= FLASH_STORAGE - offset;
+}
+
+static const uint8_t *mapped(size_t offset)
+{
+    return (const uint8_t *)flash_storage + offset;
 }
 
 static uint32_t chip_offset(size_t offset)
 {
-    const uint8_t *chip = (const uint8_t *)boot2_sealed;
-    return (uint32_t)(flash_storage - chip) + (uint32_t)offset;
+    return (uint32_t)(mapped(offset) - (const uint8_t *)boot2_sealed);
 }
 
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
@@ -88,7 +91,7 @@ int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
     (void)context;
     if (!within(offset, n_bytes))
         return TKWS_E_STORAGE;
-    memcpy(bytes, flash_storage + offset, n_bytes);
+    memcpy(bytes, mapped(offset), n_bytes);
     return TKWS_OK;
 }
 
@@ -102,7 +105,7 @@ int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_b
         memcpy(page, bytes + at, FLASH_PAGE);
         board_feed_watchdog();
         write_chip(chip_offset(offset + at), page, FLASH_PAGE);
-        if (memcmp(flash_storage + offset + at, page, FLASH_PAGE) != 0)
+        if (memcmp(mapped(offset + at), page, FLASH_PAGE) != 0)
             return TKWS_E_STORAGE;
     }
     return TKWS_OK;
@@ -115,8 +118,8 @@ int flash_erase(void *context, size_t offset)
         return TKWS_E_STORAGE;
     board_feed_watchdog();
     write_chip(chip_offset(offset), NULL, FLASH_SECTOR);
-    for (size_t i = 0; i < FLASH_SECTOR; i++)
-        if (flash_storage[offset + i] != ERASED)
+    for (size_t i = 0; i < FLASH_SECTOR / sizeof flash_storage[0]; i++)
+        if (flash_storage[offset / sizeof flash_storage[0] + i] != ERASED)
             return TKWS_E_STORAGE;
     return TKWS_OK;
 }

