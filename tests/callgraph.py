@@ -29,7 +29,7 @@ class CallGraph:
     calls: dict[str, set[str]] = field(default_factory=dict)
 
     def resolve(self, targets: dict[str, set[str]]) -> None:
-        """Put functions in place of calls through pointers: for a caller's name what it may call."""
+        """Put functions in place of calls through pointers: what may each caller call."""
         titles: dict[str, set[str]] = {}
         for title in self.stack:
             titles.setdefault(plain(title), set()).add(title)

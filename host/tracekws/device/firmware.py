@@ -28,7 +28,7 @@ class Place:
 
 PLACES = {
     "stm32f405": Place(0x08000000, 256 << 10),
-    "rp2040": Place(0x10000000, 1408 << 10),
+    "rp2040": Place(0x10000000, 1280 << 10),
 }
 """The boards that are flashed."""
 
