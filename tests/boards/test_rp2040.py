@@ -18,6 +18,7 @@ from images import make_image
 from tracekws.core import Model
 from tracekws.device import uf2
 from tracekws.device.driver import Device
+from tracekws.device.emulator import emulated_board
 from tracekws.device.rp2040 import (
     POWER_CUT,
     Emulator,
@@ -344,16 +345,15 @@ def test_records_through_its_microphone(firmware: Path, flash: Path, pcm: np.nda
 
 
 def test_process_keeps_what_was_saved(firmware: Path, flash: Path) -> None:
-    board = start_rp2040(firmware, flash)
-    try:
+    with emulated_board(firmware, flash) as board:
         with Device.open(board.port, timeout=60) as device:
             learned = teach(device, "yes")
             device.save()
         with Device.open(board.port, timeout=60) as device:
             assert device.weights() == learned
-    finally:
+            with pytest.raises(TraceKwsError, match="another board that runs has this flash"):
+                start_rp2040(firmware, flash)
         board.kill()
-        board.stop()
     board = start_rp2040(firmware, flash, extra=["--cut-after", "1"])
     try:
         with Device.open(board.port, timeout=60) as device:
