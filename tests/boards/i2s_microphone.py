@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 SAMPLE_BITS = 24
-HIGH = 1
 
 
 class I2SMicrophone:
@@ -26,18 +25,21 @@ class I2SMicrophone:
         self.was_right = True
 
     def attach(self, rp2040: Any) -> None:
+        from rp2040py.gpio_pin import GPIOPinState
+
+        self.high = GPIOPinState.HIGH
         clock, select, data = (rp2040.gpio[pin] for pin in self.pins)
         self.time, self.select, self.data = rp2040.clock, select, data
         clock.add_listener(self.on_clock)
 
     def on_clock(self, value: Any, _last: Any) -> None:
-        if value.value == HIGH:
+        if value is self.high:
             self.on_rise()
         else:
             self.on_fall()
 
     def on_rise(self) -> None:
-        is_right = self.select.value.value == HIGH
+        is_right = self.select.value is self.high
         if self.was_right and not is_right:
             n = len(self.frame_nanos)
             self.word = self.samples[n] & 0xFFFFFF if n < len(self.samples) else 0

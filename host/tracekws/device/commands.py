@@ -31,7 +31,7 @@ from tracekws.device import microphone
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
-from tracekws.device.emulator import FIRMWARE, MACHINES, board_of, built_firmware, emulated_board
+from tracekws.device.emulator import EMULATED, FIRMWARE, board_of, built_firmware, emulated_board
 from tracekws.device.firmware import read_firmware
 from tracekws.device.takes import OTHER, chunks, hold_back, read_takes, weak_points
 from tracekws.errors import (
@@ -184,8 +184,9 @@ def board(
         str,
         typer.Argument(
             metavar="[BOARD]",
-            help="virtual, or an emulated board's name (mps2-an386, riscv-virt, stm32f405); or a"
-            " file: the model image of a virtual board, the firmware (.elf) of an emulated one.",
+            help="virtual, or an emulated board's name (mps2-an386, riscv-virt, stm32f405, rp2040);"
+            " or a file: the model image of a virtual board, the firmware (.elf, .uf2) of an"
+            " emulated one.",
         ),
     ] = "virtual",
     flash: Annotated[
@@ -211,8 +212,8 @@ def board(
 ) -> None:
     """Start a virtual board (the device's own C in a process), or an emulated one, until Ctrl-C.
 
-    An emulated board is a microcontroller in QEMU that runs what `make firmware` built for it.
-    What a board learns stays in its flash file.
+    An emulated board is a microcontroller in QEMU or rp2040py that runs what `make firmware`
+    built for it. What a board learns stays in its flash file.
 
     Example: `tracekws board mps2-an386`
     """
@@ -231,12 +232,12 @@ def running_board(
     what: str, flash: Path | None, tcp: int | None, heard: Path | None
 ) -> Iterator[tuple[VirtualBoard, Path]]:
     """Run the board that the user named, by its name or by a file; the board and its flash."""
-    if what in MACHINES or what.endswith(".elf"):
+    if what in EMULATED or what.endswith((".elf", ".uf2")):
         if heard:
             raise typer.BadParameter(
-                "an emulated board has no microphone", param_hint="--microphone"
+                "an emulated board hears no recording", param_hint="--microphone"
             )
-        firmware = built_firmware(what) if what in MACHINES else Path(what)
+        firmware = built_firmware(what) if what in EMULATED else Path(what)
         flash = flash or state_folder() / f"{board_of(firmware)}.flash"
         with emulated_board(firmware, flash, tcp or 0) as running:
             yield running, flash

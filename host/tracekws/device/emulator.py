@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emulated boards: the firmware of a microcontroller in QEMU, behind a TCP port."""
+"""Emulated boards: the firmware of a microcontroller in QEMU or rp2040py, behind a TCP port."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
+from tracekws.device.rp2040 import start_rp2040
 from tracekws.errors import NoDeviceError, TraceKwsError
 
 FIRMWARE = Path(__file__).resolve().parents[3] / "build" / "firmware"
@@ -86,13 +87,18 @@ MACHINES = {
     ),
 }
 
+RP2040 = "rp2040"
+EMULATED = (*MACHINES, RP2040)
+"""Names of the boards that can be emulated: the machines of QEMU, and rp2040py's."""
+
 
 def built_firmware(name: str) -> Path:
     """Find the firmware that `make firmware` built for a board.
 
     Raises TraceKwsError, which says how to build it.
     """
-    path = FIRMWARE / f"{name}{MACHINES[name].suffix}.elf"
+    suffix = MACHINES[name].suffix if name in MACHINES else ""
+    path = FIRMWARE / f"{name}{suffix}.elf"
     if not path.is_file():
         raise TraceKwsError(f"{path}: not built; build it with: make firmware BOARD={name}")
     return path
@@ -108,9 +114,9 @@ def board_of(firmware: Path) -> str:
     if at < 0 or len(data) < at + _IDENTITY.size:
         raise TraceKwsError(f"{firmware}: not a TraceKWS firmware")
     name = str(_IDENTITY.unpack_from(data, at)[2].rstrip(b"\0"), "ascii", "replace")
-    if name not in MACHINES:
+    if name not in EMULATED:
         raise TraceKwsError(
-            f"{firmware}: is for the board {name!r}; emulated are {', '.join(MACHINES)}"
+            f"{firmware}: is for the board {name!r}; emulated are {', '.join(EMULATED)}"
         )
     return name
 
@@ -145,6 +151,8 @@ def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
     keeps it from starting.
     """
     name = board_of(firmware)
+    if name == RP2040:
+        return start_rp2040(firmware, flash, tcp)
     command = MACHINES[name].command(firmware, flash)
     with open_flash(name, flash) as lock, _listen(tcp) as server:
         port = f"socket://127.0.0.1:{server.getsockname()[1]}"

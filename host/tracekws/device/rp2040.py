@@ -166,6 +166,7 @@ class Emulator:
         self.chip: Any = self._simulator.rp2040
         self.chip.logger = ConsoleLogger(LogLevel.ERROR)
         self.chip.load_bootrom(BOOTROM_B1)
+        self._core, self._pio = self.chip.core, self.chip.pio[0]
         self.flash = flash
         flash.flash(firmware)
         self.chip.flash[:FLASH_BYTES] = flash.data
@@ -179,7 +180,7 @@ class Emulator:
         self.chip.uart[0].on_byte = self._take
         self._look_alarm: Any = self.chip.clock.create_alarm(self._look)
         self._look_alarm.schedule(CYCLE_NANOS)
-        self._pio_stepped = False
+        self._jump = 1
         for attachment in attachments:
             attachment.attach(self.chip)
         self._simulator.stopped = False
@@ -187,8 +188,9 @@ class Emulator:
     @property
     def is_idle(self) -> bool:
         """The board sleeps, and only a byte from the host can wake it up to do anything."""
-        busy = self._line or not self.chip.pio[0].stopped or self._interrupt_is_pending()
-        return bool(self.chip.core.waiting) and not busy
+        core = self._core
+        interrupt = core.pending_interrupts & core.enabled_interrupts
+        return bool(core.waiting and self._pio.stopped and not interrupt and not self._line)
 
     def boot(self) -> None:
         """Run until the firmware waits for its host. Raises TraceKwsError when it never does."""
@@ -232,21 +234,20 @@ class Emulator:
         WFI falls through when an interrupt came just before it. PIO goes on in sleep: the emulator
         jumps to the next alarm and lets PIO do one instruction then, so there is one for each.
         """
-        core, pio = self.chip.core, self.chip.pio[0]
-        if core.waiting and self._interrupt_is_pending():
+        core, pio = self._core, self._pio
+        if core.waiting and core.pending_interrupts & core.enabled_interrupts:
             core.waiting = False
             core.interrupts_updated = True
-        self._pio_stepped = not self._pio_stepped
-        cycles = 1
         if pio.stopped:
-            cycles = LOOK_CYCLES
-        elif not self._pio_stepped:
-            cycles = max((pio.next_due_fp - pio.cycle_fp + 255) // 256 - 1, 1)
-        self._look_alarm.schedule(cycles * CYCLE_NANOS)
-
-    def _interrupt_is_pending(self) -> bool:
-        core = self.chip.core
-        return bool(core.pending_interrupts & core.enabled_interrupts)
+            self._jump = LOOK_CYCLES
+        else:
+            # PIO's own clock is behind by the jump that ends here; it counts in 1/256 of a cycle
+            now = pio.cycle_fp + (256 * self._jump if core.waiting else 0)
+            due = pio.next_due_fp
+            if due <= now:
+                due += pio.machines[0].div_fp
+            self._jump = max(-((now - due) // 256), 1)
+        self._look_alarm.schedule(self._jump * CYCLE_NANOS)
 
     def _keep_flash(self) -> None:
         """Have each erase and program command of the chip kept in the file."""
