@@ -27,7 +27,9 @@ def checkout(folder: Path) -> Path:
         shutil.copytree(
             ROOT / "firmware" / name, folder / "firmware" / name, copy_function=shutil.copy
         )
-    shutil.copy(ROOT / "firmware" / "firmware.mk", folder / "firmware")
+    for name in ("firmware/firmware.mk", "host/tracekws/device/uf2.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     return folder
 
 

@@ -47,7 +47,7 @@ def test_every_public_name_has_the_prefix(tmp_path: Path) -> None:
     assert all(name.startswith("tkws_") for name in names)
 
 
-@pytest.mark.parametrize("part", ["cortex-m0", "cortex-m4"])
+@pytest.mark.parametrize("part", ["cortex-m0", "cortex-m0plus", "cortex-m4"])
 def test_no_float_and_no_library_on_a_microcontroller(tmp_path: Path, part: str) -> None:
     # cortex-m0 has no float unit: any float arithmetic would call the library
     objects = compile_core(

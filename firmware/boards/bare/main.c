@@ -7,8 +7,9 @@
 #error "board.mk names the board"
 #endif
 
-/* At the start of the firmware, after the vectors, so that a tool can tell what a file is for. */
-__attribute__((section(".identity"), used)) static const struct {
+/* At the start of the firmware, after the vectors, so that a tool can tell what a file is for, and put another
+ * model image into it: volatile, since the compiler must not know these values. */
+__attribute__((section(".identity"), used)) static const volatile struct {
     uint8_t magic[4];
     uint32_t version;
     char board[TKWS_BOARD_NAME_BYTES];
@@ -23,8 +24,8 @@ static tkws_app app;
 int main(void)
 {
     board_start(&board);
-    board.image = tkws_image_start;
-    board.image_bytes = (size_t)(tkws_image_end - tkws_image_start);
+    board.image = identity.image_start;
+    board.image_bytes = (size_t)(identity.image_end - board.image);
     (void)tkws_app_init(&app, &board); /* its error is answered to the host */
     for (;;) {
         board_feed_watchdog();

@@ -25,11 +25,13 @@ from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import FeatureConfig, Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import doctor as diagnosis
+from tracekws.device import flash as flashing
 from tracekws.device import microphone
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
-from tracekws.device.emulator import MACHINES, board_of, built_firmware, emulated_board
+from tracekws.device.emulator import EMULATED, FIRMWARE, board_of, built_firmware, emulated_board
+from tracekws.device.firmware import read_firmware
 from tracekws.device.takes import (
     OTHER,
     check_enough,
@@ -38,7 +40,14 @@ from tracekws.device.takes import (
     read_takes,
     weak_points,
 )
-from tracekws.errors import DataError, ModelError, TraceKwsError, code, device_error
+from tracekws.errors import (
+    DataError,
+    ModelError,
+    NoDeviceError,
+    TraceKwsError,
+    code,
+    device_error,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models" / "base.tkws"
@@ -68,6 +77,7 @@ def register(app: typer.Typer) -> None:
         load,
         info,
         check_microphone,
+        flash,
         doctor,
     ):
         app.command("microphone" if command is check_microphone else None)(command)
@@ -152,8 +162,9 @@ def board(
         str,
         typer.Argument(
             metavar="[BOARD]",
-            help="virtual, or an emulated board's name (mps2-an386, riscv-virt); or a file: the"
-            " model image of a virtual board, the firmware (.elf) of an emulated one.",
+            help="virtual, or an emulated board's name (mps2-an386, riscv-virt, stm32f405, rp2040);"
+            " or a file: the model image of a virtual board, the firmware (.elf, .uf2) of an"
+            " emulated one.",
         ),
     ] = "virtual",
     flash: Annotated[
@@ -183,8 +194,8 @@ def board(
 ) -> None:
     """Start a virtual board (the device's own C in a process), or an emulated one, until Ctrl-C.
 
-    An emulated board is a microcontroller in QEMU that runs what `make firmware` built for it.
-    What a board learns stays in its flash file.
+    An emulated board is a microcontroller in QEMU or rp2040py that runs what `make firmware`
+    built for it. What a board learns stays in its flash file.
 
     Example: `tracekws board mps2-an386`
     """
@@ -203,11 +214,11 @@ def running_board(
     what: str, flash: Path | None, tcp: int | None, ram: int | None, heard: Path | None
 ) -> Iterator[tuple[VirtualBoard, Path]]:
     """Run the board that the user named, by its name or by a file; the board and its flash."""
-    if what in MACHINES or what.endswith(".elf"):
+    if what in EMULATED or what.endswith((".elf", ".uf2")):
         for option, value in (("--microphone", heard), ("--ram", ram)):
             if value is not None:
                 raise typer.BadParameter("only a virtual board has it", param_hint=option)
-        firmware = built_firmware(what) if what in MACHINES else Path(what)
+        firmware = built_firmware(what) if what in EMULATED else Path(what)
         flash = flash or state_folder() / f"{board_of(firmware)}.flash"
         with emulated_board(firmware, flash, tcp or 0) as running:
             yield running, flash
@@ -617,6 +628,67 @@ def info_table(about: DeviceInfo) -> Table:
     ):
         table.add_row(name, Text(str(value), overflow="fold"))
     return table
+
+
+def flash(
+    board: Annotated[str, typer.Argument(help="stm32f405 or rp2040.", metavar="BOARD")],
+    firmware: Annotated[
+        Path | None,
+        typer.Option(help="Raw binary, or UF2 file; by default what `make firmware` built."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model image to put in place of the firmware's own.")
+    ] = None,
+    probe: Annotated[
+        str | None,
+        typer.Option(help="Serial number of the probe or boot loader, or path of the drive."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the steps and do none of them.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a firmware to a board and check what was written.
+
+    An STM32F405 is flashed by an ST-Link (openocd) or its DFU boot loader (dfu-util), an RP2040 by
+    the drive that BOOTSEL shows or a CMSIS-DAP probe (pyocd). What was learned stays on the board.
+
+    Example: `tracekws flash stm32f405 --dry-run`
+    """
+    flashing.known_board(board)
+    chosen = read_firmware(firmware or FIRMWARE / f"{board}.bin", board)
+    chosen = chosen.with_model(model) if model else chosen
+    try:
+        through = flashing.choose(board, probe)
+    except NoDeviceError as error:
+        if not dry_run or probe:
+            raise
+        through = flashing.usual(board)
+        say(talk, f"nothing is done; to do it: {error}")
+    with progress_bar() as progress:
+        steps = flashing.flash(chosen, through, dry_run, progress)
+    about = {
+        "board": board,
+        "firmware": {"file": str(chosen.path), "version": chosen.version},
+        "model": {"name": chosen.model.name, "crc": f"{chosen.model.crc:08x}"},
+        "bytes": len(chosen.data),
+        "through": {"tool": through.way, "probe": through.id or None},
+        "steps": [asdict(step) for step in steps],
+        "written": not dry_run,
+    }
+    if as_json:
+        print_json(about)
+        return
+    if dry_run:
+        for step in steps:
+            say(out, f"# {step.text}\n{step.command}")
+    what = f"firmware {chosen.version} with the model {chosen.model.name}, {len(chosen.data)} bytes"
+    say(talk, f"{'not written' if dry_run else 'written and checked'}: {what} ({through.text})")
+    say(
+        talk,
+        "what was learned stays in its slots; it is used only with the model that it was learned"
+        f" with (this one has the CRC {chosen.model.crc:08x})",
+    )
 
 
 def doctor(

@@ -15,6 +15,7 @@ from tracekws.device import microphone
 from tracekws.device.board import board_program
 from tracekws.device.discover import candidates
 from tracekws.device.emulator import MACHINES, built_firmware
+from tracekws.device.flash import INSTALL, find_tool
 from tracekws.errors import TraceKwsError
 
 OLDEST_PYTHON = (3, 11)
@@ -44,6 +45,7 @@ def checks(model: Path) -> list[Check]:
         _microphone(),
         *map(_emulated, MACHINES),
         *_serial(),
+        *_flash_tools(),
     ]
 
 
@@ -145,3 +147,12 @@ def _serial() -> list[Check]:
             )
         )
     return result
+
+
+def _flash_tools() -> list[Check]:
+    found = {name: find_tool(name) for name in INSTALL}
+    what = "none; only `tracekws flash` needs it"
+    return [
+        Check(name, path is not None, False, path or what, INSTALL[name])
+        for name, path in found.items()
+    ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emulated boards: the firmware of a microcontroller in QEMU, behind a TCP port."""
+"""Emulated boards: the firmware of a microcontroller in QEMU or rp2040py, behind a TCP port."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
+from tracekws.device.rp2040 import start_rp2040
 from tracekws.errors import NoDeviceError, TraceKwsError
 
 FIRMWARE = Path(__file__).resolve().parents[3] / "build" / "firmware"
@@ -34,9 +35,11 @@ class Machine:
     package: str
     """Of Debian, with the program in it."""
     flash_bytes: int
-    """Size of the file that is the flash."""
+    """Size of the file that is the flash; 0 for a machine that has none to write to."""
     arguments: tuple[str, ...]
     """With {firmware} and {flash} for the files."""
+    suffix: str = ""
+    """Behind the board's name in that of the firmware that is linked for QEMU."""
 
     def command(self, firmware: Path, flash: Path) -> list[str]:
         """Give the command line, without where the serial line goes.
@@ -74,7 +77,19 @@ MACHINES = {
             *("-drive", "if=pflash,unit=1,format=raw,file={flash}"),
         ),
     ),
+    # the board's line is the third
+    "stm32f405": Machine(
+        "qemu-system-arm",
+        "qemu-system-arm",
+        0,
+        ("-M", "netduinoplus2", "-kernel", "{firmware}", *("-serial", "null") * 2),
+        "-qemu",
+    ),
 }
+
+RP2040 = "rp2040"
+EMULATED = (*MACHINES, RP2040)
+"""Names of the boards that can be emulated: the machines of QEMU, and rp2040py's."""
 
 
 def built_firmware(name: str) -> Path:
@@ -82,7 +97,8 @@ def built_firmware(name: str) -> Path:
 
     Raises TraceKwsError, which says how to build it.
     """
-    path = FIRMWARE / f"{name}.elf"
+    suffix = MACHINES[name].suffix if name in MACHINES else ""
+    path = FIRMWARE / f"{name}{suffix}.elf"
     if not path.is_file():
         raise TraceKwsError(f"{path}: not built; build it with: make firmware BOARD={name}")
     return path
@@ -98,9 +114,9 @@ def board_of(firmware: Path) -> str:
     if at < 0 or len(data) < at + _IDENTITY.size:
         raise TraceKwsError(f"{firmware}: not a TraceKWS firmware")
     name = str(_IDENTITY.unpack_from(data, at)[2].rstrip(b"\0"), "ascii", "replace")
-    if name not in MACHINES:
+    if name not in EMULATED:
         raise TraceKwsError(
-            f"{firmware}: is for the board {name!r}; emulated are {', '.join(MACHINES)}"
+            f"{firmware}: is for the board {name!r}; emulated are {', '.join(EMULATED)}"
         )
     return name
 
@@ -135,6 +151,8 @@ def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
     keeps it from starting.
     """
     name = board_of(firmware)
+    if name == RP2040:
+        return start_rp2040(firmware, flash, tcp)
     command = MACHINES[name].command(firmware, flash)
     with open_flash(name, flash) as lock, _listen(tcp) as server:
         port = f"socket://127.0.0.1:{server.getsockname()[1]}"
