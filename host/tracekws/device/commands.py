@@ -665,8 +665,8 @@ def flash(
             raise
         through = flashing.usual(board)
         say(talk, f"nothing is done; to do it: {error}")
-    with progress_bar() as progress:
-        steps = flashing.flash(chosen, through, dry_run, progress)
+    with stages() as stage:
+        steps = flashing.flash(chosen, through, dry_run, stage.report)
     about = {
         "board": board,
         "firmware": {"file": str(chosen.path), "version": chosen.version},
