@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same bits everywhere: run tests/boards/equality.c on every machine, write equality.json.
 
-Usage: python benchmarks/equality.py [ROUNDS] [TARGET ...]. A round is 1,000 network steps and 100
-learning steps. Every target prints CRC-32s of features, spikes, scores, events, learned weights and
-stored slots; all must be those of the first. A target whose tool is missing says so and is left
-out. An emulated one takes about half a second a round on an idle machine, and there are 1,000
-rounds by default. The file is written after each target.
+Usage: python benchmarks/equality.py [--rounds N] [--small] [TARGET ...]. A round is 1,000 network
+steps and 100 learning steps. Every target prints CRC-32s of features, spikes, scores, events,
+learned weights and stored slots; all must be those of the first. A target whose tool is missing
+says so and is left out. An emulated one takes about half a second a round on an idle machine, and
+there are 1,000 rounds by default; --small takes a random model of 32 neurons, which is several
+times faster. The file is written after each target.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -29,7 +31,6 @@ ROOT = HERE.parent
 MODEL = ROOT / "models" / "base.tkws"
 TESTS = ROOT / "tests" / "boards"
 FIRMWARE = ROOT / "firmware"
-ROUNDS = 1000
 N_REPORTS = 4
 INCLUDES = ("core/include", "app", "boards", "boards/bare")
 
@@ -156,7 +157,18 @@ def measure(name: str, job: Job) -> tuple[list[Line], float]:
     return lines, time.monotonic() - start
 
 
-def write(done: dict[str, tuple[list[Line], float]]) -> bool:
+def small_model(folder: Path) -> Path:
+    """A random model of 32 neurons."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from images import make_image
+
+    path = folder / "small.tkws"
+    sizes = {"n_neurons": 32, "n_classes": 12, "window_steps": 50, "n_latent": 24}
+    path.write_bytes(make_image(seed=1, **sizes))
+    return path
+
+
+def write(model: str, done: dict[str, tuple[list[Line], float]]) -> bool:
     """Write the file; whether all targets are equal."""
     names = [name for name in TARGETS if name in done]
     first = done[names[0]][0]
@@ -165,7 +177,7 @@ def write(done: dict[str, tuple[list[Line], float]]) -> bool:
         for name, (lines, seconds) in ((name, done[name]) for name in names)
     }
     summary = {
-        "model": f"models/{MODEL.name}",
+        "model": model,
         "model_crc": first[0]["crc"],
         "system": f"{platform.system()} {platform.machine()}",
         "reports": first[1:],
@@ -177,22 +189,30 @@ def write(done: dict[str, tuple[list[Line], float]]) -> bool:
 
 def main() -> None:
     """Run the targets, two at a time."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    job = Job(MODEL, rounds, max(rounds // N_REPORTS, 1))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="all of them by default")
+    wanted = parser.parse_args()
+    if unknown := [target for target in wanted.targets if target not in TARGETS]:
+        parser.error(f"no such target: {', '.join(unknown)}; there are {', '.join(TARGETS)}")
+    name = "random, 32 neurons" if wanted.small else f"models/{MODEL.name}"
     done: dict[str, tuple[list[Line], float]] = {}
     equal = True
     os.nice(10)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        running = {pool.submit(measure, name, job): name for name in sys.argv[2:] or TARGETS}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(max_workers=2) as pool:
+        model = small_model(Path(folder)) if wanted.small else MODEL
+        job = Job(model, wanted.rounds, max(wanted.rounds // N_REPORTS, 1))
+        running = {pool.submit(measure, t, job): t for t in wanted.targets or TARGETS}
         for future in as_completed(running):
-            name = running[future]
+            target = running[future]
             try:
-                done[name] = future.result()
+                done[target] = future.result()
             except Missing as reason:
-                print(f"{name}: left out: {reason}")
+                print(f"{target}: left out: {reason}")
                 continue
-            equal = write(done)
-            print(f"{name}: {done[name][1]:.0f} s, {done[name][0][-1]}", flush=True)
+            equal = write(name, done)
+            print(f"{target}: {done[target][1]:.0f} s, {done[target][0][-1]}", flush=True)
     if not equal:
         sys.exit("not equal: see benchmarks/equality.json")
 
