@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fill a second-stage boot loader up to 252 bytes and append the CRC-32 that the RP2040's ROM checks.
+"""Fill a second-stage boot loader up to 252 bytes and append the CRC-32 that the boot ROM checks.
 
 python seal_boot2.py boot2.bin          (in place)
 """
