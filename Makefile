@@ -24,7 +24,7 @@ PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H)
 OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
 	$(wildcard firmware/app/*.[ch] firmware/boards/*.h firmware/boards/*/*.[ch]) \
 	$(wildcard tests/core/*.c tests/boards/*.c benchmarks/*.c)
-OUR_PYTHON := host tests scripts benchmarks setup.py
+OUR_PYTHON := firmware host tests scripts benchmarks setup.py
 
 .PHONY: setup setup-train setup-test demo board firmware test lint bench equality clean
 

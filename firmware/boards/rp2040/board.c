@@ -63,7 +63,6 @@ static void start_clocks(void)
 
 static void start_watchdog(void)
 {
-    psm[PSM_WDSEL] = PSM_ALL_BUT_OSCILLATORS;
     board_feed_watchdog();
     watchdog[WATCHDOG_CTRL] = WATCHDOG_ENABLE | WATCHDOG_PAUSE;
 }
@@ -110,6 +109,7 @@ static uint16_t brown_out_mv(void)
 
 void board_start(tkws_board *board)
 {
+    psm[PSM_WDSEL] = PSM_ALL_BUT_OSCILLATORS;
     start_clocks();
     start_watchdog();
     board_power_up(RESETS_IO_BANK0 | RESETS_PADS_BANK0 | RESETS_UART0 | RESETS_PIO0 | RESETS_DMA |

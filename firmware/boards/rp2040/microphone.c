@@ -6,7 +6,8 @@
  *
  * A sample is the microphone's 24-bit value divided by 16, saturated to int16: a gain of 24 dB over its full
  * scale. At the INMP441's -26 dB re full scale for 94 dB SPL, speech of 70 dB SPL then comes in at -26 dB.
- * A DC offset is left in: the front end takes no energy from below 60 Hz. */
+ * A DC offset is left in: these microphones have none to speak of, and of a small one only the lowest mel
+ * channel (from 60 Hz) hears something. The first quarter of a second may be silence: they start so. */
 #include "parts.h"
 #include "rp2040.h"
 #include "tracekws/errors.h"
