@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracekws.device.emulator import MACHINES, open_flash
+from tracekws.device.emulator import MACHINES, ends_with_us, open_flash
 from tracekws.errors import TraceKwsError
 
 HERE = Path(__file__).resolve().parent
@@ -109,7 +109,7 @@ def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[s
                 raise Missing(str(error).strip().splitlines()[-1]) from error
             raise
         with open_flash(board, flash):
-            return [*command, "-serial", "stdio"]
+            return [*ends_with_us(), *command, "-serial", "stdio"]
 
     return build
 

@@ -221,7 +221,7 @@ def test_an_aborted_session_changes_nothing(
 def test_adapt_equals_the_virtual_board(
     start: Callable[[], VirtualBoard], virtual: VirtualBoard, model: Path, tmp_path: Path
 ) -> None:
-    for seed, take in enumerate(("yes/1", "yes/2", "no/1", "_other/1")):
+    for seed, take in enumerate(("yes/1", "yes/2", "no/1", "no/2", "_other/1")):
         write_take(tmp_path / "takes" / f"{take}.wav", seed)
     ports = (start().port, virtual.port)
     results, weights = [], []

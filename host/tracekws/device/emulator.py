@@ -143,6 +143,12 @@ def open_flash(name: str, flash: Path) -> Iterator[int]:
         raise TraceKwsError(f"{flash}: {error.strerror}") from error
 
 
+def ends_with_us() -> list[str]:
+    """What to put before a command so that it ends with the thread that starts it; Linux only."""
+    program = shutil.which("setpriv")
+    return [program, "--pdeathsig", "KILL"] if program else []
+
+
 def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
     """Start the board that a firmware is for, with its flash in a file; wait until it answers.
 
@@ -158,7 +164,7 @@ def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
         port = f"socket://127.0.0.1:{server.getsockname()[1]}"
         line = f"socket,id=line,fd={server.fileno()},server=on,wait=off,nodelay=on"
         process = subprocess.Popen(
-            [*_ends_with_us(), *command, "-chardev", line, "-serial", "chardev:line"],
+            [*ends_with_us(), *command, "-chardev", line, "-serial", "chardev:line"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -191,11 +197,6 @@ def _listen(tcp: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", tcp))
     except OSError as error:
         raise TraceKwsError(f"port {tcp}: {error.strerror}") from error
-
-
-def _ends_with_us() -> list[str]:
-    program = shutil.which("setpriv")
-    return [program, "--pdeathsig", "KILL"] if program else []
 
 
 def _wait_for(board: VirtualBoard, name: str) -> None:
