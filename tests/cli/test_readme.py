@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = re.compile(r"(?:\S*/)?(tracekws|make) .*", re.DOTALL)
 NOT_RUN = {
     "train": "takes hours",
+    "flash": "test_flash.py runs it",
     "demo": "test_demo.py runs it",
     "board": "the board fixture",
     "record": "test_microphone_commands.py runs it",

@@ -13,11 +13,11 @@ pytestmark = pytest.mark.toolchain
 CPU = ["-mcpu=cortex-m0plus", "-mthumb"]
 LIBRARY_BYTES = 64
 """A call of memcpy, or of a division or 64-bit product, which the parts without them need."""
-MOST_BYTES = 1024
-"""What any call into the core may take."""
+MOST_BYTES = {"-O2": 1024, "-Os": 1024, "-O0": 1536}
+"""What any call into the core may take. -O0 is not what runs on a part: its frames are larger."""
 
 
-@pytest.fixture(scope="module", params=["-O2", "-Os", "-O0"])
+@pytest.fixture(scope="module", params=MOST_BYTES)
 def graph(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CallGraph:
     folder = tmp_path_factory.mktemp("core")
     compile_core(folder, "arm-none-eabi-gcc", request.param, *CPU, "-fcallgraph-info=su")
@@ -34,13 +34,15 @@ def test_nothing_recurses_or_calls_through_a_pointer(graph: CallGraph) -> None:
     assert INDIRECT not in graph.outside()
 
 
-def test_the_stack_of_every_call_is_bounded(graph: CallGraph) -> None:
-    """-O0 is not what runs on a part: its frames are larger."""
+def test_the_stack_of_every_call_is_bounded(
+    graph: CallGraph, request: pytest.FixtureRequest
+) -> None:
     public = [name for name in graph.stack if name.startswith("tkws_")]
     assert len(public) > 20
     depths = {name: graph.deepest(name, LIBRARY_BYTES) for name in public}
     worst = max(depths, key=lambda name: depths[name][0])
-    assert depths[worst][0] <= MOST_BYTES, f"{worst}: {depths[worst]}"
+    most = MOST_BYTES[request.node.callspec.params["graph"]]
+    assert depths[worst][0] <= most, f"{worst}: {depths[worst]}"
 
 
 def test_the_library_functions_are_as_small_as_said(tmp_path: Path) -> None:
