@@ -31,7 +31,7 @@ endif
 SOURCES := $(wildcard firmware/core/src/*.c firmware/app/*.c) $(MAIN) \
 	firmware/boards/bare/image.S $(BOARD_SOURCES)
 OBJECTS := $(patsubst %,$(OUT)/$(BOARD)/%.o,$(SOURCES))
-FLAGS := $(CPU) -std=c11 -O2 -g -ffunction-sections -fdata-sections -fno-common \
+FLAGS := $(CPU) -std=c11 -O3 -g -ffunction-sections -fdata-sections -fno-common \
 	-ffile-prefix-map=$(CURDIR)=. -Wa,--debug-prefix-map=$(CURDIR)=. --specs=picolibc.specs \
 	-Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wvla -Wundef -Werror \
 	-Ifirmware/core/include -Ifirmware/app -Ifirmware/boards -Ifirmware/boards/bare \

@@ -312,6 +312,55 @@ def bench_adapt(
     say_left_out(cast.repeats, cast.bad)
 
 
+GOALS = {"total": 6_400_000, "with_learning": 32_000_000}
+"""Instructions a second of audio on a Cortex-M4 with its DSP instructions."""
+
+
+@bench_app.command("cost")
+def bench_cost(
+    model_path: ModelArgument = commands.MODEL,
+    board: Annotated[
+        str | None, typer.Option(help="Board whose code is counted; all by default.")
+    ] = None,
+    as_json: commands.Json = False,
+) -> None:
+    """Count the instructions of a second of audio, and of a step of learning, on each board.
+
+    The counts are exact, from an emulator; they are not cycles. Needs the cross compilers and QEMU.
+
+    Example: `tracekws bench cost --board stm32f405`
+    """
+    from tracekws import cost
+
+    if board is not None and board not in cost.TARGETS:
+        raise typer.BadParameter(
+            f"'{board}' is none of {'; '.join(cost.TARGETS)}", param_hint="--board"
+        )
+    names = [board] if board else list(cost.TARGETS)
+    with stages() as stage:
+        rows = [row for name in names for row in cost.measure(name, model_path, stage(name))]
+    model = Model.load(model_path)
+    if as_json:
+        print_json(
+            {
+                "model": {"name": model.name, "crc": f"{model.crc:08x}"},
+                "goals": GOALS,
+                "rows": [row.summary() for row in rows],
+            }
+        )
+        return
+    columns = ("front_end", "network", "detector", "total", "learning_step", "traces_step")
+    table = Table("board", "sound", *(name.replace("_", " ") for name in columns), "with learning")
+    for row in rows:
+        values = (*(getattr(row, name) for name in columns), row.with_learning)
+        table.add_row(f"{row.board} ({row.processor})", row.sound, *(f"{v:,}" for v in values))
+    out.print(table)
+    out.print(
+        "instructions a second of audio, or a step; goal on a Cortex-M4 with DSP instructions: "
+        f"total {GOALS['total']:,}, with learning {GOALS['with_learning']:,}"
+    )
+
+
 @app.command()
 def train(
     folder: DataOption,

@@ -125,7 +125,6 @@ def train(
         front_end,
         learning,
         detector,
-        seed=config.seed,
     )
     modelfile.write_file(job.output, image)
     model = Model(image)

@@ -33,17 +33,37 @@ def arrays_of(network: SpikingNetwork) -> Arrays:
     )
 
 
-def replay_rows(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> list[int]:
-    """Rows to rehearse: two of three are unknown words, the rest keywords in turn.
+def herd(rates: NDArray[np.float64], count: int) -> list[int]:
+    """Rows whose mean stays close to the mean of all, in this order (Welling, ICML 2009).
 
-    A user's takes are keywords: half and half loses rejection with every word that is taught.
+    Args:
+        rates: (clips, neurons) mean rates of a class.
+        count: how many; all when there are fewer.
+    """
+    mean = rates.mean(0)
+    wanted = mean.copy()
+    free = np.ones(len(rates), dtype=bool)
+    rows = []
+    for _ in range(min(count, len(rates))):
+        row = int(np.where(free, rates @ wanted, -np.inf).argmax())
+        free[row] = False
+        wanted += mean - rates[row]
+        rows.append(row)
+    return rows
+
+
+def replay_rows(labels: NDArray[np.int64], rates: NDArray[np.float64], count: int) -> list[int]:
+    """Rows to rehearse: half unknown words, half keywords, evenly over these, each by herding.
+
+    Rows drawn at random make learning of one model lose rejection and that of the next keywords.
     """
     unknown = CLASSES.index(UNKNOWN)
-    rows: list[int] = []
-    for n in range(count):
-        label = (n // 3) % len(KEYWORDS) if n % 3 == 2 else unknown
-        rows.append(int(rng.choice(np.flatnonzero(labels == label))))
-    return rows
+    turns = [unknown if n % 2 == 0 else (n // 2) % len(KEYWORDS) for n in range(count)]
+    herds = {}
+    for label in set(turns):
+        rows = np.flatnonzero(labels == label)
+        herds[label] = iter([int(rows[i]) for i in herd(rates[rows], turns.count(label))])
+    return [row for label in turns for row in [next(herds[label], None)] if row is not None]
 
 
 def export(
@@ -54,7 +74,6 @@ def export(
     config: FeatureConfig,
     learning: Learning,
     detector: Detector,
-    seed: int,
     latent: int = N_LATENT,
     sequences: int | None = None,
 ) -> bytes:
@@ -68,11 +87,9 @@ def export(
         config: of the front end.
         learning: constants of learning.
         detector: constants of the detector.
-        seed: of the draw of replay clips.
         latent: replay vectors.
         sequences: replay sequences; as many as fit IMAGE_LIMIT by default, maybe none.
     """
-    rng = np.random.default_rng(seed)
     arrays = arrays_of(network)
 
     def image(replay: Replay) -> bytes:
@@ -82,14 +99,14 @@ def export(
 
     bare = Model(image(Replay()))
     learner = Learner(bare)
-    rows = replay_rows(labels, latent, rng)
-    rates = np.stack([learner.rates(features[row]) for row in rows])
-    vectors = np.column_stack([labels[rows], np.clip(np.rint(rates * 256), 0, 255)])
+    rates = np.stack([learner.rates(clip) for clip in features])
+    rows = replay_rows(labels, rates, latent)
+    vectors = np.column_stack([labels[rows], np.clip(np.rint(rates[rows] * 256), 0, 255)])
     with_latent = image(Replay(latent=vectors.astype(np.uint8)))
     row_bytes = 1 + features.shape[1] * lib.TKWS_FEATURES
     room = (IMAGE_LIMIT - len(with_latent)) // row_bytes
     count = max(0, min(room, 256)) if sequences is None else sequences
-    rows = replay_rows(labels, count, rng)
-    flat = features[rows].reshape(count, row_bytes - 1).view(np.uint8)
+    rows = replay_rows(labels, rates, count)
+    flat = features[rows].reshape(len(rows), row_bytes - 1).view(np.uint8)
     takes = np.column_stack([labels[rows].astype(np.uint8), flat])
     return image(Replay(vectors.astype(np.uint8), takes))
