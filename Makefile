@@ -7,6 +7,8 @@
 # make test         everything, in its own environment: sanitized builds, lint, tests
 # make lint         formats, types, static analysis, generated files
 # make bench        benchmarks/results.json and benchmarks/README.md
+# make cost         instructions on the boards' processors: benchmarks/cost.json
+# make sizes        memory of the firmware on every board: benchmarks/sizes.json
 # make equality     the same bits on every machine, for hours: benchmarks/equality.json
 # make clean        removes what was built (.venv stays)
 
@@ -26,7 +28,7 @@ OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
 	$(wildcard tests/core/*.c tests/boards/*.c benchmarks/*.c)
 OUR_PYTHON := firmware host tests scripts benchmarks setup.py
 
-.PHONY: setup setup-train setup-test demo board firmware test lint bench equality clean
+.PHONY: setup setup-train setup-test demo board firmware test lint bench cost sizes equality clean
 
 setup: .venv/.installed-base board
 
@@ -99,6 +101,13 @@ lint: .venv/.installed-test
 			'--suppress=comparePointers:firmware/boards/*' \
 			$(INCLUDES) -Ifirmware/boards/bare firmware; \
 	else echo "cppcheck is not installed: skipped"; fi
+
+cost: setup
+	.venv/bin/tracekws bench cost --json > build/cost.json
+	mv build/cost.json benchmarks/cost.json
+
+sizes: setup
+	$(PYTHON) benchmarks/sizes.py
 
 bench: setup
 	$(PYTHON) benchmarks/run.py
