@@ -10,7 +10,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,12 +149,14 @@ def ends_with_us() -> list[str]:
     return [program, "--pdeathsig", "KILL"] if program else []
 
 
-def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
+def start_emulator(
+    firmware: Path, flash: Path, tcp: int = 0, extra: Sequence[str] = ()
+) -> VirtualBoard:
     """Start the board that a firmware is for, with its flash in a file; wait until it answers.
 
-    `tcp` is a port of 127.0.0.1, 0 for any free one. On Linux the board ends when the thread that
-    started it does, even by kill -9; elsewhere only with stop(). Raises TraceKwsError for what
-    keeps it from starting.
+    `tcp` is a port of 127.0.0.1, 0 for any free one; `extra` goes to QEMU as it is. On Linux the
+    board ends when the thread that started it does, even by kill -9; elsewhere only with stop().
+    Raises TraceKwsError for what keeps it from starting.
     """
     name = board_of(firmware)
     if name == RP2040:
@@ -164,7 +166,7 @@ def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
         port = f"socket://127.0.0.1:{server.getsockname()[1]}"
         line = f"socket,id=line,fd={server.fileno()},server=on,wait=off,nodelay=on"
         process = subprocess.Popen(
-            [*ends_with_us(), *command, "-chardev", line, "-serial", "chardev:line"],
+            [*ends_with_us(), *command, *extra, "-chardev", line, "-serial", "chardev:line"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -183,9 +185,11 @@ def start_emulator(firmware: Path, flash: Path, tcp: int = 0) -> VirtualBoard:
 
 
 @contextmanager
-def emulated_board(firmware: Path, flash: Path, tcp: int = 0) -> Iterator[VirtualBoard]:
+def emulated_board(
+    firmware: Path, flash: Path, tcp: int = 0, extra: Sequence[str] = ()
+) -> Iterator[VirtualBoard]:
     """Run a board for the length of a `with`; arguments and errors as for start_emulator()."""
-    board = start_emulator(firmware, flash, tcp)
+    board = start_emulator(firmware, flash, tcp, extra)
     try:
         yield board
     finally:
