@@ -114,6 +114,20 @@ def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[s
     return build
 
 
+def pico(job: Job, folder: Path) -> list[str]:
+    """The firmware of the Raspberry Pi Pico, in rp2040py; some hundred times slower than QEMU."""
+    settings = {
+        "BOARD": "rp2040",
+        "MAIN": "tests/boards/equality.c",
+        "MODEL": job.model,
+        "OUT": folder,
+        "BOARD_FLAGS": " ".join(job.flags),
+    }
+    words = [f"{name}={value}" for name, value in settings.items()]
+    run("make", "-s", "-C", ROOT, "-f", "firmware/firmware.mk", *words)
+    return [sys.executable, str(TESTS / "print_pico.py"), str(folder / "rp2040.uf2")]
+
+
 TARGETS: dict[str, Callable[[Job, Path], list[str]]] = {
     "native, gcc -O3": native("gcc", "-O3"),
     "native, clang -O3": native("clang-14", "-O3"),
@@ -126,6 +140,8 @@ TARGETS: dict[str, Callable[[Job, Path], list[str]]] = {
     "native, clang -O0": native("clang-14", "-O0"),
 }
 """How each is built: gives the command that prints the reports."""
+SLOW = {"RP2040": pico}
+"""Those that only run when they are named."""
 
 
 def reports(command: list[str]) -> list[Line]:
@@ -149,7 +165,7 @@ def reports(command: list[str]) -> list[Line]:
 def measure(name: str, job: Job) -> tuple[list[Line], float]:
     """Build and run a target; its reports and the seconds that they took."""
     with tempfile.TemporaryDirectory() as folder:
-        command = TARGETS[name](job, Path(folder))
+        command = (TARGETS | SLOW)[name](job, Path(folder))
         start = time.monotonic()
         lines = reports(command)
     if lines[-1].get("failed") != "0":
@@ -168,9 +184,9 @@ def small_model(folder: Path) -> Path:
     return path
 
 
-def write(model: str, done: dict[str, tuple[list[Line], float]]) -> bool:
+def write(path: Path, model: str, done: dict[str, tuple[list[Line], float]]) -> bool:
     """Write the file; whether all targets are equal."""
-    names = [name for name in TARGETS if name in done]
+    names = [name for name in (*TARGETS, *SLOW) if name in done]
     first = done[names[0]][0]
     rows = {
         name: {"equal": lines == first, "seconds": round(seconds)} | lines[-1]
@@ -183,7 +199,7 @@ def write(model: str, done: dict[str, tuple[list[Line], float]]) -> bool:
         "reports": first[1:],
         "targets": rows,
     }
-    (HERE / "equality.json").write_text(json.dumps(summary, indent=1) + "\n")
+    path.write_text(json.dumps(summary, indent=1) + "\n")
     return all(row["equal"] for row in rows.values())
 
 
@@ -192,10 +208,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--output", type=Path, default=HERE / "equality.json")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="all of them by default")
     wanted = parser.parse_args()
-    if unknown := [target for target in wanted.targets if target not in TARGETS]:
-        parser.error(f"no such target: {', '.join(unknown)}; there are {', '.join(TARGETS)}")
+    if unknown := [target for target in wanted.targets if target not in TARGETS | SLOW]:
+        known = ", ".join(TARGETS | SLOW)
+        parser.error(f"no such target: {', '.join(unknown)}; there are {known}")
     name = "random, 32 neurons" if wanted.small else f"models/{MODEL.name}"
     done: dict[str, tuple[list[Line], float]] = {}
     equal = True
@@ -211,10 +229,10 @@ def main() -> None:
             except Missing as reason:
                 print(f"{target}: left out: {reason}")
                 continue
-            equal = write(name, done)
+            equal = write(wanted.output, name, done)
             print(f"{target}: {done[target][1]:.0f} s, {done[target][0][-1]}", flush=True)
     if not equal:
-        sys.exit("not equal: see benchmarks/equality.json")
+        sys.exit(f"not equal: see {wanted.output}")
 
 
 if __name__ == "__main__":

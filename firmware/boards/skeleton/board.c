@@ -8,6 +8,7 @@
 #include <string.h>
 
 /* Step 2: what has arrived, from the ring that the interrupt of the line fills (ring.h). */
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is filled then */
 static int serial_read(void *context, uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
