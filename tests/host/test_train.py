@@ -266,7 +266,7 @@ def test_data_that_cannot_be_trained_on_is_refused_at_the_start(tree, tmp_path, 
 
 def test_a_network_that_fills_the_image_goes_without_sequences():
     rng = np.random.default_rng(1)
-    labels = np.arange(len(CLASSES)).repeat(2)
+    labels = np.arange(len(CLASSES)).repeat(100)
     clips = rng.integers(0, 60, (len(labels), 49, 80)).astype(np.int8)
     network = SpikingNetwork(80, 256, len(CLASSES))
     image = export("big", network, clips, labels, FeatureConfig(), LEARNING, DETECTOR)
