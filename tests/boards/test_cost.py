@@ -35,7 +35,7 @@ def test_counts_are_exact_and_add_up(board: str, model: Path) -> None:
         assert row["total"] == sum(parts)
         assert min(parts) > 10_000
         # a step of learning has the network's own step in it, but not its scores
-        assert row["traces_step"] > row["learning_step"] > 0.9 * row["network"] / 50
+        assert min(row["traces_step"], row["learning_step"]) > 0.9 * row["network"] / 50
 
 
 def test_plain_c_takes_more_than_the_dsp_instructions(model: Path) -> None:
