@@ -6,6 +6,7 @@
  * A line a sound tells the network steps and the instructions of all of them, a part at a time. */
 #include "app.h"
 #include "bare.h"
+#include "report.h"
 #include "tracekws/errors.h"
 
 #define MAX_STEPS 150u
@@ -75,29 +76,6 @@ static uint32_t since(uint32_t first)
     return between(first, counter()) - own;
 }
 
-static void print(const char *text)
-{
-    size_t n = 0;
-    while (text[n] != 0)
-        n++;
-    (void)board.serial_write(board.context, (const uint8_t *)text, n);
-}
-
-static void print_number(const char *name, uint32_t value)
-{
-    char digits[12];
-    size_t at = sizeof digits - 1;
-    digits[at] = 0;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    print(" ");
-    print(name);
-    print(" ");
-    print(digits + at);
-}
-
 /* A frame at a time, as an audio driver gives them. @return network steps, their features in `features` */
 static uint32_t count_frontend(const int16_t *pcm, uint32_t n_samples, uint32_t *total)
 {
@@ -158,19 +136,19 @@ static void measure(const int16_t *pcm)
     uint32_t end = 0;
     uint32_t n_steps = count_frontend(pcm, COST_SAMPLES, &front_end);
     count_recognizer(n_steps, &network, &detector);
-    print("sound");
-    print_number("steps", n_steps);
-    print_number("front_end", front_end);
-    print_number("network", network);
-    print_number("detector", detector);
+    report_text(&board, "sound");
+    report_number(&board, "steps", n_steps, 10);
+    report_number(&board, "front_end", front_end, 10);
+    report_number(&board, "network", network, 10);
+    report_number(&board, "detector", detector, 10);
     count_learning(app.model.header.method, &learning, &end);
-    print_number("learn_steps", LEARN_STEPS);
-    print_number("learn", learning);
-    print_number("learn_end", end);
+    report_number(&board, "learn_steps", LEARN_STEPS, 10);
+    report_number(&board, "learn", learning, 10);
+    report_number(&board, "learn_end", end, 10);
     count_learning(TKWS_LEARN_READOUT | TKWS_LEARN_TRACES, &learning, &end);
-    print_number("traces", learning);
-    print_number("traces_end", end);
-    print("\n");
+    report_number(&board, "traces", learning, 10);
+    report_number(&board, "traces_end", end, 10);
+    report_text(&board, "\n");
 }
 
 /* A loop of two instructions, n times. */
@@ -197,12 +175,12 @@ int main(void)
     if (error == TKWS_OK)
         error = tkws_learner_init(&app.learner, &app.recognizer.network, app.learner_memory,
                                   tkws_learner_memory_bytes(&app.model), 1);
-    print("known");
-    print_number("loop", loop(2000) - loop(1000)); /* 2,000 if the counter is right */
-    print_number("failed", (uint32_t)-error);
-    print("\n");
+    report_text(&board, "known");
+    report_number(&board, "loop", loop(2000) - loop(1000), 10); /* 2,000 if the counter is right */
+    report_number(&board, "failed", (uint32_t)-error, 10);
+    report_text(&board, "\n");
     for (uint32_t i = 0; error == TKWS_OK && i < COST_SOUNDS; i++)
         measure(cost_pcm + i * COST_SAMPLES);
-    print("end\n");
+    report_text(&board, "end\n");
     return 0;
 }

@@ -6,8 +6,10 @@
  * undoes or forgets. Every REPORT rounds a line tells the CRCs of all that came so far; "end" comes last. */
 #include "app.h"
 #include "bare.h"
+#include "report.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
+#include "units.h"
 
 #ifndef ROUNDS
 #define ROUNDS 8u
@@ -63,40 +65,17 @@ static void check(int error)
         s.error = error;
 }
 
-static void print(const char *text)
-{
-    size_t n = 0;
-    while (text[n] != 0)
-        n++;
-    (void)board.serial_write(board.context, (const uint8_t *)text, n);
-}
-
-static void print_number(const char *name, uint32_t value, uint32_t base)
-{
-    char digits[12];
-    size_t at = sizeof digits - 1;
-    digits[at] = 0;
-    do {
-        digits[--at] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value != 0);
-    print(" ");
-    print(name);
-    print(" ");
-    print(digits + at);
-}
-
 static void report(uint32_t round)
 {
-    print("after");
-    print_number("rounds", round, 10);
-    print_number("network_steps", s.network_steps, 10);
-    print_number("learning_steps", s.learning_steps, 10);
-    print_number("heard", s.heard, 10);
+    report_text(&board, "after");
+    report_number(&board, "rounds", round, 10);
+    report_number(&board, "network_steps", s.network_steps, 10);
+    report_number(&board, "learning_steps", s.learning_steps, 10);
+    report_number(&board, "heard", s.heard, 10);
     for (int stage = 0; stage < STAGES; stage++)
-        print_number(stage_names[stage], s.crc[stage], 16);
-    print_number("failed", (uint32_t)-s.error, 10);
-    print("\n");
+        report_number(&board, stage_names[stage], s.crc[stage], 16);
+    report_number(&board, "failed", (uint32_t)-s.error, 10);
+    report_text(&board, "\n");
 }
 
 static void step(const int8_t *features)
@@ -204,11 +183,6 @@ static void add_stored(size_t offset, size_t n_bytes)
     }
 }
 
-static size_t whole_units(size_t n_bytes)
-{
-    return (n_bytes + board.program_bytes - 1) / board.program_bytes * board.program_bytes;
-}
-
 /* Save twice, then undo, then forget, in each eight rounds. The parts of a slot lie at multiples of the unit of
  * programming, which boards differ in: what is between them does not count. */
 static void store(uint32_t round)
@@ -224,10 +198,10 @@ static void store(uint32_t round)
         return;
     for (size_t slot = 0; slot < TKWS_APP_SLOTS; slot++) {
         size_t header = slot * board.slot_bytes;
-        size_t wear = header + whole_units(HEADER_BYTES);
+        size_t wear = header + units_of(&board, HEADER_BYTES);
         add_stored(header, HEADER_BYTES);
         add_stored(wear, WEAR_BYTES);
-        add_stored(wear + whole_units(WEAR_BYTES), tkws_model_trainable_bytes(&app.model));
+        add_stored(wear + units_of(&board, WEAR_BYTES), tkws_model_trainable_bytes(&app.model));
     }
 }
 
@@ -246,9 +220,9 @@ static void start(void)
 int main(void)
 {
     start();
-    print("model");
-    print_number("crc", app.model.crc, 16);
-    print("\n");
+    report_text(&board, "model");
+    report_number(&board, "crc", app.model.crc, 16);
+    report_text(&board, "\n");
     if (s.error == TKWS_OK)
         check(tkws_learner_init(&app.learner, &app.recognizer.network, app.learner_memory,
                                 tkws_learner_memory_bytes(&app.model), 1));
@@ -262,6 +236,6 @@ int main(void)
     }
     if (s.error != TKWS_OK)
         report(0);
-    print("end\n");
+    report_text(&board, "end\n");
     return s.error == TKWS_OK ? 0 : 1;
 }

@@ -5,20 +5,16 @@
 #include <string.h>
 
 #include "bare.h"
+#include "report.h"
 #include "tracekws/errors.h"
 
 static tkws_board board;
 
-static void print(const char *text)
-{
-    (void)board.serial_write(board.context, (const uint8_t *)text, strlen(text));
-}
-
 static void tell(const char *rule, bool kept)
 {
-    print(kept ? "ok: " : "broken: ");
-    print(rule);
-    print("\n");
+    report_text(&board, kept ? "ok: " : "broken: ");
+    report_text(&board, rule);
+    report_text(&board, "\n");
 }
 
 static bool holds(size_t offset, size_t n_bytes, uint8_t value)
@@ -64,6 +60,6 @@ int main(void)
     tell("a sector is erased", erases(0) && holds(0, sector, 0xff));
     tell("other sectors are not",
          holds(end - unit, unit, 0) && erases(end - sector) && holds(end - sector, sector, 0xff));
-    print("end\n");
+    report_text(&board, "end\n");
     return 0;
 }

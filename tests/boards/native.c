@@ -42,8 +42,7 @@ static int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_byt
 static int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!nor_within(offset, n_bytes, FLASH_BYTES) || offset % PROGRAM_BYTES != 0 ||
-        n_bytes % PROGRAM_BYTES != 0 || !nor_only_clears(flash + offset, bytes, n_bytes))
+    if (!nor_can_program(flash, FLASH_BYTES, PROGRAM_BYTES, offset, bytes, n_bytes))
         return TKWS_E_STORAGE;
     memcpy(flash + offset, bytes, n_bytes);
     return TKWS_OK;
@@ -52,7 +51,7 @@ static int flash_program(void *context, size_t offset, const uint8_t *bytes, siz
 static int flash_erase(void *context, size_t offset)
 {
     (void)context;
-    if (!nor_within(offset, SECTOR_BYTES, FLASH_BYTES) || offset % SECTOR_BYTES != 0)
+    if (!nor_can_erase(FLASH_BYTES, SECTOR_BYTES, offset))
         return TKWS_E_STORAGE;
     memset(flash + offset, 0xff, SECTOR_BYTES);
     return TKWS_OK;

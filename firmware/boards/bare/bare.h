@@ -22,6 +22,12 @@ void board_feed_watchdog(void);
 extern uint8_t tkws_arena_start[];
 extern uint8_t tkws_arena_end[];
 
+/** A piece of RAM between two symbols of the linker script. */
+static inline tkws_board_memory bare_memory(uint8_t *start, const uint8_t *end)
+{
+    return (tkws_board_memory){start, (uintptr_t)end - (uintptr_t)start};
+}
+
 /** Of image.S: the model image built into the firmware. */
 extern const uint8_t tkws_image_start[];
 extern const uint8_t tkws_image_end[];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** @file nor.h  Rules of NOR flash that an emulator does not impose by itself. */
+/** @file nor.h  Rules of NOR flash, checked before it is touched: not every part and no emulator refuses. */
 #ifndef TKWS_BARE_NOR_H
 #define TKWS_BARE_NOR_H
 
@@ -19,6 +19,20 @@ static inline bool nor_only_clears(const uint8_t *old, const uint8_t *bytes, siz
         if ((old[i] & bytes[i]) != bytes[i])
             return false;
     return true;
+}
+
+/** @return whether flash takes whole units of bytes at an offset, and what is there allows them */
+static inline bool nor_can_program(const uint8_t *flash, size_t flash_bytes, size_t unit_bytes,
+                                   size_t offset, const uint8_t *bytes, size_t n_bytes)
+{
+    return nor_within(offset, n_bytes, flash_bytes) && offset % unit_bytes == 0 &&
+           n_bytes % unit_bytes == 0 && nor_only_clears(flash + offset, bytes, n_bytes);
+}
+
+/** @return whether a sector of the flash starts at an offset */
+static inline bool nor_can_erase(size_t flash_bytes, size_t sector_bytes, size_t offset)
+{
+    return nor_within(offset, sector_bytes, flash_bytes) && offset % sector_bytes == 0;
 }
 
 /** Flash comes erased from the factory; a file of an emulator comes full of zeros: erase that. */

@@ -136,8 +136,7 @@ static bool program_buffer(size_t offset, const uint8_t *bytes, size_t n_bytes)
 static int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!nor_within(offset, n_bytes, FLASH_BYTES) || offset % PROGRAM_BYTES != 0 ||
-        n_bytes % PROGRAM_BYTES != 0 || !nor_only_clears(FLASH + offset, bytes, n_bytes))
+    if (!nor_can_program(FLASH, FLASH_BYTES, PROGRAM_BYTES, offset, bytes, n_bytes))
         return TKWS_E_STORAGE;
     bool good = true;
     for (size_t at = 0; good && at < n_bytes;) {
@@ -153,7 +152,7 @@ static int flash_program(void *context, size_t offset, const uint8_t *bytes, siz
 static int flash_erase(void *context, size_t offset)
 {
     (void)context;
-    if (!nor_within(offset, SECTOR_BYTES, FLASH_BYTES) || offset % SECTOR_BYTES != 0)
+    if (!nor_can_erase(FLASH_BYTES, SECTOR_BYTES, offset))
         return TKWS_E_STORAGE;
     volatile uint32_t *sector = (volatile uint32_t *)(FLASH_BASE + offset);
     *sector = CFI_ERASE;
@@ -192,8 +191,7 @@ void board_start(tkws_board *board)
     board->flash_mapped = FLASH;
     board->sector_bytes = SECTOR_BYTES;
     board->program_bytes = PROGRAM_BYTES;
-    board->memory[0].start = tkws_arena_start;
-    board->memory[0].n_bytes = (size_t)(tkws_arena_end - tkws_arena_start);
+    board->memory[0] = bare_memory(tkws_arena_start, tkws_arena_end);
     board->n_memories = 1;
     board->ram_bytes = 192u * 1024u;
     board->reset_reason = TKWS_APP_RESET_POWER_ON; /* nothing else resets it */

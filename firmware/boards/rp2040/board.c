@@ -133,7 +133,7 @@ void board_start(tkws_board *board)
         .flash_mapped = (const uint8_t *)flash_storage,
         .sector_bytes = FLASH_SECTOR,
         .program_bytes = FLASH_PAGE,
-        .memory = {{tkws_arena_start, (size_t)(tkws_arena_end - tkws_arena_start)}},
+        .memory = {bare_memory(tkws_arena_start, tkws_arena_end)},
         .n_memories = 1,
         .ram_bytes = 264u * 1024u,
         .reset_reason = reset_reason(),

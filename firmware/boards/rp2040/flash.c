@@ -5,6 +5,7 @@
 
 #include "bare.h"
 #include "cortex_m.h"
+#include "nor.h"
 #include "parts.h"
 #include "tracekws/errors.h"
 
@@ -71,11 +72,6 @@ write_chip(uint32_t offset, const uint8_t *bytes, size_t n_bytes)
     tkws_release_interrupts();
 }
 
-static bool within(size_t offset, size_t n_bytes)
-{
-    return offset <= FLASH_STORAGE && n_bytes <= FLASH_STORAGE - offset;
-}
-
 static const uint8_t *mapped(size_t offset)
 {
     return (const uint8_t *)flash_storage + offset;
@@ -89,7 +85,7 @@ static uint32_t chip_offset(size_t offset)
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!within(offset, n_bytes))
+    if (!nor_within(offset, n_bytes, FLASH_STORAGE))
         return TKWS_E_STORAGE;
     memcpy(bytes, mapped(offset), n_bytes);
     return TKWS_OK;
@@ -98,7 +94,8 @@ int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (offset % FLASH_PAGE != 0 || n_bytes % FLASH_PAGE != 0 || !within(offset, n_bytes))
+    if (offset % FLASH_PAGE != 0 || n_bytes % FLASH_PAGE != 0 ||
+        !nor_within(offset, n_bytes, FLASH_STORAGE))
         return TKWS_E_STORAGE;
     for (size_t at = 0; at < n_bytes; at += FLASH_PAGE) {
         uint8_t page[FLASH_PAGE]; /* in RAM, wherever the bytes are */
@@ -114,7 +111,7 @@ int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_b
 int flash_erase(void *context, size_t offset)
 {
     (void)context;
-    if (offset % FLASH_SECTOR != 0 || !within(offset, FLASH_SECTOR))
+    if (!nor_can_erase(FLASH_STORAGE, FLASH_SECTOR, offset))
         return TKWS_E_STORAGE;
     board_feed_watchdog();
     write_chip(chip_offset(offset), NULL, FLASH_SECTOR);

@@ -34,8 +34,7 @@ void board_start(tkws_board *board)
     board->serial_read = serial_read;
     board->serial_write = serial_write;
     board->program_bytes = 1;
-    board->memory[0].start = tkws_arena_start;
-    board->memory[0].n_bytes = (size_t)(tkws_arena_end - tkws_arena_start);
+    board->memory[0] = bare_memory(tkws_arena_start, tkws_arena_end);
     board->n_memories = 1;
     board->ram_bytes = board->memory[0].n_bytes;
 }

@@ -230,16 +230,10 @@ static void describe_storage(tkws_board *board)
     board->brown_out_mv = flash_brown_out_mv();
 }
 
-static tkws_board_memory memory_between(uint8_t *start, const uint8_t *end)
-{
-    tkws_board_memory memory = {start, (uintptr_t)end - (uintptr_t)start};
-    return memory;
-}
-
 static void describe_memory(tkws_board *board)
 {
-    board->memory[0] = memory_between(tkws_arena_start, tkws_arena_end);
-    board->memory[1] = memory_between(tkws_ccm_arena_start, tkws_ccm_arena_end);
+    board->memory[0] = bare_memory(tkws_arena_start, tkws_arena_end);
+    board->memory[1] = bare_memory(tkws_ccm_arena_start, tkws_ccm_arena_end);
     board->n_memories = 2;
     board->ram_bytes = (128u + 64u) * 1024u;
 }

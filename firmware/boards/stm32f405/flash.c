@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "bare/nor.h"
 #include "tracekws/errors.h"
 
 #define STORAGE_BYTES (FLASH_N_SECTORS * FLASH_SECTOR_BYTES)
@@ -58,11 +59,6 @@ static bool finish(void)
     return is_idle() && (flash_get(FLASH_SR) & SR_ERRORS) == 0;
 }
 
-static bool within(size_t offset, size_t n_bytes)
-{
-    return offset <= STORAGE_BYTES && n_bytes <= STORAGE_BYTES - offset;
-}
-
 static uint32_t word_at(const uint8_t *bytes)
 {
     uint32_t word = 0;
@@ -73,27 +69,17 @@ static uint32_t word_at(const uint8_t *bytes)
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!within(offset, n_bytes))
+    if (!nor_within(offset, n_bytes, STORAGE_BYTES))
         return TKWS_E_STORAGE;
     memcpy(bytes, flash_memory() + offset, n_bytes);
     return TKWS_OK;
 }
 
-static bool can_program(size_t offset, const uint8_t *bytes, size_t n_bytes)
-{
-    if (!within(offset, n_bytes) || offset % FLASH_PROGRAM_BYTES != 0 ||
-        n_bytes % FLASH_PROGRAM_BYTES != 0)
-        return false;
-    for (size_t i = 0; i < n_bytes; i++)
-        if ((flash_memory()[offset + i] & bytes[i]) != bytes[i])
-            return false;
-    return true;
-}
-
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!can_program(offset, bytes, n_bytes))
+    if (!nor_can_program(flash_memory(), STORAGE_BYTES, FLASH_PROGRAM_BYTES, offset, bytes,
+                         n_bytes))
         return TKWS_E_STORAGE;
     bool done = unlock();
     if (done)
@@ -131,7 +117,7 @@ static bool is_erased(size_t offset)
 int flash_erase(void *context, size_t offset)
 {
     (void)context;
-    if (offset % FLASH_SECTOR_BYTES != 0 || !within(offset, FLASH_SECTOR_BYTES))
+    if (!nor_can_erase(STORAGE_BYTES, FLASH_SECTOR_BYTES, offset))
         return TKWS_E_STORAGE;
     uint32_t sector = FLASH_FIRST_SECTOR + (uint32_t)(offset / FLASH_SECTOR_BYTES);
     uint32_t command = CR_WORDS | CR_SER | sector << CR_SNB_AT;

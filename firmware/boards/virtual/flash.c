@@ -14,15 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bare/nor.h"
 #include "tracekws/errors.h"
 
 #define POWER_CUT 86 /* exit status that tells a test what happened */
 #define ERASED 0xff
-
-static bool within(size_t offset, size_t n_bytes)
-{
-    return offset <= FLASH_BYTES && n_bytes <= FLASH_BYTES - offset;
-}
 
 static bool fill(int file)
 {
@@ -119,7 +115,7 @@ static void lose_power(const flash_state *flash, bool counting)
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     const flash_state *flash = context;
-    if (!within(offset, n_bytes))
+    if (!nor_within(offset, n_bytes, FLASH_BYTES))
         return TKWS_E_STORAGE;
     memcpy(bytes, flash->bytes + offset, n_bytes);
     return TKWS_OK;
@@ -128,11 +124,8 @@ int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
     flash_state *flash = context;
-    if (!within(offset, n_bytes))
+    if (!nor_can_program(flash->bytes, FLASH_BYTES, FLASH_PROGRAM, offset, bytes, n_bytes))
         return TKWS_E_STORAGE;
-    for (size_t i = 0; i < n_bytes; i++)
-        if ((flash->bytes[offset + i] & bytes[i]) != bytes[i])
-            return TKWS_E_STORAGE;
     bool counting = flash->cut_after != 0;
     memcpy(flash->bytes + offset, bytes, powered(flash, n_bytes));
     lose_power(flash, counting);
@@ -142,7 +135,7 @@ int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_b
 int flash_erase(void *context, size_t offset)
 {
     flash_state *flash = context;
-    if (offset % FLASH_SECTOR != 0 || !within(offset, FLASH_SECTOR))
+    if (!nor_can_erase(FLASH_BYTES, FLASH_SECTOR, offset))
         return TKWS_E_STORAGE;
     bool counting = flash->cut_after != 0;
     memset(flash->bytes + offset, ERASED, powered(flash, 2) * (FLASH_SECTOR / 2));
