@@ -23,7 +23,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracekws.device.emulator import MACHINES, ends_with_us, open_flash
+from tracekws.device.emulator import command_on_stdio, reports
+from tracekws.device.firmware import build_firmware
 from tracekws.errors import TraceKwsError
 
 HERE = Path(__file__).resolve().parent
@@ -84,48 +85,39 @@ def native(compiler: str, *flags: str) -> Callable[[Job, Path], list[str]]:
     return build
 
 
-def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[str]]:
-    """A target in QEMU; `cpu` replaces the compiler's flags of the board."""
+def build(board: str, job: Job, folder: Path, cpu: str | None = None) -> Path:
+    """The script for a board; `cpu` replaces the compiler's flags of the board."""
+    settings = {
+        "MAIN": "tests/boards/equality.c",
+        "MODEL": job.model,
+        "BOARD_FLAGS": " ".join(job.flags),
+    } | ({"CPU": cpu} if cpu else {})
+    try:
+        return build_firmware(board, folder, settings)
+    except TraceKwsError as error:
+        if "apt-get install" in str(error):
+            raise Missing(str(error)) from error
+        raise
 
-    def build(job: Job, folder: Path) -> list[str]:
-        firmware, flash = folder / f"{board}.elf", folder / "flash"
+
+def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[str]]:
+    """A target in QEMU."""
+
+    def prepare(job: Job, folder: Path) -> list[str]:
         try:
-            command = MACHINES[board].command(firmware, flash)
+            command = command_on_stdio(board, folder / f"{board}.elf", folder / "flash")
         except TraceKwsError as error:
             raise Missing(str(error)) from error
-        settings = {
-            "BOARD": board,
-            "MAIN": "tests/boards/equality.c",
-            "MODEL": job.model,
-            "OUT": folder,
-            "BOARD_FLAGS": " ".join(job.flags),
-        } | ({"CPU": cpu} if cpu else {})
-        words = [f"{name}={value}" for name, value in settings.items()]
-        make = ["make", "-s", "-C", ROOT, "-f", "firmware/firmware.mk", *words]
-        try:
-            run(*make)
-        except RuntimeError as error:
-            if "apt-get install" in str(error):
-                raise Missing(str(error).strip().splitlines()[-1]) from error
-            raise
-        with open_flash(board, flash):
-            return [*ends_with_us(), *command, "-serial", "stdio"]
+        build(board, job, folder, cpu)
+        return command
 
-    return build
+    return prepare
 
 
 def pico(job: Job, folder: Path) -> list[str]:
     """The firmware of the Raspberry Pi Pico, in rp2040py; some hundred times slower than QEMU."""
-    settings = {
-        "BOARD": "rp2040",
-        "MAIN": "tests/boards/equality.c",
-        "MODEL": job.model,
-        "OUT": folder,
-        "BOARD_FLAGS": " ".join(job.flags),
-    }
-    words = [f"{name}={value}" for name, value in settings.items()]
-    run("make", "-s", "-C", ROOT, "-f", "firmware/firmware.mk", *words)
-    return [sys.executable, str(TESTS / "print_pico.py"), str(folder / "rp2040.uf2")]
+    firmware = build("rp2040", job, folder).with_suffix(".uf2")
+    return [sys.executable, str(TESTS / "print_pico.py"), str(firmware)]
 
 
 TARGETS: dict[str, Callable[[Job, Path], list[str]]] = {
@@ -142,24 +134,6 @@ TARGETS: dict[str, Callable[[Job, Path], list[str]]] = {
 """How each is built: gives the command that prints the reports."""
 SLOW = {"RP2040": pico}
 """Those that only run when they are named."""
-
-
-def reports(command: list[str]) -> list[Line]:
-    """Run a target until it says that it is done."""
-    lines: list[Line] = []
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                kind, *words = line.split() or [""]
-                if kind == "end":
-                    return lines
-                lines.append(dict(zip(words[::2], words[1::2], strict=True)))
-        finally:
-            process.kill()  # an emulated processor never ends by itself
-    raise RuntimeError(f"{command[0]} ended early, after {lines}")
 
 
 def measure(name: str, job: Job) -> tuple[list[Line], float]:

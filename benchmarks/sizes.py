@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tracekws._core import ffi, lib
 from tracekws.core import Model
+from tracekws.device.firmware import build_firmware
+from tracekws.errors import TraceKwsError
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -40,13 +42,6 @@ def compiler(board: str) -> str:
     return run(prefix(board) + "gcc", "--version").splitlines()[0]
 
 
-def build(board: str, model: Path, folder: Path) -> Path:
-    """The firmware of a board with a model in it."""
-    settings = (f"BOARD={board}", f"MODEL={model}", f"OUT={folder}")
-    run("make", "-s", "-C", ROOT, "-f", "firmware/firmware.mk", *settings)
-    return folder / f"{board}.elf"
-
-
 def sections(board: str, elf: Path) -> dict[str, int]:
     """Size of each section."""
     rows = [line.split() for line in run(prefix(board) + "size", "-A", elf).splitlines()]
@@ -57,7 +52,7 @@ def measure(board: str, model: Path) -> dict[str, int]:
     """Bytes of each part of a board's firmware."""
     image = Model.load(model)
     with tempfile.TemporaryDirectory() as folder:
-        elf = build(board, model, Path(folder))
+        elf = build_firmware(board, Path(folder), {"MODEL": model})
         parts = sections(board, elf)
         flash = elf.with_suffix(".bin").stat().st_size
     variables = parts.get(".data", 0) + parts[".bss"]
@@ -98,4 +93,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except TraceKwsError as error:
+        sys.exit(str(error))

@@ -337,9 +337,12 @@ def bench_cost(
             f"'{board}' is none of {'; '.join(cost.TARGETS)}", param_hint="--board"
         )
     names = [board] if board else list(cost.TARGETS)
-    with stages() as stage:
-        rows = [row for name in names for row in cost.measure(name, model_path, stage(name))]
     model = Model.load(model_path)
+    rows = []
+    with stages() as stage:
+        for done, name in enumerate(names):
+            stage.report("counting", done, len(names))
+            rows += cost.measure(name, model_path)
     if as_json:
         print_json(
             {

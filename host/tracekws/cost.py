@@ -6,21 +6,20 @@ the board and runs on the emulated machine of the same architecture; code for a 
 the Cortex-M4, whose instructions contain all of its own.
 """
 
-import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, read_clip
-from tracekws.core import STEP_SAMPLES, Model
-from tracekws.device.emulator import MACHINES, ends_with_us, open_flash
+from tracekws.core import STEP_SAMPLES
+from tracekws.device.emulator import command_on_stdio, reports
+from tracekws.device.firmware import ROOT, build_firmware
 from tracekws.errors import DataError, TraceKwsError
 
-ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT / "examples" / "speech" / "stream.flac"
 STEPS_A_SECOND = SAMPLE_RATE // STEP_SAMPLES
 SECONDS_TO_WAIT = 600
@@ -100,96 +99,52 @@ def sounds() -> dict[str, NDArray[np.int16]]:
     }
 
 
-def build(target: Target, model: Path, count: int, folder: Path) -> Path:
-    """The program that counts, for a target; cost.pcm is in the folder already.
+@cache
+def count(target: Target, model: Path) -> tuple[dict[str, int], ...]:
+    """What cost.c prints on a target, a line a sound.
 
     Raises:
-        TraceKwsError: a compiler is missing, or this is no checkout.
+        TraceKwsError: a tool is missing, or the counter does not count as it should.
     """
-    settings = {
-        "BOARD": target.machine,
-        "MAIN": "benchmarks/cost.c",
-        "MODEL": model.resolve(),
-        "OUT": folder,
-        "BOARD_FLAGS": f"-DCOST_SAMPLES={SAMPLE_RATE}u -DCOST_SOUNDS={count}u -Wa,-I{folder} "
-        + target.flags,
-    } | ({"CPU": target.cpu} if target.cpu else {})
-    words = [f"{name}={value}" for name, value in settings.items()]
-    done = subprocess.run(
-        ["make", "-s", "-C", str(ROOT), "-f", "firmware/firmware.mk", *words],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["make failed"]
-        why = next(
-            (line for line in lines if "apt-get install" in line or "error" in line),
-            lines[-1],
+    heard = list(sounds().values())
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        np.concatenate(heard).astype("<i2").tofile(folder / "cost.pcm")
+        flags = f"-DCOST_SAMPLES={SAMPLE_RATE}u -DCOST_SOUNDS={len(heard)}u -Wa,-I{folder}"
+        program = build_firmware(
+            target.machine,
+            folder,
+            {
+                "MAIN": "benchmarks/cost.c",
+                "MODEL": model.resolve(),
+                "BOARD_FLAGS": f"{flags} {target.flags}",
+            }
+            | ({"CPU": target.cpu} if target.cpu else {}),
         )
-        raise TraceKwsError(f"{target.machine}: {why.strip()}")
-    return folder / f"{target.machine}.elf"
+        clock = ("-icount", CLOCK[target.machine])
+        command = command_on_stdio(target.machine, program, folder / "flash", clock)
+        known, *lines = (
+            {name: int(value) for name, value in line.items()}
+            for line in reports(["timeout", str(SECONDS_TO_WAIT), *command])
+        )
+    if known != KNOWN or len(lines) != len(heard):
+        raise TraceKwsError(f"{target.machine}: the counter cannot be trusted: {known}")
+    return tuple(lines)
 
 
-def run(target: Target, program: Path, folder: Path) -> list[dict[str, int]]:
-    """Numbers of each line that the program prints, "known" first.
-
-    Raises:
-        TraceKwsError: QEMU is missing, or the program did not end.
-    """
-    flash = folder / "flash"
-    command = MACHINES[target.machine].command(program, flash)
-    clock = ["-icount", CLOCK[target.machine], "-serial", "stdio"]
-    lines: list[dict[str, int]] = []
-    with open_flash(target.machine, flash):
-        pass
-    with subprocess.Popen(
-        ["timeout", str(SECONDS_TO_WAIT), *ends_with_us(), *command, *clock],
-        stdin=subprocess.PIPE,  # an end of input would keep QEMU busy
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                _, *words = line.split()
-                if not words:
-                    return lines
-                names, values = words[::2], words[1::2]
-                lines.append({n: int(v) for n, v in zip(names, values, strict=True)})
-        finally:
-            process.terminate()
-    raise TraceKwsError(f"{target.machine}: the program that counts ended early, after {lines}")
-
-
-def measure(
-    name: str, model: Path, progress: Callable[[int, int], None] = lambda done, total: None
-) -> list[Cost]:
+def measure(name: str, model: Path) -> list[Cost]:
     """Count on one target, for every sound.
 
     Args:
         name: of TARGETS.
         model: image whose network is counted.
-        progress: over building and running.
 
     Raises:
-        TraceKwsError: a tool is missing, or the counter does not count as it should.
+        TraceKwsError: as of count().
     """
     target = TARGETS[name]
-    Model.load(model)
-    heard = sounds()
-    progress(0, 2)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        np.concatenate(list(heard.values())).astype("<i2").tofile(folder / "cost.pcm")
-        program = build(target, model, len(heard), folder)
-        progress(1, 2)
-        known, *lines = run(target, program, folder)
-    progress(2, 2)
-    if known != KNOWN or len(lines) != len(heard):
-        raise TraceKwsError(f"{target.machine}: the counter cannot be trusted: {known}")
     costs = []
-    for sound, line in zip(heard, lines, strict=True):
+    for sound, line in zip(sounds(), count(target, model), strict=True):
         steps, taken = line["steps"], line["learn_steps"]
         costs.append(
             Cost(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware import build_firmware, make_firmware
+from firmware import build_firmware
 from toolchain import ROOT, run
 from tracekws._core import lib
+from tracekws.device.firmware import make_firmware
 
 pytestmark = pytest.mark.toolchain
 
@@ -66,13 +67,13 @@ def test_another_model_is_another_firmware(board: str, model: Path, tmp_path: Pa
 
 
 def test_what_is_missing_is_named(board: str) -> None:
-    done = make_firmware(ROOT, BOARD=board, CROSS="missing-elf-")
+    done = make_firmware({"BOARD": board, "CROSS": "missing-elf-"})
     assert done.returncode != 0
     assert "apt-get install gcc-missing-elf picolibc-missing-elf" in done.stderr
-    done = make_firmware(ROOT, BOARD="toaster")
+    done = make_firmware({"BOARD": "toaster"})
     assert done.returncode != 0
     assert f"no board 'toaster'; BOARD is one of: {' '.join(BOARDS)}" in done.stderr
-    done = make_firmware(ROOT, BOARD=board, MODEL="nothing.tkws")
+    done = make_firmware({"BOARD": board, "MODEL": "nothing.tkws"})
     assert done.returncode != 0
     assert "nothing.tkws" in done.stderr
 

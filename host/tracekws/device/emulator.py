@@ -7,7 +7,6 @@ import fcntl
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -17,14 +16,13 @@ from pathlib import Path
 
 from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
+from tracekws.device.firmware import ROOT, find_identity
 from tracekws.device.rp2040 import start_rp2040
 from tracekws.errors import NoDeviceError, TraceKwsError
 
-FIRMWARE = Path(__file__).resolve().parents[3] / "build" / "firmware"
+FIRMWARE = ROOT / "build" / "firmware"
 BOOT_SECONDS = 60.0
 """A board that has not answered by then does not start; a busy machine is slow."""
-_IDENTITY = struct.Struct("<4sI16s")
-_MAGIC = b"TKFW"
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,10 @@ def board_of(firmware: Path) -> str:
         data = firmware.read_bytes()
     except OSError as error:
         raise TraceKwsError(f"{firmware}: {error.strerror}") from error
-    at = data.find(_MAGIC)
-    if at < 0 or len(data) < at + _IDENTITY.size:
+    identity = find_identity(data)
+    if identity is None:
         raise TraceKwsError(f"{firmware}: not a TraceKWS firmware")
-    name = str(_IDENTITY.unpack_from(data, at)[2].rstrip(b"\0"), "ascii", "replace")
+    _, _, name = identity
     if name not in EMULATED:
         raise TraceKwsError(
             f"{firmware}: is for the board {name!r}; emulated are {', '.join(EMULATED)}"
@@ -147,6 +145,41 @@ def ends_with_us() -> list[str]:
     """What to put before a command so that it ends with the thread that starts it; Linux only."""
     program = shutil.which("setpriv")
     return [program, "--pdeathsig", "KILL"] if program else []
+
+
+def command_on_stdio(name: str, program: Path, flash: Path, extra: Sequence[str] = ()) -> list[str]:
+    """Give the command that runs a program on a machine, its line on standard output.
+
+    The flash file is made; `extra` goes to QEMU as it is. Raises TraceKwsError when QEMU is
+    missing.
+    """
+    command = MACHINES[name].command(program, flash)
+    with open_flash(name, flash):
+        return [*ends_with_us(), *command, *extra, "-serial", "stdio"]
+
+
+def reports(command: Sequence[str]) -> list[dict[str, str]]:
+    """Names and values of each line that a program prints (report.h), until it says "end".
+
+    Raises TraceKwsError when it ends before.
+    """
+    lines: list[dict[str, str]] = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,  # an end of input would keep QEMU busy
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                kind, *words = line.split() or [""]
+                if kind == "end":
+                    return lines
+                lines.append(dict(zip(words[::2], words[1::2], strict=True)))
+        finally:
+            process.terminate()  # an emulated processor never ends by itself
+    raise TraceKwsError(f"{command[0]} ended early, after {lines}")
 
 
 def start_emulator(

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A firmware file: which board it is for, and the model image inside it."""
+"""Firmware: how it is built, which board a file is for, and the model image inside it."""
 
 from __future__ import annotations
 
 import struct
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracekws.core import Model
 from tracekws.device import uf2
-from tracekws.errors import DataError, ModelError
+from tracekws.errors import DataError, ModelError, TraceKwsError
 
-MAGIC = b"TKFW"
+ROOT = Path(__file__).resolve().parents[3]
+"""The checkout."""
 SEARCHED_BYTES = 1024
 """The identity is after the vectors, and after the RP2040's boot loader."""
-_IDENTITY = struct.Struct("<4sI16sII")
-"""Magic, version, board, addresses of the model image's start and end."""
+_MAGIC = b"TKFW"
+_IDENTITY = struct.Struct("<4sI16s")
+"""Magic, version, board; behind it the addresses of the model image's start and end."""
+_ADDRESSES = struct.Struct("<II")
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,42 @@ PLACES = {
     "rp2040": Place(0x10000000, 1280 << 10),
 }
 """The boards that are flashed."""
+
+
+def make_firmware(
+    settings: Mapping[str, object], root: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run firmware.mk in a checkout, with its settings (BOARD, OUT, MODEL, MAIN, BOARD_FLAGS)."""
+    words = [f"{name}={value}" for name, value in settings.items()]
+    return subprocess.run(
+        ["make", "-s", "-C", str(root), "-f", "firmware/firmware.mk", *words],
+        capture_output=True,
+        text=True,
+    )
+
+
+def build_firmware(
+    board: str, out: Path, settings: Mapping[str, object], root: Path = ROOT
+) -> Path:
+    """Build a board's firmware, or another program for it, into a folder; give the ELF file.
+
+    Raises TraceKwsError with the line that says why not; how to install what is missing.
+    """
+    done = make_firmware({"BOARD": board, "OUT": out, **settings}, root)
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        telling = [line for line in lines if "apt-get install" in line or "error" in line]
+        raise TraceKwsError(f"{board}: {(telling or lines or ['make failed'])[0]}")
+    return out / f"{board}.elf"
+
+
+def find_identity(data: bytes, searched: int | None = None) -> tuple[int, int, str] | None:
+    """Offset of a firmware's identity, its version and board; `searched` bytes are looked at."""
+    at = data.find(_MAGIC, 0, searched)
+    if at < 0 or len(data) < at + _IDENTITY.size:
+        return None
+    _, version, name = _IDENTITY.unpack_from(data, at)
+    return at, version, name.rstrip(b"\0").decode("ascii", "replace")
 
 
 @dataclass(frozen=True)
@@ -65,8 +106,7 @@ class Firmware:
         start = -len(kept) % 4 + len(kept)
         data = bytearray(kept.ljust(start, b"\xff") + model.image)
         addresses = (self.place.start + start, self.place.start + len(data))
-        at = self._identity + _IDENTITY.size - 8
-        data[at : at + 8] = struct.pack("<II", *addresses)
+        _ADDRESSES.pack_into(data, self._identity + _IDENTITY.size, *addresses)
         made = replace(
             self,
             path=self.path.with_name(f"{self.path.stem}-{path.stem}.bin"),
@@ -94,11 +134,11 @@ def read_firmware(path: Path, board: str) -> Firmware:
         raise DataError(f"{path}: {error.strerror}") from error
     if data[:4] == b"\x7fELF":
         raise DataError(f"{path}: give the raw binary beside it, {path.with_suffix('.bin').name}")
-    at = data.find(MAGIC, 0, SEARCHED_BYTES)
-    if at < 0 or len(data) < at + _IDENTITY.size:
+    identity = find_identity(data, SEARCHED_BYTES)
+    if identity is None or len(data) < identity[0] + _IDENTITY.size + _ADDRESSES.size:
         raise DataError(f"{path}: this is no TraceKWS firmware")
-    _, version, name, *addresses = _IDENTITY.unpack_from(data, at)
-    found = name.rstrip(b"\0").decode("ascii", "replace")
+    at, version, found = identity
+    addresses = _ADDRESSES.unpack_from(data, at + _IDENTITY.size)
     if found != board:
         raise DataError(f"{path}: this firmware is for the board {found}, not for {board}")
     start, end = (address - PLACES[board].start for address in addresses)
