@@ -190,7 +190,7 @@ def evaluate(
         "outside_data": strange and strange.digest,
         "bad": list(result.bad),
         "split": split,
-        "model": {"name": model.name, "crc": f"{model.crc:08x}"},
+        "model": model.identity,
     }
     if as_json:
         print_json(summary)
@@ -269,7 +269,7 @@ def bench_adapt(
         print_json(
             {
                 "rows": [row.summary() for row in report.rows],
-                "model": {"name": model.name, "crc": f"{model.crc:08x}"},
+                "model": model.identity,
                 "settings": settings.__dict__,
                 "speakers": len(cast.speakers),
                 "speakers_left_out": list(cast.speakers_left_out),
@@ -346,7 +346,7 @@ def bench_cost(
     if as_json:
         print_json(
             {
-                "model": {"name": model.name, "crc": f"{model.crc:08x}"},
+                "model": model.identity,
                 "goals": GOALS,
                 "rows": [row.summary() for row in rows],
             }
@@ -407,7 +407,7 @@ def train(
             ),
         )
     if as_json:
-        print_json({"model": str(output), "name": model.name, "crc": f"{model.crc:08x}"})
+        print_json({"model": str(output), **model.identity})
     else:
         out.print(f"{output} and its card {output.with_suffix('.md')}")
 

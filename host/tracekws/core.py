@@ -64,6 +64,11 @@ class Model:
             raise ModelError(f"{path}: {error}") from error
 
     @property
+    def identity(self) -> dict[str, str]:
+        """Name and CRC, as results name their model."""
+        return {"name": self.name, "crc": f"{self.crc:08x}"}
+
+    @property
     def unknown(self) -> int:
         """Class of words that are no keywords."""
         return int(self.header.unknown_class)

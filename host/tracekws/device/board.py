@@ -65,6 +65,30 @@ def board_program() -> Path:
     return program
 
 
+def start_program(command: Sequence[str], prefix: str) -> VirtualBoard:
+    """Start a board's program that prints its port first, and ends with standard input.
+
+    Raises TraceKwsError with its complaint, without the prefix, when it does not start.
+    """
+    # in a session of its own: Ctrl-C is the host's, which then ends the board
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    board = VirtualBoard(process, process.stdout.readline().strip())
+    if board.port:
+        return board
+    complaint = process.stderr.read().strip().removeprefix(prefix)
+    board.stop()
+    raise TraceKwsError(complaint or f"{command[0]} did not start")
+
+
 def start_board(
     model: Path,
     flash: Path,
@@ -81,23 +105,10 @@ def start_board(
     command = [str(board_program()), str(model), "--flash", str(flash), "--stdin"]
     command += ["--pty"] if tcp is None else ["--tcp", str(tcp)]
     command += [] if ram is None else ["--ram", str(ram)]
-    # in a session of its own: Ctrl-C is the host's, which then ends the board
-    process = subprocess.Popen(
-        [*command, *extra],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    board = VirtualBoard(process, process.stdout.readline().strip())
-    if board.port:
-        return board
-    complaint = process.stderr.read().strip().removeprefix("tracekws-board: ")
-    board.stop()
-    raise _refusal(complaint or "the virtual board did not start")
+    try:
+        return start_program([*command, *extra], "tracekws-board: ")
+    except TraceKwsError as error:
+        raise _refusal(str(error)) from error
 
 
 @contextmanager

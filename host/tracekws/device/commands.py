@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -355,7 +355,7 @@ def adapt(
             warn_of_other_models(about)
         labels, unknown = about.labels, about.unknown
         if record:
-            record_guided(folder, [w for w in labels if w not in (unknown, about.silence)])
+            record_guided(folder, about.keywords)
         takes = read_takes(folder, labels, unknown, about.silence)
         if not use_all:
             check_enough(folder, takes, unknown)
@@ -418,7 +418,7 @@ def prompt(folder: Path) -> Callable[[str], None]:
     return ask
 
 
-def record_guided(folder: Path, words: list[str]) -> None:
+def record_guided(folder: Path, words: Sequence[str]) -> None:
     """Record the takes that a folder lacks, with prompts on the terminal."""
     microphone.sounddevice()  # say at once what is missing
     say(talk, f"takes go to {folder}; Ctrl-C stops, and the same command goes on from there")
@@ -451,8 +451,7 @@ def record(
     Example: `tracekws record yes --takes 3 --out my-takes`
     """
     with open_device(port) as device:
-        about = device.info()
-        known = [w for w in about.labels if w not in (about.unknown, about.silence)]
+        known = device.info().keywords
         if word not in (*known, OTHER):
             raise DataError(
                 f"the model has no word {word!r}; it knows {', '.join(known)} (for other words:"
@@ -587,7 +586,7 @@ def load(
     if as_json:
         print_json(asdict(about))
     else:
-        words = " ".join(w for w in about.labels if w not in (about.unknown, about.silence))
+        words = " ".join(about.keywords)
         say(out, f"{about.model_name}, CRC {about.model_crc:08x}, runs now; it hears: {words}")
 
 
@@ -613,7 +612,7 @@ def info_table(about: DeviceInfo) -> Table:
         ("board", about.board),
         ("protocol", about.protocol),
         ("model", f"{about.model_name}, CRC {about.model_crc:08x}, {source}"),
-        ("words", " ".join(w for w in about.labels if w not in (about.unknown, about.silence))),
+        ("words", " ".join(about.keywords)),
         ("generation", about.generation or "0, nothing learned"),
         ("unsaved changes", "yes" if about.changed else "no"),
         ("slots", ", ".join(about.slots)),
@@ -670,7 +669,7 @@ def flash(
     about = {
         "board": board,
         "firmware": {"file": str(chosen.path), "version": chosen.version},
-        "model": {"name": chosen.model.name, "crc": f"{chosen.model.crc:08x}"},
+        "model": chosen.model.identity,
         "bytes": len(chosen.data),
         "through": {"tool": through.way, "probe": through.id or None},
         "steps": [asdict(step) for step in steps],

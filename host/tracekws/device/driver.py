@@ -79,6 +79,11 @@ class DeviceInfo:
     max_pcm_credit: int
     """Data messages that may be on their way unanswered."""
 
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """Labels that are words."""
+        return tuple(label for label in self.labels if label not in (self.unknown, self.silence))
+
 
 @dataclass(frozen=True)
 class Event:

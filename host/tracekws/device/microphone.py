@@ -129,13 +129,12 @@ def record_takes(
     """
     wanted = [(word, word, number) for word in words for number in range(1, TAKES + 1)]
     wanted += [(OTHER, OTHER_WORDS[n - 1], n) for n in range(1, OTHER_TAKES + 1)]
-    missing = [take for take in wanted if not (folder / take[0] / f"{take[2]}.wav").exists()]
-    for done, (name, word, number) in enumerate(missing):
-        path = folder / name / f"{number}.wav"
+    missing = [(_take(folder, name, number), word) for name, word, number in wanted]
+    missing = [(path, word) for path, word in missing if not path.exists()]
+    for done, (path, word) in enumerate(missing):
         say = f"say {word!r}"
-        _write_take(
-            path, _good_take(f"{done + 1} of {len(missing)}: {say}", say, ask, complain, recorder)
-        )
+        pcm = _good_take(f"{done + 1} of {len(missing)}: {say}", say, ask, complain, recorder)
+        _write_take(path, pcm)
     return len(missing)
 
 
@@ -230,23 +229,19 @@ def level(pcm: NDArray[np.int16], overruns: int = 0) -> Level:
     around = samples - dc
     clipped = float(np.mean(np.abs(samples) >= LOUDEST))
     rms = _dbfs(float(np.sqrt(np.mean(around**2))))
-    verdict, ok = "good", True
+    ok = False
     if np.ptp(samples) == 0:
-        verdict, ok = (
-            "silent: every sample is the same; check how the microphone is connected",
-            False,
-        )
+        verdict = "silent: every sample is the same; check how the microphone is connected"
     elif overruns:
-        verdict, ok = (
-            f"samples were lost, {overruns} times: the board is too slow, or the line",
-            False,
-        )
+        verdict = f"samples were lost, {overruns} times: the board is too slow, or the line"
     elif clipped >= CLIPPED_SHARE:
-        verdict, ok = "too loud: the sound is clipped; move away, or lower the gain", False
+        verdict = "too loud: the sound is clipped; move away, or lower the gain"
     elif abs(dc) >= LARGE_DC * FULL_SCALE:
-        verdict, ok = "a large constant offset: check how the microphone is connected", False
-    elif rms < QUIET_DBFS:
-        verdict = "very quiet: fine for a quiet room, else speak while it is tested"
+        verdict = "a large constant offset: check how the microphone is connected"
+    else:
+        ok = True
+        quiet = "very quiet: fine for a quiet room, else speak while it is tested"
+        verdict = quiet if rms < QUIET_DBFS else "good"
     return Level(
         len(pcm) / SAMPLE_RATE,
         round(rms, 1),

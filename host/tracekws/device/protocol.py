@@ -345,10 +345,14 @@ def parse_position(body: bytes) -> Position:
     if len(body) < _POSITION.size:
         raise _malformed("DATA")
     number, credit, first, n_events = _POSITION.unpack_from(body)
-    if len(body) != _POSITION.size + n_events * _EVENT.size:
-        raise _malformed("DATA")
-    events = tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[_POSITION.size :]))
-    return Position(number, credit, first, events)
+    return Position(number, credit, first, _events(body, _POSITION.size, n_events, "DATA"))
+
+
+def _events(body: bytes, at: int, n_events: int, what: str) -> tuple[RawEvent, ...]:
+    """Events that fill the rest of an answer to `what` exactly."""
+    if len(body) != at + n_events * _EVENT.size:
+        raise _malformed(what)
+    return tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[at:]))
 
 
 def pack_poll(n_seen: int) -> bytes:
@@ -361,10 +365,7 @@ def parse_polled(body: bytes) -> Polled:
     if len(body) < _POLLED.size:
         raise _malformed("POLL")
     n_samples, overruns, first, n_events = _POLLED.unpack_from(body)
-    if len(body) != _POLLED.size + n_events * _EVENT.size:
-        raise _malformed("POLL")
-    events = tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[_POLLED.size :]))
-    return Polled(n_samples, overruns, first, events)
+    return Polled(n_samples, overruns, first, _events(body, _POLLED.size, n_events, "POLL"))
 
 
 def pack_read_pcm(received: int, position: int) -> bytes:

@@ -18,7 +18,6 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from tracekws.device import uf2
-from tracekws.device.board import VirtualBoard
+from tracekws.device.board import VirtualBoard, start_program
 from tracekws.device.transport import BAUD_RATE
 from tracekws.errors import DataError, TraceKwsError
 
@@ -344,23 +343,7 @@ def start_rp2040(
     """
     files = [str(firmware), "--flash", str(flash)]
     command = [sys.executable, "-m", __name__, *files, "--tcp", str(tcp), "--stdin", *extra]
-    # in a session of its own: Ctrl-C is the host's, which then ends the board
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    board = VirtualBoard(process, process.stdout.readline().strip())
-    if board.port:
-        return board
-    complaint = process.stderr.read().strip().removeprefix("tracekws.device.rp2040: ")
-    board.stop()
-    raise TraceKwsError(complaint or "the emulated RP2040 did not start")
+    return start_program(command, "tracekws.device.rp2040: ")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

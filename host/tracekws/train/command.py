@@ -134,7 +134,10 @@ def train(
         if tree.of(split)
     }
     float_accuracy = {
-        split: evaluate_float(run.network, read_evaluation(tree, split, front_end))[0]
+        split: evaluate_float(
+            run.network,
+            held if split == "validation" else read_evaluation(tree, split, front_end),
+        )[0]
         for split in results
     }
     write_card(job, config, model, results, run.history[-1], float_accuracy, recordings)
@@ -172,8 +175,7 @@ def write_card(
 ) -> None:
     """The model's card, as text and as JSON, beside the image."""
     facts = {
-        "name": model.name,
-        "crc": f"{model.crc:08x}",
+        **model.identity,
         "image_bytes": len(model.image),
         "trainable_bytes": model.trainable_bytes,
         "neurons": int(model.header.n_neurons),

@@ -63,7 +63,7 @@ def replay_rows(labels: NDArray[np.int64], rates: NDArray[np.float64], count: in
     for label in set(turns):
         rows = np.flatnonzero(labels == label)
         herds[label] = iter([int(rows[i]) for i in herd(rates[rows], turns.count(label))])
-    return [row for label in turns for row in [next(herds[label], None)] if row is not None]
+    return [row for label in turns if (row := next(herds[label], None)) is not None]
 
 
 def export(
