@@ -10,7 +10,7 @@ import pytest
 from firmware import build_firmware
 from toolchain import ROOT, run
 from tracekws._core import lib
-from tracekws.device.firmware import make_firmware
+from tracekws.device.firmware import PLACES, make_firmware, read_firmware
 
 pytestmark = pytest.mark.toolchain
 
@@ -57,6 +57,16 @@ def test_a_firmware_says_what_it_is(board: str, model: Path, tmp_path: Path) -> 
     assert name.rstrip(b"\0").decode() == board
     assert end - start == model.stat().st_size
     assert data.count(model.read_bytes()) == 1
+
+
+def test_flash_puts_another_model_in_the_place_of_the_first(model: Path, tmp_path: Path) -> None:
+    """The image is the last thing in the file, so that no two of them take up flash."""
+    for name in PLACES:
+        path = build_firmware(name, tmp_path, MODEL=model).with_suffix(".bin")
+        base = ROOT / "models" / "base.tkws"
+        made = read_firmware(path, name).with_model(base)
+        grown = base.stat().st_size - model.stat().st_size
+        assert len(made.data) == path.stat().st_size + grown
 
 
 def test_another_model_is_another_firmware(board: str, model: Path, tmp_path: Path) -> None:
