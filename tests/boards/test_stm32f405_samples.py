@@ -15,7 +15,7 @@ from tracekws.errors import code
 pytestmark = pytest.mark.toolchain
 
 BOARD = ROOT / "firmware" / "boards" / "stm32f405"
-RING = 2048
+RING = 1024
 GAIN = 16
 
 

@@ -94,7 +94,8 @@ def test_every_step_changes_the_weights_as_the_rule_says(name: str, scale_q15: i
     beta, gain, label = h.trace_decay_q15 / 32768, h.contrast_gain_q8 / 256, 1
     scale = scale_q15 / 32768
     decay = machine.array(net.decay, n) / 32768
-    target = machine.array(learner.target, c, n).astype(float)
+    stored = ffi.buffer(net.model.target, 2 * c * n)
+    target = np.frombuffer(stored, "<i2").reshape(c, n).astype(float)
     trace, bank, membrane = np.zeros(n), np.zeros((c, n)), np.zeros((c, n))
     checker, fired = Checker(), np.zeros(n)
     check(lib.tkws_learner_begin(learner, TRACES, label, scale_q15))

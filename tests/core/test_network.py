@@ -177,5 +177,5 @@ def test_memory_sizes_grow_with_the_model_as_stated() -> None:
     small = sizes(n_neurons=10, n_classes=4, window_steps=10)
     # five int16 and one int32 a neuron, an int32 a class and step, and one a class
     assert small[0] == 10 * (5 * 2 + 4) + 4 * 4 * 10 + 4 * 4
-    # trace and count, and the bank's trace, membrane and target
-    assert small[1] == 10 * 2 * 2 + 3 * 4 * 10 * 2
+    # trace and count, and the bank's trace and membrane
+    assert small[1] == 10 * 2 * 2 + 2 * 4 * 10 * 2

@@ -15,9 +15,9 @@
 #define PLLI2S_R 5u
 #define I2S_DIVIDER 25u
 
-#define HALF_FRAMES 128u
+#define HALF_FRAMES 64u
 #define HALF_WORDS (HALF_FRAMES * SAMPLES_FRAME)
-#define START_BLOCKS 40u    /* 320 ms: a microphone needs up to 100 until it speaks */
+#define START_BLOCKS 80u    /* 320 ms: a microphone needs up to 100 until it speaks */
 #define START_LOOKS 5000000 /* and when the DMA does not run at all */
 
 static volatile uint16_t buffer[2 * HALF_WORDS]; /* in SRAM, where the DMA reaches it */

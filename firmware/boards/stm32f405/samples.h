@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define SAMPLES_FRAME 4u   /**< half words */
-#define SAMPLES_RING 2048u /**< 128 ms; a power of two */
+#define SAMPLES_RING 1024u /**< 64 ms; a power of two */
 #define SAMPLES_GAIN_BITS                                                                          \
     4 /**< times 16, 24 dB: full scale is 96 dB SPL with a common MEMS microphone
                                  (-26 dBFS at 94 dB SPL); what is louder saturates */

@@ -18,7 +18,7 @@ size_t tkws_learner_memory_bytes(const tkws_model *model)
 {
     size_t n = model->header.n_neurons;
     size_t c = model->header.n_classes;
-    return 2 * arena_size(n * 2) + 3 * arena_size(c * n * 2);
+    return 2 * arena_size(n * 2) + 2 * arena_size(c * n * 2);
 }
 
 int tkws_learner_init(tkws_learner *learner, tkws_network *network, void *memory, size_t n_bytes,
@@ -36,9 +36,6 @@ int tkws_learner_init(tkws_learner *learner, tkws_network *network, void *memory
     learner->count = arena_take(&arena, n * 2);
     learner->bank_trace = arena_take(&arena, c * n * 2);
     learner->bank_membrane = arena_take(&arena, c * n * 2);
-    learner->target = arena_take(&arena, c * n * 2);
-    for (size_t i = 0; i < c * n; i++)
-        learner->target[i] = get_i16(model->target + 2 * i);
     tkws_rng_seed(&learner->rng, seed);
     return TKWS_OK;
 }
@@ -80,9 +77,10 @@ static void step_bank(const tkws_learner *learner)
     for (size_t c = 0; c < h->n_classes; c++) {
         int16_t *membrane = learner->bank_membrane + c * h->n_neurons;
         int16_t *trace = learner->bank_trace + c * h->n_neurons;
-        const int16_t *target = learner->target + c * h->n_neurons;
+        const uint8_t *target = net->model->target + 2 * c * h->n_neurons;
         for (size_t j = 0; j < h->n_neurons; j++) {
-            int16_t u = tkws_fx_sat16(tkws_fx_mul_q15(net->decay[j], membrane[j]) + target[j]);
+            int16_t u = tkws_fx_sat16(tkws_fx_mul_q15(net->decay[j], membrane[j]) +
+                                      get_i16(target + 2 * j));
             bool spike = u > threshold;
             membrane[j] = (int16_t)(spike ? u - threshold : u);
             trace[j] = leaky(trace[j], beta_q15, spike);

@@ -30,7 +30,6 @@ typedef struct {
     int16_t *trace;         /**< eps, Q15 */
     int16_t *bank_trace;    /**< eps~, Q15: n_classes rows of n_neurons */
     int16_t *bank_membrane; /**< of the target path's neurons, Q membrane_q, rows likewise */
-    int16_t *target;        /**< S in rows of n_neurons, Q membrane_q */
     uint16_t *count;        /**< spikes of each neuron in this take */
     tkws_rng rng;           /**< behind stochastic rounding and replay draws */
     uint32_t n_steps;       /**< of the take; 0 when none is open */
