@@ -8,7 +8,7 @@
 # make lint         formats, types, static analysis, generated files
 # make bench        benchmarks/results.json and benchmarks/README.md
 # make cost         instructions on the boards' processors: benchmarks/cost.json
-# make sizes        memory of the firmware on every board: benchmarks/sizes.json
+# make sizes        memory of the firmware on every board: benchmarks/sizes.json and README.md
 # make equality     the same bits on every machine, for hours: benchmarks/equality.json
 # make clean        removes what was built (.venv stays)
 
@@ -106,8 +106,9 @@ cost: setup
 	.venv/bin/tracekws bench cost --json > build/cost.json
 	mv build/cost.json benchmarks/cost.json
 
-sizes: setup
+sizes: setup-test
 	$(PYTHON) benchmarks/sizes.py
+	$(PYTHON) benchmarks/run.py --page
 
 bench: setup
 	$(PYTHON) benchmarks/run.py

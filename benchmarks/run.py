@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure what the README quotes: writes results.json and README.md beside this file.
 
-Usage: python benchmarks/run.py. A function a measurement; one whose tool is missing says so and
-leaves its rows out.
+Usage: python benchmarks/run.py [--page]. A function a measurement; one whose tool is missing says
+so and leaves its rows out. --page measures nothing: README.md is written from results.json and
+sizes.json as they are.
 """
 
 import json
@@ -208,6 +209,34 @@ MEASUREMENTS: tuple[Callable[[], list[Row]], ...] = (
 )
 
 
+def memory_table() -> list[str]:
+    """Of sizes.json, a row a board and model; nothing where that has not been made."""
+    path = HERE / "sizes.json"
+    if not path.exists():
+        return []
+    lines = [
+        "",
+        "## Memory of the firmware",
+        "",
+        "Made by `make sizes`, in bytes; all parts stand in `sizes.json`. RAM is what a device "
+        "needs while it learns; flash is the firmware with its model, without slots.",
+        "Of the stack: what is reserved, what the deepest call with all interrupts on top needs "
+        "by computation, and what a session in emulation was seen to use.",
+        "",
+        "| board | model | flash | of it image | RAM | of it weights | network | learner "
+        "| variables | stack: reserved | computed | seen | slot |",
+        f"|---|---|{'---:|' * 11}",
+    ]
+    for board, models in json.loads(path.read_text())["boards"].items():
+        for name, row in models.items():
+            cells = [row[key] for key in ("flash", "image", "ram", "weights", "network", "learner")]
+            static = row["ram"] - sum(cells[3:]) - row["stack"]
+            stack = [row["stack"], row["stack, worst"], row["stack, used"]]
+            numbers = [*cells, static, *stack, row["slot"]]
+            lines.append(f"| {board} | {name} | {' | '.join(f'{n:,}' for n in numbers)} |")
+    return lines
+
+
 def table(results: Row) -> str:
     """The page of results."""
     where = results["machine"]
@@ -225,11 +254,15 @@ def table(results: Row) -> str:
     for row in results["rows"]:
         value = f"{row['value']:,}"
         lines.append(f"| {row['what']} | {value} | {row['unit']} | {row.get('note', '')} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *memory_table()]) + "\n"
 
 
 def main() -> None:
     """Run every measurement and write both files."""
+    if sys.argv[1:] == ["--page"]:
+        results = json.loads((HERE / "results.json").read_text())
+        (HERE / "README.md").write_text(table(results))
+        return
     rows = [row for measurement in MEASUREMENTS for row in measurement()]
     results = {"machine": machine(), "rows": rows}
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -11,53 +11,100 @@ import pytest
 
 from toolchain import ROOT, find
 
-FILE = ROOT / "benchmarks" / "sizes.json"
+BENCHMARKS = ROOT / "benchmarks"
+FILE = BENCHMARKS / "sizes.json"
 KIB = 1024
 BOARDS = ("mps2-an386", "riscv-virt", "rp2040", "stm32f405")
-BARE_BOARDS = ("mps2-an386", "riscv-virt")
-"""Without microphone buffers, and with all code in flash."""
+SMALL_BOARDS = ("mps2-an386", "riscv-virt", "stm32f405")
+"""On the RP2040 the core's code is in RAM, too, for speed; that part has 264 KiB."""
 
 
 @pytest.fixture(scope="module")
-def sizes() -> dict[str, dict[str, dict[str, int]]]:
-    boards: dict[str, dict[str, dict[str, int]]] = json.loads(FILE.read_text())["boards"]
-    return boards
+def found() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(FILE.read_text())
+    return read
+
+
+def sizes(found: dict[str, Any], board: str, model: str) -> dict[str, Any]:
+    return dict(found["boards"][board][model])
 
 
 @pytest.mark.parametrize("board", BOARDS)
-def test_base_fits_its_class(board: str, sizes: dict[str, Any]) -> None:
-    base = sizes[board]["base"]
+def test_base_fits_its_class(board: str, found: dict[str, Any]) -> None:
+    base = sizes(found, board, "base")
     assert base["ram"] <= 192 * KIB
     assert base["weights"] <= 112 * KIB
     assert base["image"] <= 192 * KIB
     assert base["slot"] <= 128 * KIB
-    assert base["learning_adds"] <= 16 * KIB
+    assert base["learning adds"] <= 16 * KIB
 
 
 @pytest.mark.parametrize("board", BOARDS)
-def test_small_fits_its_class(board: str, sizes: dict[str, Any]) -> None:
-    small = sizes[board]["small"]
+def test_small_fits_its_class(board: str, found: dict[str, Any]) -> None:
+    small = sizes(found, board, "small")
     assert small["weights"] <= 40 * KIB
     assert small["flash"] <= 256 * KIB
-    assert small["learning_adds"] <= 16 * KIB
-    if board in BARE_BOARDS:
+    assert small["learning adds"] <= 16 * KIB
+    if board in SMALL_BOARDS:
         assert small["ram"] <= 64 * KIB
 
 
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("model", ["base", "small"])
+def test_the_stack_is_large_enough(board: str, model: str, found: dict[str, Any]) -> None:
+    row = sizes(found, board, model)
+    assert row["stack, used"] <= row["stack, worst"] < row["stack"]
+
+
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("model", ["base", "small"])
+def test_the_parts_are_the_whole(board: str, model: str, found: dict[str, Any]) -> None:
+    """But for alignment, nothing of the file is left out of the parts read from the map."""
+    row = sizes(found, board, model)
+    parts = [n for key, n in row.items() if key.startswith(("code, ", "constants, "))]
+    rest = row["flash"] - row["image"] - sum(parts)
+    assert rest == row["flash, alignment and initial values"]
+    assert 0 <= rest < (512 if board == "rp2040" else 64)
+    in_ram = row["code and constants in RAM, alignment"]
+    held = sum(row["variables"].values()) + in_ram + row["stack"]
+    assert row["ram"] == held + row["weights"] + row["network"] + row["learner"]
+    assert in_ram == 0 or board == "rp2040"
+
+
 @pytest.mark.toolchain
-def test_the_file_is_what_the_sources_give(sizes: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_file_is_what_the_sources_give(
+    board: str, found: dict[str, Any], tmp_path: Path
+) -> None:
+    """All but the stack that was seen in use, which test_stack.py compares."""
+    prefix = "riscv64-unknown-elf-" if board == "riscv-virt" else "arm-none-eabi-"
     version = subprocess.run(
-        [find("arm-none-eabi-gcc"), "--version"], capture_output=True, text=True, check=True
+        [find(f"{prefix}gcc"), "--version"], capture_output=True, text=True, check=True
     ).stdout.splitlines()[0]
-    recorded = json.loads(FILE.read_text())["compilers"]["mps2-an386"]
+    recorded = found["compilers"][board]
     if version != recorded:
         pytest.skip(f"{FILE.name} was made with {recorded}, here is {version}")
     program = (
-        "import json, sizes; from pathlib import Path;"
-        f"print(json.dumps(sizes.measure('mps2-an386', Path({str(ROOT)!r}) / 'models/small.tkws')))"
+        "import json, sys, sizes; from pathlib import Path;"
+        "print(json.dumps(sizes.measure(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))))"
     )
+    model = ROOT / "models" / "small.tkws"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=FILE.parent, capture_output=True, text=True
+        [sys.executable, "-c", program, board, model, tmp_path],
+        cwd=BENCHMARKS,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == sizes["mps2-an386"]["small"], "run make sizes"
+    committed = sizes(found, board, "small")
+    del committed["stack, used"]
+    assert json.loads(done.stdout) == committed, "run make sizes"
+
+
+def test_the_page_has_the_file(found: dict[str, Any]) -> None:
+    page = (BENCHMARKS / "README.md").read_text()
+    for board in BOARDS:
+        for model in ("base", "small"):
+            row = sizes(found, board, model)
+            assert f"| {board} | {model} | {row['flash']:,} | {row['image']:,} |" in page
+            assert f"| {row['ram']:,} |" in page
