@@ -25,7 +25,7 @@ from pathlib import Path
 
 from tracekws.device.emulator import command_on_stdio, reports
 from tracekws.device.firmware import build_firmware
-from tracekws.errors import TraceKwsError
+from tracekws.errors import MissingTool
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -37,10 +37,6 @@ INCLUDES = ("core/include", "app", "boards", "boards/bare")
 
 Line = dict[str, str]
 """What a report says: rounds, network_steps, ..., and a CRC-32 a stage."""
-
-
-class Missing(Exception):
-    """A tool is not there."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def native(compiler: str, *flags: str) -> Callable[[Job, Path], list[str]]:
 
     def build(job: Job, folder: Path) -> list[str]:
         if shutil.which(compiler) is None:
-            raise Missing(f"{compiler} is not installed")
+            raise MissingTool(f"{compiler} is not installed")
         shutil.copy(job.model, folder / "image.tkws")
         sources = [*FIRMWARE.glob("core/src/*.c"), *FIRMWARE.glob("app/*.c")]
         program = folder / "equality"
@@ -92,24 +88,15 @@ def build(board: str, job: Job, folder: Path, cpu: str | None = None) -> Path:
         "MODEL": job.model,
         "BOARD_FLAGS": " ".join(job.flags),
     } | ({"CPU": cpu} if cpu else {})
-    try:
-        return build_firmware(board, folder, settings)
-    except TraceKwsError as error:
-        if "apt-get install" in str(error):
-            raise Missing(str(error)) from error
-        raise
+    return build_firmware(board, folder, settings)
 
 
 def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[str]]:
     """A target in QEMU."""
 
     def prepare(job: Job, folder: Path) -> list[str]:
-        try:
-            command = command_on_stdio(board, folder / f"{board}.elf", folder / "flash")
-        except TraceKwsError as error:
-            raise Missing(str(error)) from error
-        build(board, job, folder, cpu)
-        return command
+        program = build(board, job, folder, cpu)
+        return command_on_stdio(board, program, folder / "flash")
 
     return prepare
 
@@ -200,7 +187,7 @@ def main() -> None:
             target = running[future]
             try:
                 done[target] = future.result()
-            except Missing as reason:
+            except MissingTool as reason:
                 print(f"{target}: left out: {reason}")
                 continue
             equal = write(wanted.output, name, done)

@@ -8,22 +8,20 @@ import pytest
 from toolchain import ROOT
 from tracekws.device import firmware
 from tracekws.device.emulator import MACHINES
-from tracekws.errors import TraceKwsError
+from tracekws.errors import MissingTool
 
 
 def build_firmware(board: str, out: Path, root: Path = ROOT, **settings: object) -> Path:
     """The firmware of a board, with settings of firmware.mk (MODEL, MAIN, BOARD_FLAGS)."""
     try:
         return firmware.build_firmware(board, out, settings, root)
-    except TraceKwsError as error:
-        if "apt-get install" in str(error):
-            pytest.skip(str(error))
-        raise
+    except MissingTool as error:
+        pytest.skip(str(error))
 
 
 def need_emulator(board: str) -> None:
     """Skip where QEMU is missing."""
     try:
         MACHINES[board].command(Path(), Path())
-    except TraceKwsError as error:
+    except MissingTool as error:
         pytest.skip(str(error))

@@ -59,6 +59,10 @@ class VersionError(ProtocolError):
     """A device answers, but speaks another version of the protocol."""
 
 
+class MissingTool(TraceKwsError):
+    """A compiler or an emulator is not installed; the text says how to get it."""
+
+
 class NoDeviceError(TraceKwsError):
     """No device was found, or it does not answer."""
 

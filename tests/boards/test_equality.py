@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from toolchain import ROOT
+from tracekws.errors import MissingTool
 
 pytestmark = pytest.mark.toolchain
 
@@ -33,7 +34,7 @@ JOB = equality.Job(ROOT / "models" / "base.tkws", ROUNDS, 1)
 def measured(name: str) -> list[dict[str, str]]:
     try:
         return list(equality.measure(name, JOB)[0])
-    except equality.Missing as reason:
+    except MissingTool as reason:
         pytest.skip(str(reason))
 
 

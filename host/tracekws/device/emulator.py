@@ -18,7 +18,7 @@ from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
 from tracekws.device.firmware import ROOT, find_identity
 from tracekws.device.rp2040 import start_rp2040
-from tracekws.errors import NoDeviceError, TraceKwsError
+from tracekws.errors import MissingTool, NoDeviceError, TraceKwsError
 
 FIRMWARE = ROOT / "build" / "firmware"
 BOOT_SECONDS = 60.0
@@ -42,11 +42,11 @@ class Machine:
     def command(self, firmware: Path, flash: Path) -> list[str]:
         """Give the command line, without where the serial line goes.
 
-        Raises TraceKwsError when QEMU is missing.
+        Raises MissingTool when there is no QEMU.
         """
         program = shutil.which(self.program)
         if program is None:
-            raise TraceKwsError(
+            raise MissingTool(
                 f"{self.program} is not installed; get it with: apt-get install {self.package}"
             )
         # QEMU takes a comma for the end of a value, two for one
@@ -150,8 +150,8 @@ def ends_with_us() -> list[str]:
 def command_on_stdio(name: str, program: Path, flash: Path, extra: Sequence[str] = ()) -> list[str]:
     """Give the command that runs a program on a machine, its line on standard output.
 
-    The flash file is made; `extra` goes to QEMU as it is. Raises TraceKwsError when QEMU is
-    missing.
+    The flash file is made; `extra` goes to QEMU as it is. Raises MissingTool when there is
+    no QEMU.
     """
     command = MACHINES[name].command(program, flash)
     with open_flash(name, flash):

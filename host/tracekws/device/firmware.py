@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tracekws.core import Model
 from tracekws.device import uf2
-from tracekws.errors import DataError, ModelError, TraceKwsError
+from tracekws.errors import DataError, MissingTool, ModelError, TraceKwsError
 
 ROOT = Path(__file__).resolve().parents[3]
 """The checkout."""
@@ -55,12 +55,15 @@ def build_firmware(
 ) -> Path:
     """Build a board's firmware, or another program for it, into a folder; give the ELF file.
 
-    Raises TraceKwsError with the line that says why not; how to install what is missing.
+    Raises MissingTool when there is no compiler, TraceKwsError with the line that says why not.
     """
     done = make_firmware({"BOARD": board, "OUT": out, **settings}, root)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        telling = [line for line in lines if "apt-get install" in line or "error" in line]
+        missing = next((line for line in lines if "apt-get install" in line), None)
+        if missing is not None:
+            raise MissingTool(missing.partition("*** ")[2].removesuffix(".  Stop."))
+        telling = [line for line in lines if "error" in line]
         raise TraceKwsError(f"{board}: {(telling or lines or ['make failed'])[0]}")
     return out / f"{board}.elf"
 
