@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counts the instructions of the core's parts over sounds, on an emulated processor. In the place of the
- * firmware's main.c; host/tracekws/cost.py builds it, and puts the sounds into cost.pcm: so many of the same
- * length, one behind the other.
+ * firmware's main.c; host/tracekws/cost.py builds it, and puts the sounds into cost.pcm: COST_SOUNDS, one
+ * behind the other. The second half of each is counted; in the first the parts get to what is usual: full
+ * windows, running means.
  *
- * A line a sound tells the network steps and the instructions of all of them, a part at a time. */
+ * A line a sound tells the frames and the network steps that were counted, and their instructions, a part at
+ * a time. */
 #include "app.h"
 #include "bare.h"
 #include "report.h"
 #include "tracekws/errors.h"
 
-#define MAX_STEPS 150u
-#define LEARN_STEPS 50u
+#ifndef COST_FRAMES
+#define COST_FRAMES 100u /* counted: a second */
+#endif
+#define STEPS (COST_FRAMES / TKWS_STACK)
+#define OVERLAP (TKWS_WINDOW - TKWS_HOP) /* behind it each hop completes a frame */
+#define SOUND_SAMPLES (OVERLAP + 2u * COST_FRAMES * TKWS_HOP)
 #define FULL_SCALE_Q15 32767u
 
 __asm__(".section .rodata.cost_pcm, \"a\"\n"
@@ -22,8 +28,9 @@ extern const int16_t cost_pcm[];
 
 static tkws_board board;
 static tkws_app app;
-static int8_t features[MAX_STEPS][TKWS_FEATURES];
+static int8_t features[2 * STEPS][TKWS_FEATURES];
 static uint32_t own; /* instructions of reading the counter */
+static int error;    /* the first that there was */
 
 #if defined(__riscv)
 
@@ -76,55 +83,75 @@ static uint32_t since(uint32_t first)
     return between(first, counter()) - own;
 }
 
-/* A frame at a time, as an audio driver gives them. @return network steps, their features in `features` */
-static uint32_t count_frontend(const int16_t *pcm, uint32_t n_samples, uint32_t *total)
+static void check(int result)
 {
+    if (error == TKWS_OK)
+        error = result;
+}
+
+/* A hop at a time, as an audio driver gives them. @return steps counted; the features of all are kept */
+static uint32_t count_frontend(const int16_t *pcm, uint32_t *counted)
+{
+    tkws_frontend *frontend = &app.recognizer.frontend;
     uint32_t n_steps = 0;
-    tkws_frontend_reset(&app.recognizer.frontend);
-    for (uint32_t at = 0; at + TKWS_HOP <= n_samples && n_steps < MAX_STEPS; at += TKWS_HOP) {
-        size_t used = 0;
+    size_t used = 0;
+    tkws_frontend_reset(frontend);
+    (void)tkws_frontend_push(frontend, pcm, OVERLAP, &used, features[0]);
+    pcm += OVERLAP;
+    for (uint32_t frame = 0; frame < 2 * COST_FRAMES; frame++) {
         board_feed_watchdog();
         uint32_t first = counter();
-        int step = tkws_frontend_push(&app.recognizer.frontend, pcm + at, TKWS_HOP, &used,
-                                      features[n_steps]);
-        *total += since(first);
-        n_steps += step != 0;
+        int step = tkws_frontend_push(frontend, pcm, TKWS_HOP, &used, features[frame / TKWS_STACK]);
+        uint32_t count = since(first);
+        pcm += TKWS_HOP;
+        if (frame < COST_FRAMES)
+            continue;
+        *counted += count;
+        n_steps += step == 1;
     }
     return n_steps;
 }
 
-static void count_recognizer(uint32_t n_steps, uint32_t *network, uint32_t *detector)
+static void count_recognizer(uint32_t *network, uint32_t *detector)
 {
     tkws_network_reset(&app.recognizer.network);
     tkws_detector_init(&app.recognizer.detector, &app.model);
-    for (uint32_t i = 0; i < n_steps; i++) {
+    for (uint32_t step = 0; step < 2 * STEPS; step++) {
         int32_t scores[TKWS_MAX_CLASSES];
         tkws_event event;
         board_feed_watchdog();
         uint32_t first = counter();
-        tkws_network_step(&app.recognizer.network, features[i]);
+        tkws_network_step(&app.recognizer.network, features[step]);
         tkws_network_scores(&app.recognizer.network, scores);
-        *network += since(first);
+        uint32_t count = since(first);
         first = counter();
         (void)tkws_detector_step(&app.recognizer.detector, scores, &event);
-        *detector += since(first);
+        uint32_t detector_count = since(first);
+        if (step < STEPS)
+            continue;
+        *network += count;
+        *detector += detector_count;
     }
 }
 
-/* A take of a second; the network's step is in each of its own. */
-static void count_learning(uint32_t method, uint32_t *steps, uint32_t *end)
+/* The second half as a take. The network's step is in each of its own. */
+static void count_take(uint32_t method, const char *name, const char *end_name)
 {
-    *steps = 0;
-    (void)tkws_learner_begin(&app.learner, method, 0, FULL_SCALE_Q15);
-    for (uint32_t i = 0; i < LEARN_STEPS; i++) {
+    uint32_t steps = 0;
+    check(tkws_learner_begin(&app.learner, method, 0, FULL_SCALE_Q15));
+    for (uint32_t step = STEPS; step < 2 * STEPS; step++) {
         board_feed_watchdog();
         uint32_t first = counter();
-        (void)tkws_learner_step(&app.learner, features[i]);
-        *steps += since(first);
+        int result = tkws_learner_step(&app.learner, features[step]);
+        steps += since(first);
+        check(result);
     }
     uint32_t first = counter();
-    (void)tkws_learner_end(&app.learner);
-    *end = since(first);
+    int result = tkws_learner_end(&app.learner);
+    uint32_t end = since(first);
+    check(result);
+    report_number(&board, name, steps, 10);
+    report_number(&board, end_name, end, 10);
 }
 
 static void measure(const int16_t *pcm)
@@ -132,22 +159,17 @@ static void measure(const int16_t *pcm)
     uint32_t front_end = 0;
     uint32_t network = 0;
     uint32_t detector = 0;
-    uint32_t learning = 0;
-    uint32_t end = 0;
-    uint32_t n_steps = count_frontend(pcm, COST_SAMPLES, &front_end);
-    count_recognizer(n_steps, &network, &detector);
+    uint32_t n_steps = count_frontend(pcm, &front_end);
+    count_recognizer(&network, &detector);
     report_text(&board, "sound");
+    report_number(&board, "frames", COST_FRAMES, 10);
     report_number(&board, "steps", n_steps, 10);
     report_number(&board, "front_end", front_end, 10);
     report_number(&board, "network", network, 10);
     report_number(&board, "detector", detector, 10);
-    count_learning(app.model.header.method, &learning, &end);
-    report_number(&board, "learn_steps", LEARN_STEPS, 10);
-    report_number(&board, "learn", learning, 10);
-    report_number(&board, "learn_end", end, 10);
-    count_learning(TKWS_LEARN_READOUT | TKWS_LEARN_TRACES, &learning, &end);
-    report_number(&board, "traces", learning, 10);
-    report_number(&board, "traces_end", end, 10);
+    count_take(app.model.header.method, "learning", "learning_end");
+    count_take(TKWS_LEARN_READOUT | TKWS_LEARN_TRACES, "traces", "traces_end");
+    report_number(&board, "failed", (uint32_t)-error, 10);
     report_text(&board, "\n");
 }
 
@@ -171,16 +193,16 @@ int main(void)
     start_counter();
     uint32_t first = counter();
     own = between(first, counter());
-    int error = tkws_app_init(&app, &board);
+    check(tkws_app_init(&app, &board));
     if (error == TKWS_OK)
-        error = tkws_learner_init(&app.learner, &app.recognizer.network, app.learner_memory,
-                                  tkws_learner_memory_bytes(&app.model), 1);
+        check(tkws_learner_init(&app.learner, &app.recognizer.network, app.learner_memory,
+                                tkws_learner_memory_bytes(&app.model), 1));
     report_text(&board, "known");
     report_number(&board, "loop", loop(2000) - loop(1000), 10); /* 2,000 if the counter is right */
     report_number(&board, "failed", (uint32_t)-error, 10);
     report_text(&board, "\n");
     for (uint32_t i = 0; error == TKWS_OK && i < COST_SOUNDS; i++)
-        measure(cost_pcm + i * COST_SAMPLES);
+        measure(cost_pcm + (size_t)i * SOUND_SAMPLES);
     report_text(&board, "end\n");
     return 0;
 }
