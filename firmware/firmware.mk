@@ -43,6 +43,10 @@ $(OUT)/$(BOARD)/%.o: %
 	@mkdir -p $(@D)
 	$(CROSS)gcc $(FLAGS) -fstack-usage -MMD -c $< -o $@
 
+# Where the time goes: unrolled loops take up to 5 % fewer instructions.
+$(OUT)/$(BOARD)/firmware/core/src/frontend.c.o $(OUT)/$(BOARD)/firmware/core/src/network.c.o: \
+	FLAGS += -funroll-loops
+
 # The image is found by its folder: where the model lies leaves no trace in the firmware.
 $(OUT)/$(BOARD)/firmware/boards/bare/image.S.o: firmware/boards/bare/image.S $(OUT)/$(BOARD)/image.tkws
 	@mkdir -p $(@D)
