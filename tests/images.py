@@ -43,6 +43,7 @@ def make_header(**fields: int) -> Any:
             "n_layers": 1,
             "layer_kind": lib.TKWS_LAYER_RECURRENT_LIF,
             "n_inputs": lib.TKWS_FEATURES,
+            "n_taps": 3,
             "n_neurons": 8,
             "weight_q": 12,
             "recurrent_q": 12,
@@ -109,6 +110,9 @@ def random_arrays(header: Any, seed: int) -> dict[str, np.ndarray]:
         "bias": normal(0.05 * one, n),
         "readout": normal(1024, n, c),
         "readout_bias": normal(100, c),
+        "taps": np.vstack(
+            [np.full((1, i), 48), rng.integers(-9, 10, (header.n_taps - 1, i))]
+        ).astype(np.int8),
         "decay": rng.integers(19000, 31000, n).astype("<i2"),
         "target": normal(0.5 * one, c, n),
         "latent": tagged(header.n_latent, n, 0, 120),

@@ -63,6 +63,8 @@ class Arrays:
     readout: NDArray[np.float64]
     """(H, C), for mean rates."""
     readout_bias: NDArray[np.float64]
+    taps: NDArray[np.float64]
+    """(taps, 80): the filter in time of each input, present step first."""
     decay: NDArray[np.float64]
     target: NDArray[np.float64]
     """(C, H): the matrix S."""
@@ -93,6 +95,11 @@ def to_int16(values: NDArray[np.float64], bits: int) -> bytes:
     return scaled.astype("<i2").tobytes()
 
 
+def to_int8(values: NDArray[np.float64], bits: int) -> bytes:
+    """Nearest integers in Q bits, saturated."""
+    return np.clip(np.rint(values * 2.0**bits), -128, 127).astype(np.int8).tobytes()
+
+
 def learning_numbers(learning: Learning, weight_q: int, recurrent_q: int) -> dict[str, int]:
     """The header's fields of learning, in the units of model.h."""
 
@@ -120,6 +127,7 @@ def header_numbers(arrays: Arrays, learning: Learning, detector: Detector) -> di
     weight_q = fraction_bits(arrays.weights, 2.0)
     recurrent_q = fraction_bits(arrays.recurrent, 2.0)
     return {
+        "n_taps": len(arrays.taps),
         "n_neurons": neurons,
         "weight_q": weight_q,
         "recurrent_q": recurrent_q,
@@ -195,6 +203,7 @@ def build_image(
         to_int16(arrays.bias, MEMBRANE_Q),
         to_int16(arrays.readout, lib.TKWS_LOGIT_Q),
         to_int16(arrays.readout_bias, lib.TKWS_LOGIT_Q),
+        to_int8(arrays.taps, lib.TKWS_TAP_Q),
         to_int16(arrays.decay, 15),
         to_int16(arrays.target, MEMBRANE_Q),
         replay.latent.tobytes(),

@@ -103,6 +103,7 @@ def test_every_step_changes_the_weights_as_the_rule_says(name: str, scale_q15: i
         before, previous = machine.state(), fired
         check(lib.tkws_learner_step(learner, int8s(row)))
         u = machine.array(net.potential, n).astype(float)
+        inputs = machine.array(net.inputs, h.n_inputs).astype(float)
         fired = machine.spikes().astype(float)
 
         # eq. 12: the bank is driven by S alone
@@ -136,7 +137,7 @@ def test_every_step_changes_the_weights_as_the_rule_says(name: str, scale_q15: i
         off_gradient = (min(off_p, 1) * bank.sum(0) + (c + 4) / 32768) * (psi > 0)
 
         for kind, due, slack in (
-            ("weights", np.outer(gradient, row), np.outer(off_gradient, row)),
+            ("weights", np.outer(gradient, inputs), np.abs(np.outer(off_gradient, inputs))),
             ("recurrent", np.outer(previous, gradient), np.outer(previous, off_gradient)),
             ("bias", gradient, off_gradient),
         ):
@@ -162,7 +163,10 @@ def test_the_change_is_down_the_slope_of_the_contrast_loss() -> None:
     constant, dE/dW is gain (1 - beta) times the rule's gradient.
     """
     fields = {"trace_decay_q15": 16384, "contrast_gain_q8": 2 << 8, "surrogate_q": 11}
-    machine = Machine(make_image(seed=2, n_neurons=16, **fields, **rates(1 << 24)))
+    as_heard = {"taps": np.full(80, 64)}
+    machine = Machine(
+        make_image(seed=2, n_taps=1, arrays=as_heard, n_neurons=16, **fields, **rates(1 << 24))
+    )
     h, net, learner = machine.header, machine.network, machine.learner
     label, n_before = 2, 6
     features = random_features(3, n_before + 1)
@@ -179,12 +183,13 @@ def test_the_change_is_down_the_slope_of_the_contrast_loss() -> None:
     decay = machine.array(net.decay, 16) / 32768
     before = machine.state()
     check(lib.tkws_learner_step(learner, int8s(features[-1])))
+    x = machine.array(net.inputs, 80) / 16
     bank = machine.array(learner.bank_trace, 5, 16) / 32768
     fired = machine.spikes()
     beta, gain = h.trace_decay_q15 / 32768, h.contrast_gain_q8 / 256
 
     def loss(w: np.ndarray, r: np.ndarray, b: np.ndarray) -> float:
-        u = decay * membrane + w @ (features[-1] / 16) + fired_before @ r + b
+        u = decay * membrane + w @ x + fired_before @ r + b
         soft = integral_of_triangle((u - 1) / (2**h.surrogate_q / 1024))
         here = integral_of_triangle((u0 - 1) / (2**h.surrogate_q / 1024))
         spikes = fired + soft - here  # the spikes as they are, with the surrogate's slope
@@ -192,7 +197,7 @@ def test_the_change_is_down_the_slope_of_the_contrast_loss() -> None:
         return float(-np.log(softmax(gain * bank @ eps)[label]))
 
     w, r, b = before["weights"] / 4096, before["recurrent"] / 4096, before["bias"] / 1024
-    u0 = decay * membrane + w @ (features[-1] / 16) + fired_before @ r + b
+    u0 = decay * membrane + w @ x + fired_before @ r + b
     psi_height = 1024 / 2**h.surrogate_q  # of the derivative in u: a triangle of area 1
     rate_lsb = (1 << 24) / 65536
     step, compared = 1e-5, 0
@@ -202,7 +207,7 @@ def test_the_change_is_down_the_slope_of_the_contrast_loss() -> None:
             up[j, i] += step
             down[j, i] -= step
             slope = (loss(up, r, b) - loss(down, r, b)) / (2 * step)
-            # dE/dW = gain (1 - beta) L psi x with x the feature over 16
+            # dE/dW = gain (1 - beta) L psi x with x the input over 16
             due = -rate_lsb * slope * 16 / (gain * (1 - beta) * psi_height)
             got = int(machine.w["weights"][j, i]) - int(before["weights"][j, i])
             assert abs(got - due) <= 1.5 + 0.01 * abs(due)

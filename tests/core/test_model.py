@@ -40,7 +40,7 @@ BIG = 2**32 - 1
 # field, values refused, error, values taken
 FIELDS: list[tuple[str, list[int], str, list[int]]] = [
     ("magic", [0, 0x53574B55, BIG], "MODEL_MAGIC", []),
-    ("format_version", [0, 2, BIG], "MODEL_FORMAT", []),
+    ("format_version", [0, 1, 3, BIG], "MODEL_FORMAT", []),
     ("image_bytes", [0, 1, BIG], "MODEL_LENGTH", []),
     ("version", [], "", [0, BIG]),
     ("sample_rate", [0, 8000, 15999, BIG], "MODEL_FEATURES", []),
@@ -57,6 +57,7 @@ FIELDS: list[tuple[str, list[int], str, list[int]]] = [
     ("n_layers", [0, 2, BIG], "MODEL_LAYER", []),
     ("layer_kind", [0, 2, BIG], "MODEL_LAYER", []),
     ("n_inputs", [0, 79, 81, BIG], "MODEL_SIZE", []),
+    ("n_taps", [0, 17, BIG], "MODEL_SIZE", []),
     ("n_neurons", [0, 1025, BIG], "MODEL_SIZE", []),
     ("weight_q", [0, 3, 16, BIG], "MODEL_Q", [15, 10, 6]),
     ("recurrent_q", [0, 3, 16, BIG, 9], "MODEL_Q", [15, 10]),  # at least membrane_q, which is 10
@@ -223,13 +224,14 @@ def test_the_model_is_a_view_of_the_images_parts() -> None:
     image = make_image(seed=3)
     model = parse(image)
     assert bytes(ffi.buffer(ffi.addressof(model.pointer, "header"))) == bytes(ffi.buffer(header))
-    assert image[:164] == header_bytes(header)
+    assert image[: lib.TKWS_MODEL_HEADER_BYTES] == header_bytes(header)
     assert model.crc == zlib.crc32(image[:-4])
     for name, pointer in (
         ("name", model.name),
         ("labels", model.labels),
         ("word_threshold", model.word_threshold),
         ("weights", model.trainable),
+        ("taps", model.taps),
         ("decay", model.decay),
         ("target", model.target),
         ("latent", model.latent),

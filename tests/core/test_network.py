@@ -22,6 +22,9 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     | {"threshold": 16},
     "no shift at all": {"n_neurons": 30, "weight_q": 4, "recurrent_q": 8, "membrane_q": 8}
     | {"threshold": 256},
+    "one tap": {"n_taps": 1},
+    "most taps": {"n_taps": 16},
+    "taps that saturate": {"n_taps": 2, "arrays": {"taps": np.tile([127, -128], 80)}},
     "many neurons": {"n_neurons": 1024, "window_steps": 60},
 }
 
@@ -38,8 +41,18 @@ class Reference:
         self.b = machine.w["bias"].astype(float)
         self.decay = machine.array(machine.network.decay, h.n_neurons) / 32768
 
-    def potential(self, membrane: np.ndarray, fired: np.ndarray, features: np.ndarray) -> Any:
-        u = self.decay * membrane + self.w @ (features / 16.0) + fired @ self.r + self.b
+        stored = ffi.buffer(machine.network.model.taps, h.n_taps * h.n_inputs)
+        self.taps = np.frombuffer(stored, np.int8).reshape(h.n_taps, h.n_inputs) / 64.0
+        self.heard = np.zeros((h.n_taps, h.n_inputs))
+
+    def filter(self, features: np.ndarray) -> np.ndarray:
+        """Inputs, in units of a feature's last bit, from this step's features and those before."""
+        self.heard = np.vstack([features, self.heard[:-1]])
+        inputs: np.ndarray = np.clip((self.taps * self.heard).sum(0), -128, 127)
+        return inputs
+
+    def potential(self, membrane: np.ndarray, fired: np.ndarray, inputs: np.ndarray) -> Any:
+        u = self.decay * membrane + self.w @ (inputs / 16.0) + fired @ self.r + self.b
         return np.clip(u, -32768, 32767)
 
 
@@ -53,9 +66,11 @@ def test_every_step_follows_the_equations(name: str) -> None:
     n_fired = 0.0
     for row in random_features(5, 3 * h.window_steps + 20):
         machine.step(row)
+        inputs = machine.array(net.inputs, h.n_inputs)
+        assert np.abs(inputs - reference.filter(row)).max() <= 0.5
         u = machine.array(net.potential, h.n_neurons).astype(float)
         # three roundings of half a bit
-        assert np.abs(u - reference.potential(membrane, fired, row)).max() <= 1.5 + 1e-9
+        assert np.abs(u - reference.potential(membrane, fired, inputs)).max() <= 1.5 + 1e-9
         fired = (u > h.threshold).astype(float)
         n_fired += fired.mean()
         assert (machine.spikes() == fired).all()
@@ -76,7 +91,7 @@ def test_a_run_of_its_own_stays_with_the_float_network() -> None:
     agreed, n_steps = 0, 200
     for row in random_features(2, n_steps):
         machine.step(row)
-        u = reference.potential(membrane, fired, row)
+        u = reference.potential(membrane, fired, np.floor(reference.filter(row) + 0.5))
         fired = (u > h.threshold).astype(float)
         membrane = u - h.threshold * fired
         agreed += int((machine.spikes() == fired).sum())
@@ -134,8 +149,10 @@ def test_features_of_any_int8_are_taken(features: int) -> None:
     row = np.full(80, features, np.int8)
     machine.step(row)
     u = machine.array(machine.network.potential, 16)
+    inputs = machine.array(machine.network.inputs, 80)
+    assert np.abs(inputs - reference.filter(row)).max() <= 0.5
     zeros = np.zeros(16)
-    assert np.abs(u - reference.potential(zeros, zeros, row)).max() <= 1.5
+    assert np.abs(u - reference.potential(zeros, zeros, inputs)).max() <= 1.5
 
 
 @pytest.mark.parametrize("what", ["network", "learner", "recognizer"])
@@ -174,8 +191,9 @@ def test_memory_sizes_grow_with_the_model_as_stated() -> None:
         model = owner.pointer
         return lib.tkws_network_memory_bytes(model), lib.tkws_learner_memory_bytes(model)
 
-    small = sizes(n_neurons=10, n_classes=4, window_steps=10)
-    # five int16 and one int32 a neuron, an int32 a class and step, and one a class
-    assert small[0] == 10 * (5 * 2 + 4) + 4 * 4 * 10 + 4 * 4
+    small = sizes(n_neurons=10, n_classes=4, window_steps=10, n_taps=3)
+    # an int8 a tap and an int16, of each input; five int16 and one int32 a neuron; an int32 a class
+    # and step, and one a class
+    assert small[0] == 80 * (3 + 2) + 10 * (5 * 2 + 4) + 4 * 4 * 10 + 4 * 4
     # trace and count, and the bank's trace and membrane
     assert small[1] == 10 * 2 * 2 + 2 * 4 * 10 * 2

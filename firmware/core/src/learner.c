@@ -131,7 +131,7 @@ static int16_t surrogate(int16_t potential, const tkws_model_header *h)
 }
 
 /* Eq. 18, first term, of one step. */
-static void descend_traces(tkws_learner *learner, const int8_t *features)
+static void descend_traces(tkws_learner *learner)
 {
     tkws_network *net = learner->network;
     const tkws_model_header *h = &net->model->header;
@@ -152,11 +152,11 @@ static void descend_traces(tkws_learner *learner, const int8_t *features)
         int32_t factor_q15 = tkws_fx_mul_q15(tkws_fx_sat16(signal), psi_q15);
         if (factor_q15 == 0)
             continue;
-        int32_t change = scaled(rate_weights, factor_q15); /* for one unit of the int8 feature */
+        int32_t change = scaled(rate_weights, factor_q15); /* for one unit of the input */
         int16_t *row = net->weights.weights + j * h->n_inputs;
         for (size_t i = 0; i < h->n_inputs; i++)
-            if (features[i] != 0)
-                row[i] = descend(row[i], change * features[i], rng);
+            if (net->inputs[i] != 0)
+                row[i] = descend(row[i], change * net->inputs[i], rng);
         change = scaled(rate_recurrent, factor_q15);
         for (size_t k = 0; k < net->n_previous; k++) {
             int16_t *weight = net->weights.recurrent + net->previous[k] * n + j;
@@ -227,7 +227,7 @@ static void step_take(tkws_learner *learner, const int8_t *features)
     step_trace(learner);
     if ((learner->method & TKWS_LEARN_TRACES) != 0) {
         step_bank(learner);
-        descend_traces(learner, features);
+        descend_traces(learner);
     }
     learner->n_steps++;
 }

@@ -12,7 +12,7 @@
 #define HEADER_FIELDS (TKWS_MODEL_HEADER_BYTES / 4)
 #define MAX_WEIGHT_RATE (1u << 24) /* times a feature, it must fit int32 */
 #define MAX_RATE (1u << 30)
-#define N_PARTS 8 /* of the image, header and CRC aside */
+#define N_PARTS 9 /* of the image, header and CRC aside */
 #define CRC_BYTES 4
 #define N_MATRICES 5 /* trainable */
 
@@ -40,7 +40,8 @@ static int check_network(const tkws_model_header *h)
         return TKWS_E_MODEL_CLASSES;
     if (h->n_layers != 1 || h->layer_kind != TKWS_LAYER_RECURRENT_LIF)
         return TKWS_E_MODEL_LAYER;
-    if (h->n_inputs != TKWS_FEATURES || !within(h->n_neurons, 1, TKWS_MAX_NEURONS))
+    if (h->n_inputs != TKWS_FEATURES || !within(h->n_taps, 1, TKWS_MAX_TAPS) ||
+        !within(h->n_neurons, 1, TKWS_MAX_NEURONS))
         return TKWS_E_MODEL_SIZE;
     if (!within(h->weight_q, 4, 15) || !within(h->recurrent_q, 4, 15) ||
         !within(h->membrane_q, 4, 14) || h->weight_q + TKWS_FEATURE_Q < h->membrane_q ||
@@ -107,6 +108,7 @@ static size_t part_bytes(const tkws_model_header *h, size_t bytes[N_PARTS])
         (size_t)h->n_classes * TKWS_LABEL_BYTES,
         2 * (size_t)h->n_classes,
         2 * trainable_numbers(h),
+        (size_t)h->n_taps * h->n_inputs,
         2 * (size_t)h->n_neurons,
         2 * (size_t)h->n_classes * h->n_neurons,
         h->n_latent * latent_bytes(h),
@@ -122,9 +124,9 @@ static size_t part_bytes(const tkws_model_header *h, size_t bytes[N_PARTS])
 
 static void point_into(tkws_model *m, const uint8_t *image, const size_t bytes[N_PARTS])
 {
-    const uint8_t **const part[N_PARTS] = {&m->name,      &m->labels,   &m->word_threshold,
-                                           &m->trainable, &m->decay,    &m->target,
-                                           &m->latent,    &m->sequences};
+    const uint8_t **const part[N_PARTS] = {&m->name,      &m->labels, &m->word_threshold,
+                                           &m->trainable, &m->taps,   &m->decay,
+                                           &m->target,    &m->latent, &m->sequences};
     const uint8_t *at = image + TKWS_MODEL_HEADER_BYTES;
     m->image = image;
     for (size_t i = 0; i < N_PARTS; i++) {

@@ -14,8 +14,9 @@ size_t tkws_network_memory_bytes(const tkws_model *model)
 {
     size_t n = model->header.n_neurons;
     size_t c = model->header.n_classes;
-    return 5 * arena_size(n * 2) + arena_size(n * 4) +
-           arena_size(model->header.window_steps * c * 4) + arena_size(c * 4);
+    size_t i = model->header.n_inputs;
+    return arena_size(model->header.n_taps * i) + arena_size(i * 2) + 5 * arena_size(n * 2) +
+           arena_size(n * 4) + arena_size(model->header.window_steps * c * 4) + arena_size(c * 4);
 }
 
 int tkws_network_init(tkws_network *network, const tkws_model *model, const tkws_weights *weights,
@@ -28,6 +29,8 @@ int tkws_network_init(tkws_network *network, const tkws_model *model, const tkws
     uint8_t *arena = memory;
     network->model = model;
     network->weights = *weights;
+    network->features = arena_take(&arena, (size_t)model->header.n_taps * model->header.n_inputs);
+    network->inputs = arena_take(&arena, (size_t)model->header.n_inputs * 2);
     network->membrane = arena_take(&arena, n * 2);
     network->potential = arena_take(&arena, n * 2);
     network->decay = arena_take(&arena, n * 2);
@@ -45,6 +48,8 @@ int tkws_network_init(tkws_network *network, const tkws_model *model, const tkws
 void tkws_network_reset(tkws_network *network)
 {
     const tkws_model_header *h = &network->model->header;
+    memset(network->features, 0, (size_t)h->n_taps * h->n_inputs);
+    memset(network->inputs, 0, h->n_inputs * sizeof *network->inputs);
     memset(network->membrane, 0, h->n_neurons * sizeof *network->membrane);
     memset(network->potential, 0, h->n_neurons * sizeof *network->potential);
     memset(network->history, 0, h->window_steps * h->n_classes * sizeof *network->history);
@@ -68,19 +73,36 @@ static void recurrent_current(const tkws_network *net)
     }
 }
 
-static void integrate_and_fire(tkws_network *net, const int8_t *features)
+/* Inputs from the features of the last steps; 16 * 2^7 * 2^7 fits int32 with room to spare. */
+static void filter(tkws_network *net, const int8_t *features)
+{
+    const tkws_model *model = net->model;
+    size_t n_taps = model->header.n_taps;
+    size_t n = TKWS_FEATURES;
+    memmove(net->features + n, net->features, (n_taps - 1) * n);
+    memcpy(net->features, features, n);
+    for (size_t i = 0; i < n; i++) {
+        int32_t sum = 0;
+        for (size_t at = i; at < n_taps * n; at += n)
+            sum += get_i8(model->taps + at) * net->features[at];
+        int32_t input = tkws_fx_shr_round(sum, TKWS_TAP_Q);
+        if (input < INT8_MIN)
+            input = INT8_MIN;
+        net->inputs[i] = (int16_t)(input > INT8_MAX ? INT8_MAX : input);
+    }
+}
+
+static void integrate_and_fire(tkws_network *net)
 {
     const tkws_model_header *h = &net->model->header;
     unsigned weight_shift = h->weight_q + TKWS_FEATURE_Q - h->membrane_q;
     unsigned recurrent_shift = h->recurrent_q - h->membrane_q;
     int32_t threshold = (int32_t)h->threshold;
     uint16_t n_spikes = 0;
-    int16_t inputs[TKWS_FEATURES];
-    for (size_t i = 0; i < TKWS_FEATURES; i++)
-        inputs[i] = (int16_t)(int32_t)features[i];
     for (size_t j = 0; j < h->n_neurons; j++) {
         /* fits int32 with room to spare: 80 * 2^15 * 2^7 < 2^29 */
-        int32_t input = dsp_dot(net->weights.weights + j * TKWS_FEATURES, inputs, TKWS_FEATURES);
+        int32_t input =
+            dsp_dot(net->weights.weights + j * TKWS_FEATURES, net->inputs, TKWS_FEATURES);
         int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j] +
                     tkws_fx_shr_round(input, weight_shift) +
                     tkws_fx_shr_round(net->current[j], recurrent_shift);
@@ -123,8 +145,9 @@ void tkws_network_step(tkws_network *network, const int8_t *features)
     network->previous = network->spikes;
     network->n_previous = network->n_spikes;
     network->spikes = spikes;
+    filter(network, features);
     recurrent_current(network);
-    integrate_and_fire(network, features);
+    integrate_and_fire(network);
     read_out(network);
 }
 

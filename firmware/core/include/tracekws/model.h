@@ -11,6 +11,7 @@
  *   bias              n_neurons x int16, Q membrane_q
  *   readout           n_neurons x n_classes int16, Q10: a row a neuron
  *   readout_bias      n_classes x int16, Q10
+ *   taps              n_taps x n_inputs int8, Q6: the filter in time of each input, present step first
  *   decay             n_neurons x int16, Q15: what a membrane keeps each step
  *   target            n_classes x n_neurons int16, Q membrane_q: the matrix S of the target path
  *   latent            n_latent x (class, n_neurons mean rates in Q8), bytes: replay vectors
@@ -23,13 +24,15 @@
 #include <stdint.h>
 
 #define TKWS_MODEL_MAGIC 0x53574b54 /**< "TKWS" */
-#define TKWS_MODEL_FORMAT 1         /**< the format_version that this core reads */
+#define TKWS_MODEL_FORMAT 2         /**< the format_version that this core reads */
 #define TKWS_LAYER_RECURRENT_LIF 1  /**< the layer_kind that this core runs */
 #define TKWS_NAME_BYTES 16
 #define TKWS_LABEL_BYTES 12
+#define TKWS_MAX_TAPS 16
 #define TKWS_MAX_CLASSES 32
 #define TKWS_MAX_NEURONS 1024
 #define TKWS_MAX_WINDOW_STEPS 200
+#define TKWS_TAP_Q 6    /**< Q format of taps */
 #define TKWS_LOGIT_Q 10 /**< Q format of readout weights, scores and contrast logits */
 
 /** The numbers of a model. Each learning rate is the change of a weight for a unit gradient, in 2^-16 of
@@ -53,6 +56,7 @@ typedef struct {
     uint32_t n_layers;         /**< 1 */
     uint32_t layer_kind;       /**< TKWS_LAYER_RECURRENT_LIF */
     uint32_t n_inputs;         /**< TKWS_FEATURES */
+    uint32_t n_taps;           /**< steps that an input's filter spans, 1..TKWS_MAX_TAPS */
     uint32_t n_neurons;        /**< 1..TKWS_MAX_NEURONS */
     uint32_t weight_q;         /**< Q format of the input weights, 4..15 */
     uint32_t recurrent_q;      /**< Q format of the recurrent weights, 4..15 */
@@ -79,7 +83,7 @@ typedef struct {
 } tkws_model_header;
 
 /** Bytes of tkws_model_header in an image. */
-#define TKWS_MODEL_HEADER_BYTES 164
+#define TKWS_MODEL_HEADER_BYTES 168
 
 /** A checked view of an image. The image stays the caller's and must outlive the model. */
 typedef struct {
@@ -89,6 +93,7 @@ typedef struct {
     const uint8_t *labels;
     const uint8_t *word_threshold;
     const uint8_t *trainable; /**< weights, recurrent, bias, readout, readout_bias, in this order */
+    const uint8_t *taps;
     const uint8_t *decay;
     const uint8_t *target;
     const uint8_t *latent;

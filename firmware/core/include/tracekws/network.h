@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** @file network.h  One recurrent layer of leaky integrate-and-fire neurons and a linear readout.
+/** @file network.h  A filter in time of each input, one recurrent layer of leaky integrate-and-fire
+ * neurons, and a linear readout.
  *
+ *     x_i = sum_k taps[k][i] f_i(t - k)        f the features, zero before the first step
  *     u = decay v + W x + R s' + b      s = 1 where u > threshold      v = u - threshold s
  *
  * with s' the spikes of the step before (arXiv 2509.13053, eq. 1-2). W x is dense; R and the readout are
@@ -15,6 +17,8 @@
 typedef struct {
     const tkws_model *model;
     tkws_weights weights;
+    int8_t *features;   /**< of the last n_taps steps, the newest first, Q4 */
+    int16_t *inputs;    /**< x of the last step, within int8, Q4 */
     int16_t *membrane;  /**< v after reset, Q membrane_q */
     int16_t *potential; /**< u before reset, Q membrane_q */
     int16_t *decay;     /**< Q15 */
@@ -38,7 +42,7 @@ size_t tkws_network_memory_bytes(const tkws_model *model);
 int tkws_network_init(tkws_network *network, const tkws_model *model, const tkws_weights *weights,
                       void *memory, size_t n_bytes);
 
-/** Back to rest: membranes zero, no spikes, empty window. */
+/** Back to rest: no features heard, membranes zero, no spikes, empty window. */
 void tkws_network_reset(tkws_network *network);
 
 /** Run one step. @param features  n_inputs int8, Q4 */
