@@ -176,23 +176,27 @@ def evaluation_speed() -> list[Row]:
 
 
 def training_speed() -> list[Row]:
-    """Seconds of an epoch of the default settings, on one thread, on features drawn at random."""
+    """Seconds of an epoch of the base model without teachers, on one thread, on random features."""
     try:
         import torch
 
-        from tracekws.train.loop import Run, TrainConfig
+        from tracekws.train.config import load_config
+        from tracekws.train.group import Group
+        from tracekws.train.loader import Batch
+        from tracekws.train.loop import StudentRun
     except ImportError:
         print("torch is not installed (make setup-train): no training speed", file=sys.stderr)
         return []
     torch.set_num_threads(1)
-    config = TrainConfig()
+    config = load_config("base", teachers=0)
     rng = np.random.default_rng(1)
-    labels = np.arange(2400) % 12
+    labels = np.arange(config.batch) % len(config.classes)
     features = rng.integers(0, 40, (len(labels), 49, lib.TKWS_FEATURES)).astype(np.int8)
+    batches = [Batch(features, labels)] * (config.clips_per_epoch // config.batch)
     with tempfile.TemporaryDirectory() as folder:
-        training = Run(config, Path(folder))
+        training = StudentRun(config, Path(folder), "", Group())
         start = time.perf_counter()
-        training.train_epoch(features, labels)
+        training.train_epoch(batches, len(batches))
         seconds = round(time.perf_counter() - start, 1)
     note = f"{config.neurons} neurons, {config.clips_per_epoch} clips, one thread; torch " + str(
         torch.__version__

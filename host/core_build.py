@@ -42,6 +42,51 @@ static const tkws_error_entry tkws_error_table[];
 static const int tkws_error_count;
 """
 
+# The halves of the front end over many clips: a call a frame from Python would be most of the time.
+BATCHES_CDEF = """
+void batch_energies(const int16_t *pcm, size_t n_clips, size_t n_samples, uint64_t *energies);
+void batch_normalise(const tkws_frontend *rested, size_t n_clips, size_t n_frames,
+                         const uint64_t *energies, int8_t *features);
+"""
+BATCHES = """
+#include <string.h>
+
+/* A frame that finds no means sets them to its own energies. */
+static void batch_energies(const int16_t *pcm, size_t n_clips, size_t n_samples,
+                               uint64_t *energies)
+{
+    tkws_frontend frontend;
+    size_t n_consumed;
+    int8_t features[TKWS_FEATURES];
+    for (size_t clip = 0; clip < n_clips; clip++, pcm += n_samples) {
+        (void)tkws_frontend_init(&frontend, 0, 1, 1);
+        size_t at = 0;
+        for (size_t end = TKWS_WINDOW; end <= n_samples; end += TKWS_HOP) {
+            frontend.has_mean = 0;
+            while (at < end) {
+                (void)tkws_frontend_push(&frontend, pcm + at, end - at, &n_consumed, features);
+                at += n_consumed;
+            }
+            memcpy(energies, frontend.mean, sizeof frontend.mean);
+            energies += TKWS_CHANNELS;
+        }
+    }
+}
+
+static void batch_normalise(const tkws_frontend *rested, size_t n_clips, size_t n_frames,
+                                const uint64_t *energies, int8_t *features)
+{
+    for (size_t clip = 0; clip < n_clips; clip++) {
+        tkws_frontend frontend = *rested;
+        for (size_t frame = 0; frame < n_frames; frame++) {
+            tkws_frontend_normalise(&frontend, energies, features);
+            energies += TKWS_CHANNELS;
+            features += TKWS_CHANNELS;
+        }
+    }
+}
+"""
+
 
 def declarations(header: str) -> str:
     """The declarations of one public header as cffi reads them: no bodies, no directives."""
@@ -60,7 +105,7 @@ def cdef() -> str:
     parts = [
         declarations((CORE / "include" / "tracekws" / f"{name}.h").read_text()) for name in HEADERS
     ]
-    return "\n".join([*parts, ERROR_TABLE_CDEF])
+    return "\n".join([*parts, ERROR_TABLE_CDEF, BATCHES_CDEF])
 
 
 flags = ["-std=c11", "-O3", "-Wall", "-Wextra"]
@@ -74,7 +119,7 @@ ffi = FFI()
 ffi.cdef(cdef())
 ffi.set_source(
     "tracekws._core",
-    "\n".join(f'#include "tracekws/{name}.h"' for name in HEADERS) + ERROR_TABLE,
+    "\n".join(f'#include "tracekws/{name}.h"' for name in HEADERS) + ERROR_TABLE + BATCHES,
     # setuptools wants paths relative to setup.py
     sources=[str(p.relative_to(ROOT)) for p in sorted((CORE / "src").glob("*.c"))],
     include_dirs=[str((CORE / "include").relative_to(ROOT))],

@@ -378,14 +378,24 @@ def train(
     folder: DataOption,
     run: Annotated[Path, typer.Option(help="Folder of checkpoints; training resumes from it.")],
     output: Annotated[Path, typer.Option(help="Model image to write; its card goes beside it.")],
-    neurons: Annotated[int, typer.Option(help="Hidden neurons.", min=8, max=1024)] = 196,
-    epochs: Annotated[int, typer.Option(help="Epochs.", min=1)] = 40,
-    seed: Annotated[int, typer.Option(help="Of weights and of drawing clips.", min=0)] = 1,
+    config: Annotated[
+        str, typer.Option(help="Settings: base, small, or a TOML file that says what differs.")
+    ] = "base",
+    words: Annotated[
+        str | None, typer.Option(help="Other keywords, as in a,b,c; folders of the tree.")
+    ] = None,
+    neurons: Annotated[
+        int | None, typer.Option(help="Hidden neurons, not the configuration's.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs, not the configuration's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, not the configuration's.")] = None,
     exclude_speakers: Annotated[
         Path | None, typer.Option(help="File with speakers not to train on, a name a line.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that augment.", min=1)] = 1,
-    threads: Annotated[int, typer.Option(help="Threads of torch.", min=1)] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of torch; all cores by default.", min=1)
+    ] = None,
     as_json: commands.Json = False,
 ) -> None:
     """Train a model and write its image; needs `make setup-train`.
@@ -394,27 +404,35 @@ def train(
     """
     excluded = frozenset(data.read_names(exclude_speakers) if exclude_speakers else [])
     try:
-        from tracekws.train import command, loop
+        from tracekws.train import command
     except ImportError as error:
         raise TraceKwsError(
             f"training needs {error.name}; install it with: make setup-train"
         ) from error
+    from tracekws.train.config import load_config, shipped
     from tracekws.train.defaults import DETECTOR, LEARNING
 
-    job = command.Job(folder, run, output, excluded, workers, threads)
-    config = loop.TrainConfig(neurons=neurons, epochs=epochs, seed=seed)
+    listed = None if words is None else [word.strip() for word in words.split(",")]
+    given = {"words": listed, "neurons": neurons, "epochs": epochs, "seed": seed}
+    changes = {name: value for name, value in given.items() if value is not None}
+    settings = load_config(config, **changes)
+    said = {k: ",".join(v) if isinstance(v, list) else str(v) for k, v in changes.items()}
+    job = command.Job(
+        folder,
+        run,
+        output,
+        excluded,
+        workers,
+        threads or command.free_cores(),
+        config if config in shipped() else Path(config).name,
+        said,
+    )
     with stages() as stage:
         model = command.train(
-            job,
-            config,
-            LEARNING,
-            DETECTOR,
-            stage,
-            lambda e: talk.print(
-                f"epoch {e.epoch}: loss {e.loss:.3f}, validation {e.accuracy:.2f} %, contrast "
-                f"{e.contrast_accuracy:.2f} %, firing {e.rate:.1f} %, {e.seconds:.0f} s"
-            ),
+            job, settings, LEARNING, DETECTOR, stage, lambda e: talk.print(command.epoch_text(e))
         )
+    if model is None:
+        return  # torchrun's first process says it
     if as_json:
         print_json({"model": str(output), **model.identity})
     else:

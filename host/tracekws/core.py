@@ -13,6 +13,7 @@ from tracekws._core import ffi, lib
 from tracekws.errors import ModelError, check
 
 FEATURES: int = lib.TKWS_FEATURES
+CHANNELS: int = lib.TKWS_CHANNELS
 STEP_SAMPLES: int = lib.TKWS_STEP_SAMPLES
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
@@ -101,12 +102,18 @@ class Model:
         return self.labels.index(word) if word in self.keywords else self.unknown
 
 
-def features(pcm: NDArray[np.int16], config: FeatureConfig) -> NDArray[np.int8]:
-    """Features of a recording, heard from reset: int8 (steps, 80), Q4, a step every 20 ms."""
+def frontend_at_rest(config: FeatureConfig) -> Any:
+    """The state of a front end that has heard nothing."""
     frontend = ffi.new("tkws_frontend *")
     check(
         lib.tkws_frontend_init(frontend, config.alpha_q15, config.mean_shift, config.energy_floor)
     )
+    return frontend
+
+
+def features(pcm: NDArray[np.int16], config: FeatureConfig) -> NDArray[np.int8]:
+    """Features of a recording, heard from reset: int8 (steps, 80), Q4, a step every 20 ms."""
+    frontend = frontend_at_rest(config)
     pcm = np.ascontiguousarray(pcm, dtype=np.int16)
     out = np.empty((len(pcm) // STEP_SAMPLES + 1, FEATURES), dtype=np.int8)
     source = ffi.from_buffer("int16_t[]", pcm)
@@ -118,6 +125,43 @@ def features(pcm: NDArray[np.int16], config: FeatureConfig) -> NDArray[np.int8]:
         at += consumed[0]
         steps += done
     return out[:steps].copy()
+
+
+def energies(pcm: NDArray[np.int16]) -> NDArray[np.uint64]:
+    """Mel energies of recordings of one length, before they are normalised.
+
+    Args:
+        pcm: (..., samples), at least a window (25 ms) long.
+
+    Returns:
+        (..., frames, 40), in 1/16 squared PCM steps; a frame every 10 ms.
+    """
+    pcm = np.ascontiguousarray(pcm, dtype=np.int16)
+    samples = pcm.shape[-1]
+    frames = (samples - lib.TKWS_WINDOW) // lib.TKWS_HOP + 1
+    out = np.empty((*pcm.shape[:-1], frames, CHANNELS), dtype=np.uint64)
+    source, target = ffi.from_buffer("int16_t[]", pcm), ffi.from_buffer("uint64_t[]", out)
+    lib.batch_energies(source, pcm.size // samples, samples, target)
+    return out
+
+
+def normalise(energies: NDArray[np.uint64], config: FeatureConfig) -> NDArray[np.int8]:
+    """Features of mel energies, each clip from reset: normalise(energies(x), c) is features(x, c).
+
+    Args:
+        energies: (..., frames, 40); a frame without its pair at the end is left out.
+        config: of the normalisation.
+
+    Returns:
+        (..., steps, 80), Q4.
+    """
+    frames = energies.shape[-2] // lib.TKWS_STACK * lib.TKWS_STACK
+    source = np.ascontiguousarray(energies[..., :frames, :], dtype=np.uint64)
+    out = np.empty((*source.shape[:-2], frames // lib.TKWS_STACK, FEATURES), dtype=np.int8)
+    clips = int(np.prod(source.shape[:-2]))
+    given, target = ffi.from_buffer("uint64_t[]", source), ffi.from_buffer("int8_t[]", out)
+    lib.batch_normalise(frontend_at_rest(config), clips, frames, given, target)
+    return out
 
 
 class Learner:

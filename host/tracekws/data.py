@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from tracekws.errors import DataError
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 UNKNOWN = "_unknown_"
 SILENCE = "_silence_"
-CLASSES = (*KEYWORDS, UNKNOWN, SILENCE)
 NOISE_FOLDER = "_background_noise_"
 SPLITS = ("training", "validation", "testing")
 CLIP_SAMPLES = SAMPLE_RATE
@@ -160,6 +159,23 @@ def read_tree(root: Path) -> Tree:
     if shared and listed:
         raise DataError(f"{root}: speaker {shared[0]} and {len(shared) - 1} more are in two splits")
     return Tree(root, tuple(clips), tuple(noises), tuple(strangers), bool(listed))
+
+
+def split_of(name: str) -> str:
+    """Split that Speech Commands gives a speaker, or a file of its own, by the hash of its name.
+
+    A tenth is validation, a tenth testing, whatever else is there.
+    """
+    share = int(hashlib.sha1(name.encode()).hexdigest(), 16) % (1 << 27) / ((1 << 27) - 1)
+    return SPLITS[1] if share < 0.1 else SPLITS[2] if share < 0.2 else SPLITS[0]
+
+
+def split_by_hash(tree: Tree) -> Tree:
+    """A tree without lists, split by speakers; files whose names carry none are their own."""
+    strangers = [Clip(path, path.parent.name, path.stem, "") for path in tree.strangers]
+    clips = sorted((*tree.clips, *strangers), key=lambda clip: clip.path)
+    split = tuple(replace(clip, split=split_of(clip.speaker)) for clip in clips)
+    return replace(tree, clips=split, strangers=(), has_lists=True)
 
 
 def fit(pcm: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -124,7 +124,8 @@ def test_python_sees_every_function_of_the_headers() -> None:
         text = re.sub(r"static inline[^{]*\{.*?\}", "", preprocessed(header.name))
         declared |= set(re.findall(r"\b(tkws_\w+)\(", text))
     assert len(declared) > 20
-    seen = {name for name in dir(lib) if inspect.isbuiltin(getattr(lib, name))}
+    builtin = {name for name in dir(lib) if inspect.isbuiltin(getattr(lib, name))}
+    seen = {name for name in builtin if not name.startswith("batch_")}  # of the host alone
     assert declared == seen
 
 

@@ -190,23 +190,27 @@ static int8_t compress(int32_t d_q10)
     return (int8_t)(value > INT8_MAX ? INT8_MAX : value);
 }
 
+/* One channel of a frame: its running mean, and its energy normalised by it and compressed. */
+static inline int8_t normalise(tkws_frontend *fe, size_t c, uint64_t e)
+{
+    uint64_t m = fe->has_mean ? fe->mean[c] : e;
+    if (e >= m)
+        m += (e - m) >> fe->mean_shift;
+    else
+        m -= (m - e) >> fe->mean_shift;
+    fe->mean[c] = m;
+    int32_t log_mean = log2_of(m + fe->energy_floor);
+    int32_t d_q10 = log2_of(e) - tkws_fx_shr_round(log_mean * fe->alpha_q15, 15);
+    return compress(d_q10);
+}
+
 /* One frame: energies, running means, normalised and compressed features. */
 static void frame_features(tkws_frontend *fe, int8_t *features)
 {
     uint64_t energy[TKWS_CHANNELS];
     mel_energies(fe->window, fe->fft, energy);
-    for (size_t c = 0; c < TKWS_CHANNELS; c++) {
-        uint64_t e = energy[c];
-        uint64_t m = fe->has_mean ? fe->mean[c] : e;
-        if (e >= m)
-            m += (e - m) >> fe->mean_shift;
-        else
-            m -= (m - e) >> fe->mean_shift;
-        fe->mean[c] = m;
-        int32_t log_mean = log2_of(m + fe->energy_floor);
-        int32_t d_q10 = log2_of(e) - tkws_fx_shr_round(log_mean * fe->alpha_q15, 15);
-        features[c] = compress(d_q10);
-    }
+    for (size_t c = 0; c < TKWS_CHANNELS; c++)
+        features[c] = normalise(fe, c, energy[c]);
     fe->has_mean = 1;
 }
 
@@ -255,4 +259,11 @@ int tkws_frontend_push(tkws_frontend *frontend, const int16_t *pcm, size_t n_sam
     }
     *n_consumed = consumed;
     return 0;
+}
+
+void tkws_frontend_normalise(tkws_frontend *frontend, const uint64_t *energy, int8_t *features)
+{
+    for (size_t c = 0; c < TKWS_CHANNELS; c++)
+        features[c] = normalise(frontend, c, energy[c]);
+    frontend->has_mean = 1;
 }

@@ -2,8 +2,9 @@
 """The whole of training: data, copies, epochs, image and card."""
 
 import json
+import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -12,20 +13,18 @@ import torch
 from tracekws import modelfile
 from tracekws._core import lib
 from tracekws.core import FeatureConfig, Model
-from tracekws.data import Progress, Recordings, read_tree
+from tracekws.data import Progress, Recordings, read_tree, split_by_hash
 from tracekws.errors import DataError
 from tracekws.evaluate import Result, evaluate
 from tracekws.modelfile import Detector, Learning
-from tracekws.train.dataset import (
-    Copies,
-    names_digest,
-    read_evaluation,
-    read_training,
-    training_clips,
-)
+from tracekws.train.config import TrainConfig
+from tracekws.train.dataset import names_digest, read_evaluation, read_training, training_clips
 from tracekws.train.export import export
-from tracekws.train.loop import Epoch, Run, TrainConfig
+from tracekws.train.group import Group, join
+from tracekws.train.loader import Loader
+from tracekws.train.loop import Epoch, StudentRun, TeacherRun
 from tracekws.train.loop import evaluate as evaluate_float
+from tracekws.train.progress import Log
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,14 @@ class Job:
     """Speakers that are not trained on."""
     workers: int
     threads: int
+    config: str = "base"
+    """Name or file of the configuration, for the card."""
+    changes: dict[str, str] = field(default_factory=dict)
+    """Options that differ from it, for the card."""
 
     @property
     def cache(self) -> Path:
-        """Folder of augmented copies, which runs beside each other share."""
+        """Folder of the clips' energies, which runs beside each other share."""
         return self.run.parent / "cache"
 
 
@@ -81,6 +84,22 @@ def check_output(output: Path) -> None:
     check_folder(folder)
 
 
+def free_cores() -> int:
+    """Cores for torch: this machine's, divided among the processes that torchrun started here."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def epoch_text(epoch: Epoch) -> str:
+    """An epoch in one line."""
+    parts = [f"loss {epoch.loss:.3f}", f"validation {epoch.accuracy:.2f} %"]
+    if epoch.contrast_accuracy is not None:
+        parts.append(f"contrast {epoch.contrast_accuracy:.2f} %")
+    if epoch.rate is not None:
+        parts.append(f"firing {epoch.rate:.1f} %")
+    name = "" if epoch.network == "checkpoint" else f"{epoch.network}, "
+    return f"{name}epoch {epoch.epoch}: {', '.join(parts)}, {epoch.seconds:.0f} s"
+
+
 def train(
     job: Job,
     config: TrainConfig,
@@ -88,44 +107,96 @@ def train(
     detector: Detector,
     stage: Callable[[str], Progress],
     report: Callable[[Epoch], None],
-) -> Model:
+) -> Model | None:
     """Train, or go on training, and write the image and its card.
+
+    Under torchrun all processes call it; the first one writes, the others get None.
 
     Raises:
         DataError: nothing to train on, a checkpoint that is damaged or of other settings or clips,
             or a file that cannot be written; all before the work begins.
     """
     torch.set_num_threads(job.threads)
+    group = join()
+    try:
+        return train_with(group, job, config, learning, detector, stage, report)
+    finally:
+        group.leave()
+
+
+def train_with(
+    group: Group,
+    job: Job,
+    config: TrainConfig,
+    learning: Learning,
+    detector: Detector,
+    stage: Callable[[str], Progress],
+    report: Callable[[Epoch], None],
+) -> Model | None:
+    """See train()."""
+    if config.batch % group.size:
+        raise DataError(f"a batch of {config.batch} clips is not for {group.size} processes alike")
     check_output(job.output)
     tree = read_tree(job.data)
-    clips = training_clips(tree, job.exclude)
+    has_lists = tree.has_lists
+    if not has_lists:
+        tree = split_by_hash(tree)
+    clips = training_clips(tree, job.exclude, config.classes)
     check_folder(job.run)
     check_folder(job.cache)
-    run = Run(config, job.run, names_digest(clips))
+    digest = names_digest(clips)
+    if group.share(digest) != digest:
+        raise DataError(f"{job.data}: not the clips that the first process has")
+    teachers = [
+        TeacherRun(config, number, job.run, digest, group) for number in range(config.teachers)
+    ]
+    student = StudentRun(config, job.run, digest, group, [run.network for run in teachers])
+    runs = [*teachers, student]
+    if len(student.history) == config.epochs:
+        runs = [student]  # its teachers are not needed any more
     front_end = FeatureConfig()
-    source, held, recordings = read_training(tree, job.exclude, front_end, 1, stage("reading"))
-    copies = Copies(source, job.cache, config.copies, job.workers)
-    bar = stage("epochs")
-    bar(len(run.history), config.epochs)
-
-    def after(epoch: Epoch) -> None:
-        bar(epoch.epoch, config.epochs)
-        report(epoch)
-
-    try:
-        run.train(copies, source.labels, held, after)
-        plain = copies.get(0)
-    finally:
-        copies.close()
-    image = export(
-        job.output.stem,
-        run.network,
-        plain,
-        source.labels,
-        front_end,
-        learning,
-        detector,
+    source, held, recordings = read_training(
+        tree, job.exclude, front_end, config.classes, stage("reading")
     )
+    total = sum(run.epochs for run in runs)
+    bar = stage("epochs")
+    loader = Loader(
+        source,
+        job.cache,
+        front_end,
+        config,
+        job.workers,
+        group.part,
+        fills=group.local_rank == 0,
+        progress=stage("energies"),
+    )
+    del source
+    try:
+        group.wait()  # for the cache
+        for run in runs:
+            log = Log(job.run, [*runs], run) if group.leads else None
+
+            def after(epoch: Epoch, log: Log | None = log) -> None:
+                bar(sum(len(r.history) for r in runs), total)
+                if log:
+                    log.write(epoch)
+                report(epoch)
+
+            run.train(loader, held, after)
+        if not group.leads:
+            return None
+        image = export(
+            job.output.stem,
+            student.network,
+            config.classes,
+            loader.each_once(),
+            loader.labels,
+            front_end,
+            learning,
+            detector,
+        )
+    finally:
+        loader.close()
     modelfile.write_file(job.output, image)
     model = Model(image)
     results = {
@@ -135,12 +206,17 @@ def train(
     }
     float_accuracy = {
         split: evaluate_float(
-            run.network,
-            held if split == "validation" else read_evaluation(tree, split, front_end),
+            student.network,
+            held
+            if split == "validation"
+            else read_evaluation(tree, split, front_end, config.classes),
+            group,
         )[0]
         for split in results
     }
-    write_card(job, config, model, results, run.history[-1], float_accuracy, recordings)
+    write_card(
+        job, config, model, results, student.history[-1], float_accuracy, recordings, has_lists
+    )
     return model
 
 
@@ -150,12 +226,13 @@ ATTRIBUTION = (
 )
 
 
-def command_of(job: Job, config: TrainConfig) -> str:
+def command_of(job: Job) -> str:
     """The command that makes the model again, from the user's own folders."""
+    changes = "".join(f" --{name} {value}" for name, value in job.changes.items())
     exclude = " --exclude-speakers FILE" if job.exclude else ""
     return (
-        f"tracekws train --data DATA --run RUN --output {job.output.name} --neurons "
-        f"{config.neurons} --epochs {config.epochs} --seed {config.seed}{exclude}"
+        f"tracekws train --config {job.config} --data DATA --run RUN --output {job.output.name}"
+        f"{changes}{exclude}"
     )
 
 
@@ -172,15 +249,19 @@ def write_card(
     last: Epoch,
     float_accuracy: dict[str, float],
     recordings: Recordings,
+    is_speech_commands: bool,
 ) -> None:
-    """The model's card, as text and as JSON, beside the image."""
+    """The model's card, as text and as JSON, beside the image.
+
+    A folder with Speech Commands' lists is taken for it, and it is named.
+    """
     facts = {
         **model.identity,
         "image_bytes": len(model.image),
         "trainable_bytes": model.trainable_bytes,
         "neurons": int(model.header.n_neurons),
         "labels": list(model.labels),
-        "command": command_of(job, config),
+        "command": command_of(job),
         "config": asdict(config),
         "speakers_excluded": len(job.exclude),
         "training_clips": len(recordings.clips),
@@ -201,7 +282,7 @@ def write_card(
             "Replay",
             f"{model.header.n_latent} mean-rate vectors, {model.header.n_sequences} sequences",
         ),
-        ("Firing", f"{last.rate:.1f} % of the neurons in a step"),
+        ("Firing", f"{last.rate or 0:.1f} % of the neurons in a step"),
     ]
     for split, result in results.items():
         rows += [
@@ -216,7 +297,7 @@ def write_card(
         ]
     rows += [
         ("Accuracy, validation, float, by class contrast alone", percent(last.contrast_accuracy)),
-        ("Made by", f"`{command_of(job, config)}`"),
+        ("Made by", f"`{command_of(job)}`"),
         (
             "Data",
             f"{facts['training_clips']:,} distinct clips of {facts['training_speakers']:,} "
@@ -234,8 +315,7 @@ def write_card(
         "",
         "Accuracy is over keyword and other-word clips, by argmax without thresholds; silence is "
         "apart.",
-        "",
-        f"Data: {ATTRIBUTION[0]}.",
-        ATTRIBUTION[1],
     ]
+    if is_speech_commands:
+        lines += ["", f"Data: {ATTRIBUTION[0]}.", ATTRIBUTION[1]]
     modelfile.write_file(job.output.with_suffix(".md"), ("\n".join(lines) + "\n").encode())

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a trained network to the model image: quantisation and replay."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tracekws._core import lib
 from tracekws.core import FeatureConfig, Learner, Model
-from tracekws.data import CLASSES, KEYWORDS, SILENCE, UNKNOWN
+from tracekws.data import SILENCE, UNKNOWN
 from tracekws.modelfile import Arrays, Detector, Learning, Replay, build_image
 from tracekws.train.network import READOUT_GAIN, SpikingNetwork
 
@@ -20,7 +22,7 @@ def arrays_of(network: SpikingNetwork) -> Arrays:
     """The network's numbers in the layout of the image."""
 
     def numbers(tensor: torch.Tensor) -> NDArray[np.float64]:
-        return tensor.detach().numpy().astype(np.float64)
+        return tensor.detach().cpu().numpy().astype(np.float64)
 
     return Arrays(
         weights=numbers(network.weights).T,
@@ -52,13 +54,16 @@ def herd(rates: NDArray[np.float64], count: int) -> list[int]:
     return rows
 
 
-def replay_rows(labels: NDArray[np.int64], rates: NDArray[np.float64], count: int) -> list[int]:
+def replay_rows(
+    labels: NDArray[np.int64], rates: NDArray[np.float64], classes: Sequence[str], count: int
+) -> list[int]:
     """Rows to rehearse: half unknown words, half keywords, evenly over these, each by herding.
 
     Rows drawn at random make learning of one model lose rejection and that of the next keywords.
     """
-    unknown = CLASSES.index(UNKNOWN)
-    turns = [unknown if n % 2 == 0 else (n // 2) % len(KEYWORDS) for n in range(count)]
+    unknown = classes.index(UNKNOWN)
+    words = [c for c, label in enumerate(classes) if label not in (UNKNOWN, SILENCE)]
+    turns = [unknown if n % 2 == 0 else words[n // 2 % len(words)] for n in range(count)]
     herds = {}
     for label in set(turns):
         rows = np.flatnonzero(labels == label)
@@ -69,6 +74,7 @@ def replay_rows(labels: NDArray[np.int64], rates: NDArray[np.float64], count: in
 def export(
     name: str,
     network: SpikingNetwork,
+    classes: tuple[str, ...],
     features: NDArray[np.int8],
     labels: NDArray[np.int64],
     config: FeatureConfig,
@@ -82,6 +88,7 @@ def export(
     Args:
         name: of the model.
         network: trained.
+        classes: labels of its outputs.
         features: (clips, steps, 80) int8 of training clips, to take the replay from.
         labels: their classes.
         config: of the front end.
@@ -94,19 +101,19 @@ def export(
 
     def image(replay: Replay) -> bytes:
         return build_image(
-            name, CLASSES, UNKNOWN, SILENCE, arrays, config, learning, detector, replay
+            name, classes, UNKNOWN, SILENCE, arrays, config, learning, detector, replay
         )
 
     bare = Model(image(Replay()))
     learner = Learner(bare)
     rates = np.stack([learner.rates(clip) for clip in features])
-    rows = replay_rows(labels, rates, latent)
+    rows = replay_rows(labels, rates, classes, latent)
     vectors = np.column_stack([labels[rows], np.clip(np.rint(rates[rows] * 256), 0, 255)])
     with_latent = image(Replay(latent=vectors.astype(np.uint8)))
     row_bytes = 1 + features.shape[1] * lib.TKWS_FEATURES
     room = (IMAGE_LIMIT - len(with_latent)) // row_bytes
     count = max(0, min(room, 256)) if sequences is None else sequences
-    rows = replay_rows(labels, rates, count)
+    rows = replay_rows(labels, rates, classes, count)
     flat = features[rows].reshape(len(rows), row_bytes - 1).view(np.uint8)
     takes = np.column_stack([labels[rows].astype(np.uint8), flat])
     return image(Replay(vectors.astype(np.uint8), takes))

@@ -1,71 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Aligned pre-training: readout loss and class contrast together, by BPTT."""
+"""Training of the teachers and, aligned, of the spiking network: epochs with checkpoints."""
 
 import json
 import math
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
 from torch.nn import functional
 
+from tracekws import modelfile
 from tracekws._core import lib
-from tracekws.data import CLASSES, UNKNOWN
 from tracekws.errors import DataError
-from tracekws.train import augment
-from tracekws.train.dataset import Copies, Evaluation
+from tracekws.train.config import TrainConfig
+from tracekws.train.dataset import Evaluation
+from tracekws.train.group import Group
+from tracekws.train.loader import STUDENT_STREAM, TEACHER_STREAM, Batch, Loader
 from tracekws.train.network import SpikingNetwork
+from tracekws.train.teacher import TeacherNetwork, answer, soft_loss
 
 FEATURE_SCALE = 1 / (1 << lib.TKWS_FEATURE_Q)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of a run; a checkpoint is only resumed with the very same."""
-
-    neurons: int = 196
-    epochs: int = 40
-    batch: int = 256
-    clips_per_epoch: int = 21504
-    learning_rate: float = 6e-3
-    weight_decay: float = 1e-3
-    contrast_weight: float = 0.5
-    label_smoothing: float = 0.05
-    unknown_weight: float = 2.5
-    rate_target: float = 0.07
-    rate_weight: float = 20.0
-    copies: int = 8
-    seed: int = 1
 
 
 @dataclass(frozen=True)
 class Epoch:
     """What an epoch gave."""
 
+    network: str
+    """Name of what is trained."""
     epoch: int
     loss: float
     accuracy: float
-    """Of the readout on validation, words and other words, in percent."""
-    contrast_accuracy: float
-    """Of the class-contrast logits alone, in percent."""
-    rate: float
-    """Mean share of neurons that fire in a step, in percent."""
+    """On validation, words and other words, in percent."""
+    contrast_accuracy: float | None
+    """Of the class-contrast logits alone, in percent; a teacher has none."""
+    rate: float | None
+    """Mean share of neurons that fire in a step, in percent; a teacher has none."""
     seconds: float
-
-
-def sampling_weights(labels: NDArray[np.int64], config: TrainConfig) -> NDArray[np.float64]:
-    """Probability of each row, so that classes are drawn evenly, unknown unknown_weight times."""
-    share = np.ones(len(CLASSES))
-    share[CLASSES.index(UNKNOWN)] = config.unknown_weight
-    weight = (share / np.maximum(1, np.bincount(labels, minlength=len(CLASSES))))[labels]
-    total: float = weight.sum()
-    return weight / total
 
 
 def one_cycle(progress: float) -> float:
@@ -76,59 +56,111 @@ def one_cycle(progress: float) -> float:
     return (1 + math.cos(math.pi * (progress - warm) / (1 - warm))) / 2
 
 
-def to_input(features: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Features as the network takes them."""
-    numbers: NDArray[np.float32] = features.astype(np.float32) * np.float32(FEATURE_SCALE)
-    return numbers
+def to_input(features: NDArray[np.int8]) -> Tensor:
+    """Features as the networks take them."""
+    return torch.from_numpy(features.astype(np.float32) * np.float32(FEATURE_SCALE))
 
 
-def evaluate(network: SpikingNetwork, data: Evaluation) -> tuple[float, float, float]:
-    """Accuracy of readout and contrast logits over words (silence aside) and mean rate, percent."""
-    words = data.labels != CLASSES.index("_silence_")
-    right = np.zeros(2)
-    rates = []
+def answers(network: nn.Module, data: Evaluation, group: Group) -> list[Any]:
+    """What a network gives for fixed clips, batch by batch."""
+    network.eval()
+    out = []
     with torch.no_grad():
         for at in range(0, len(data.labels), 512):
-            part = slice(at, at + 512)
-            out = network(torch.from_numpy(to_input(data.features[part])))
-            for k, logits in enumerate((out.scores, out.contrast.sum(1))):
-                guess = logits.argmax(1).numpy()
-                right[k] += ((guess == data.labels[part]) & words[part]).sum()
-            rates.append(out.rates.mean().item())
-    readout, contrast = 100 * right / words.sum()
-    return float(readout), float(contrast), 100 * float(np.mean(rates))
+            out.append(network(to_input(data.features[at : at + 512]).to(group.device)))
+    network.train()
+    return out
 
 
-class Run:
-    """A training run with a checkpoint after each epoch in its folder."""
+def accuracy(logits: Iterable[Tensor], labels: NDArray[np.int64]) -> float:
+    """Percent of the clips of words heard right; silence, the last class, is aside."""
+    joined = torch.cat([*logits]).cpu()
+    guess = joined.argmax(1).numpy()
+    words = labels != joined.shape[1] - 1
+    return 100 * float((guess == labels)[words].mean())
 
-    def __init__(self, config: TrainConfig, folder: Path, clips: str) -> None:
+
+def evaluate(network: nn.Module, data: Evaluation, group: Group) -> tuple[float, float, float]:
+    """Accuracy of readout and contrast logits over words (silence aside) and mean rate, percent."""
+    outputs = answers(network, data, group)
+    readout = accuracy((out.scores for out in outputs), data.labels)
+    contrast = accuracy((out.contrast.sum(1) for out in outputs), data.labels)
+    rate = torch.cat([out.rates for out in outputs]).mean().item()
+    return readout, contrast, 100 * rate
+
+
+def as_json(settings: object) -> object:
+    """Settings as JSON gives them back."""
+    return json.loads(json.dumps(settings))
+
+
+class Run(ABC):
+    """A network in training, with a checkpoint after each epoch.
+
+    Subclasses say what is minimised and what is measured.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        folder: Path,
+        settings: object,
+        clips: str,
+        stream: int,
+        epochs: int,
+        learning_rate: float,
+        weight_decay: float,
+        group: Group,
+    ) -> None:
         """Start, or go on from the folder's checkpoint (see resume() for its errors).
 
-        `clips` is the digest of what is trained on, which a checkpoint is bound to.
+        Args:
+            name: of the network and its checkpoint.
+            network: with the weights that training begins with.
+            folder: of the checkpoint.
+            settings: all that the result depends on but the data; the checkpoint is bound to them.
+            clips: digest of what is trained on, which the checkpoint is bound to, too.
+            stream: of random numbers.
+            epochs: in all.
+            learning_rate: the peak of one cycle.
+            weight_decay: of AdamW.
+            group: the processes that train together; the first one writes.
         """
-        self.config = config
+        self.name = name
+        self.network = network.to(group.device)
+        self.checkpoint = folder / f"{name}.safetensors"
+        self.settings = as_json(settings)
         self.clips = clips
-        self.folder = folder
-        self.checkpoint = folder / "checkpoint.safetensors"
+        self.stream = stream
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.group = group
         self.history: list[Epoch] = []
-        torch.manual_seed(config.seed)
-        self.network = SpikingNetwork(lib.TKWS_FEATURES, config.neurons, len(CLASSES))
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            network.parameters(), lr=learning_rate, weight_decay=weight_decay
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.checkpoint.exists():
-            self.resume()
+        there = group.leads and self.checkpoint.exists()
+        content = group.share(self.checkpoint.read_bytes() if there else None)
+        if content is not None:
+            self.resume(content)
 
-    def resume(self) -> None:
-        """Go on from the folder's checkpoint.
+    @abstractmethod
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """What is minimised over this process's part of a batch: the mean over its clips."""
+
+    @abstractmethod
+    def measure(self, held: Evaluation) -> tuple[float, float | None, float | None]:
+        """Accuracy, that of the contrast alone, and rate, in percent."""
+
+    def resume(self, content: bytes) -> None:
+        """Go on from a checkpoint's bytes.
 
         Raises:
             DataError: it is damaged, or was made with other settings or from other clips.
         """
         try:
-            self.load()
+            self.load(content)
         except (
             SafetensorError,
             OSError,
@@ -142,20 +174,20 @@ class Run:
                 f"again, or choose another --run"
             ) from error
 
-    def load(self) -> None:
-        """Take everything over from the checkpoint; for its errors see resume()."""
-        with safe_open(self.checkpoint, "pt") as file:
-            meta = json.loads(file.metadata()["run"])
-        if meta["config"] != asdict(self.config):
+    def load(self, content: bytes) -> None:
+        """Take everything over from a checkpoint; for its errors see resume()."""
+        state = load(content)
+        size = int.from_bytes(content[:8], "little")
+        meta = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["run"])
+        if meta["settings"] != self.settings:
             raise DataError(
                 f"{self.checkpoint} was made with other settings; remove it or choose another --run"
             )
-        if meta.get("clips", self.clips) != self.clips:  # the first version did not write it
+        if meta["clips"] != self.clips:
             raise DataError(
                 f"{self.checkpoint} was made from other clips (--data, --exclude-speakers); remove "
                 f"it or choose another --run"
             )
-        state = load_file(self.checkpoint)
         self.network.load_state_dict({k: state[f"network.{k}"] for k in self.network.state_dict()})
         self.history = [Epoch(**epoch) for epoch in meta["history"]]
         # One step on zero gradients makes the optimizer's tensors, which are then overwritten.
@@ -174,60 +206,133 @@ class Run:
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in moments.items()}
         meta = {
-            "config": asdict(self.config),
+            "settings": self.settings,
             "clips": self.clips,
             "history": [asdict(e) for e in self.history],
         }
-        part = self.checkpoint.with_suffix(".part")
-        save_file(tensors, part, {"run": json.dumps(meta)})
-        part.rename(self.checkpoint)
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        modelfile.write_file(self.checkpoint, save(tensors, {"run": json.dumps(meta)}))
 
-    def train_epoch(self, features: NDArray[np.int8], labels: NDArray[np.int64]) -> float:
-        """One pass over as many drawn clips as the settings say; gives the mean loss."""
-        config = self.config
-        rng = np.random.default_rng([config.seed, len(self.history)])
-        drawn = rng.choice(len(labels), config.clips_per_epoch, p=sampling_weights(labels, config))
-        total = 0.0
-        batches = config.clips_per_epoch // config.batch
-        for batch, rows in enumerate(drawn[: batches * config.batch].reshape(batches, -1)):
-            progress = (len(self.history) + batch / batches) / config.epochs
+    def train_epoch(self, batches: Iterable[Batch], count: int) -> float:
+        """One pass over so many batches; gives the mean loss."""
+        total = torch.zeros((), device=self.group.device)
+        for number, batch in enumerate(batches):
+            progress = (len(self.history) + number / count) / self.epochs
             for group in self.optimizer.param_groups:
-                group["lr"] = config.learning_rate * one_cycle(progress)
-            inputs = to_input(features[rows])
-            augment.mask(inputs, rng)
-            out = self.network(torch.from_numpy(inputs))
-            target = torch.from_numpy(labels[rows])
-            loss = functional.cross_entropy(
-                out.scores, target, label_smoothing=config.label_smoothing
-            )
-            instants = out.contrast.shape[1]
-            loss = loss + config.contrast_weight * functional.cross_entropy(
-                out.contrast.flatten(0, 1), target.repeat_interleave(instants)
-            )
-            excess = torch.clamp(out.rates.mean(0) - config.rate_target, min=0)
-            loss = loss + config.rate_weight * (excess**2).mean()
+                group["lr"] = self.learning_rate * one_cycle(progress)
+            inputs = to_input(batch.features).to(self.group.device)
+            loss = self.loss(inputs, torch.from_numpy(batch.labels).to(self.group.device))
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            self.group.average_gradients(self.network.parameters())
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
             self.optimizer.step()
-            total += loss.item()
-        return total / batches
+            total += loss.detach()
+        return self.group.mean(total / count).item()
 
-    def train(
-        self,
-        copies: Copies,
-        labels: NDArray[np.int64],
-        held: Evaluation,
-        report: Callable[[Epoch], None],
-    ) -> None:
+    def train(self, loader: Loader, held: Evaluation, report: Callable[[Epoch], None]) -> None:
         """Train the epochs that are left, with a checkpoint after each."""
-        while len(self.history) < self.config.epochs:
-            epoch = len(self.history)
-            features = copies.get(epoch)
+        left = range(len(self.history), self.epochs)
+        for batches in loader.epochs(self.stream, left):
             start = time.monotonic()
-            loss = self.train_epoch(features, labels)
+            loss = self.train_epoch(batches, loader.batches)
             seconds = time.monotonic() - start
-            accuracy, contrast, rate = evaluate(self.network, held)
-            self.history.append(Epoch(epoch + 1, loss, accuracy, contrast, rate, seconds))
-            self.save()
-            report(self.history[-1])
+            measured = self.measure(held)
+            number = len(self.history) + 1
+            self.history.append(Epoch(self.name, number, loss, *measured, seconds))
+            if self.group.leads:
+                self.save()
+                report(self.history[-1])
+
+
+class TeacherRun(Run):
+    """Training of one teacher."""
+
+    network: TeacherNetwork
+
+    def __init__(
+        self, config: TrainConfig, number: int, folder: Path, clips: str, group: Group
+    ) -> None:
+        """Start, or go on; see Run."""
+        torch.manual_seed(1000 * config.seed + number + 1)
+        super().__init__(
+            f"teacher-{number + 1}",
+            TeacherNetwork(lib.TKWS_FEATURES, len(config.classes), config.teacher, group),
+            folder,
+            {**config.of_teachers, "number": number},
+            clips,
+            TEACHER_STREAM + number,
+            config.teacher.epochs,
+            config.teacher.learning_rate,
+            config.teacher.weight_decay,
+            group,
+        )
+        self.config = config
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy."""
+        return functional.cross_entropy(
+            self.network(inputs), labels, label_smoothing=self.config.label_smoothing
+        )
+
+    def measure(self, held: Evaluation) -> tuple[float, float | None, float | None]:
+        """Accuracy."""
+        return accuracy(answers(self.network, held, self.group), held.labels), None, None
+
+
+class StudentRun(Run):
+    """Training of the spiking network: readout, class contrast, firing rates, teachers."""
+
+    network: SpikingNetwork
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        clips: str,
+        group: Group,
+        teachers: Sequence[TeacherNetwork] = (),
+    ) -> None:
+        """Start, or go on; see Run. `teachers` are trained before this is."""
+        torch.manual_seed(config.seed)
+        super().__init__(
+            "checkpoint",
+            SpikingNetwork(lib.TKWS_FEATURES, config.neurons, len(config.classes)),
+            folder,
+            asdict(config),
+            clips,
+            STUDENT_STREAM,
+            config.epochs,
+            config.learning_rate,
+            config.weight_decay,
+            group,
+        )
+        self.config = config
+        self.teachers = teachers
+
+    def train(self, loader: Loader, held: Evaluation, report: Callable[[Epoch], None]) -> None:
+        """See Run; the teachers are trained by now."""
+        for teacher in self.teachers:
+            teacher.eval()
+        super().train(loader, held, report)
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """The weighted sum."""
+        config = self.config
+        out = self.network(inputs)
+        loss = functional.cross_entropy(out.scores, labels, label_smoothing=config.label_smoothing)
+        if self.teachers:
+            soft = soft_loss(out.scores, answer(self.teachers, inputs), config.temperature)
+            loss = (1 - config.soft_weight) * loss + config.soft_weight * soft
+        instants = out.contrast.shape[1]
+        loss = loss + config.contrast_weight * functional.cross_entropy(
+            out.contrast.flatten(0, 1), labels.repeat_interleave(instants)
+        )
+        rates = self.group.mean(out.rates.mean(0))
+        excess = torch.clamp(rates - config.rate_target, min=0)
+        loss = loss + config.rate_weight * (excess**2).mean()
+        return loss
+
+    def measure(self, held: Evaluation) -> tuple[float, float | None, float | None]:
+        """All three."""
+        return evaluate(self.network, held, self.group)

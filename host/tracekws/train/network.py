@@ -108,10 +108,11 @@ class SpikingNetwork(nn.Module):
 
     def averages(self, steps: int) -> Tensor:
         """(1 + K, T) weights of spikes: the mean over the clip, then the trace at K steps."""
-        at = torch.tensor([steps * k // 4 - 1 for k in (2, 3, 4)])
-        age = at[:, None] - torch.arange(steps)[None, :]
+        device = self.bias.device
+        at = torch.tensor([steps * k // 4 - 1 for k in (2, 3, 4)], device=device)
+        age = at[:, None] - torch.arange(steps, device=device)[None, :]
         traces = torch.where(age >= 0, (1 - TRACE_DECAY) * TRACE_DECAY ** age.clamp(min=0), 0.0)
-        return torch.cat([torch.full((1, steps), 1 / steps), traces])
+        return torch.cat([torch.full((1, steps), 1 / steps, device=device), traces])
 
     def forward(self, features: Tensor) -> Outputs:
         """Run a batch of features (B, T, inputs), float, from rest."""

@@ -55,4 +55,10 @@ void tkws_frontend_reset(tkws_frontend *frontend);
 int tkws_frontend_push(tkws_frontend *frontend, const int16_t *pcm, size_t n_samples,
                        size_t *n_consumed, int8_t *features);
 
+/** What tkws_frontend_push() does with the mel energies of each window: the features of a frame, and the
+ *  running means after it. For those who change energies before; the state's PCM is not touched.
+ *  @param energy   TKWS_CHANNELS energies below 2^63, in 1/16 squared PCM steps
+ *  @param features TKWS_CHANNELS int8, Q4 */
+void tkws_frontend_normalise(tkws_frontend *frontend, const uint64_t *energy, int8_t *features);
+
 #endif

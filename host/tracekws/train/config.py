@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a training run: TOML files that say what differs from configs/base.toml."""
+
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tracekws._core import lib
+from tracekws.data import SILENCE, UNKNOWN
+from tracekws.errors import DataError
+
+FOLDER = Path(__file__).parent / "configs"
+LEAST = {
+    "neurons": 8,
+    "epochs": 1,
+    "batch": 2,
+    "kernel": 1,
+    "copies": 1,
+    "channels": 1,
+    "temperature": 0.1,
+    "unknown_weight": 0.01,
+}
+"""Smallest values; of other numbers it is 0 (of those in a pair there is none)."""
+MOST = {
+    "neurons": 1024,
+    "stretch": 0.5,
+    "tempo": 0.5,
+    "label_smoothing": 0.9,
+    "soft_weight": 1.0,
+    "noise_share": 1.0,
+    "talker_share": 1.0,
+    "room_share": 1.0,
+    "mask_share": 1.0,
+    "mask_steps": 20,
+    "mask_channels": 20,
+    "shift_ms": 400,
+}
+MOST_WORDS = 30
+"""Classes that an image may have, unknown words and silence aside."""
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Shape and training of the teachers; base.toml explains each setting."""
+
+    epochs: int
+    channels: tuple[int, ...]
+    kernel: int
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What is done to clips before the network hears them; base.toml explains each setting."""
+
+    copies: int
+    stretch: float
+    shift_ms: int
+    tempo: float
+    gain_db: tuple[float, float]
+    equaliser_db: float
+    noise_share: float
+    noise_db: tuple[float, float]
+    talker_share: float
+    talker_db: tuple[float, float]
+    room_share: float
+    mask_share: float
+    mask_steps: int
+    mask_channels: int
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a run, all that its result depends on but the data; see base.toml."""
+
+    words: tuple[str, ...]
+    seed: int
+    neurons: int
+    epochs: int
+    batch: int
+    clips_per_epoch: int
+    unknown_weight: float
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    contrast_weight: float
+    rate_target: float
+    rate_weight: float
+    teachers: int
+    soft_weight: float
+    temperature: float
+    teacher: TeacherConfig
+    augment: AugmentConfig
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels of the model's classes."""
+        return (*self.words, UNKNOWN, SILENCE)
+
+    @property
+    def of_teachers(self) -> dict[str, object]:
+        """The settings that a teacher depends on, its number aside."""
+        names = ("words", "seed", "batch", "clips_per_epoch", "unknown_weight", "label_smoothing")
+        settings = asdict(self)
+        return {name: settings[name] for name in (*names, "teacher", "augment")}
+
+
+def check_number(where: str, key: str, value: float) -> None:
+    """See that a number is in its range.
+
+    Raises:
+        DataError: it is not.
+    """
+    least, most = LEAST.get(key, 0), MOST.get(key)
+    if value < least or (most is not None and value > most):
+        bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        raise DataError(f"{where}: {key} = {value}, but {bounds} is possible")
+
+
+def converted(where: str, key: str, value: Any, model: Any) -> Any:
+    """A value of the file as the dataclass has it, by the type that base.toml gives it.
+
+    Raises:
+        DataError: it is of another type, or out of range.
+    """
+    names = {int: "a whole number", float: "a number", str: "a text"}
+    if isinstance(model, list):
+        pair = key.endswith("_db")
+        if not isinstance(value, list) or not value or (pair and len(value) != 2):
+            raise DataError(f"{where}: {key} must be a list{' of two' if pair else ''}")
+        items = tuple(converted(where, "", item, model[0]) if pair else item for item in value)
+        if pair and items[0] > items[1]:
+            raise DataError(f"{where}: {key}: the first number is above the second")
+        return items if pair else tuple(converted(where, key, item, model[0]) for item in value)
+    wanted = type(model)
+    fits = isinstance(value, int | float if wanted is float else wanted)
+    if not fits or isinstance(value, bool):
+        raise DataError(f"{where}: {key} must be {names[wanted]}")
+    if key and wanted is not str:
+        check_number(where, key, value)
+    return wanted(value)
+
+
+def merged(
+    where: str, base: dict[str, Any], given: dict[str, Any], section: str = ""
+) -> dict[str, Any]:
+    """The base's settings with those of a file in their place.
+
+    Raises:
+        DataError: a key that the base does not have, or a value that is not possible.
+    """
+    if unknown := sorted(set(given) - set(base)):
+        inside = f" in [{section}]" if section else ""
+        raise DataError(
+            f"{where}: unknown setting '{unknown[0]}'{inside}; there are {', '.join(sorted(base))}"
+        )
+    out: dict[str, Any] = {}
+    for key, model in base.items():
+        value = given.get(key, model)
+        if isinstance(model, dict):
+            if not isinstance(value, dict):
+                raise DataError(f"{where}: {key} is a section: [{key}]")
+            out[key] = merged(where, model, value, key)
+        else:
+            out[key] = converted(where, key, value, model)
+    return out
+
+
+def check_words(where: str, words: tuple[str, ...]) -> None:
+    """See that words can be the labels of a model.
+
+    Raises:
+        DataError: they cannot.
+    """
+    if not 1 <= len(words) <= MOST_WORDS:
+        raise DataError(f"{where}: {len(words)} words, but 1 to {MOST_WORDS} are possible")
+    for word in words:
+        if not (word.isascii() and word.isprintable()) or len(word) > lib.TKWS_LABEL_BYTES:
+            raise DataError(
+                f"{where}: '{word}': a word is 1 to {lib.TKWS_LABEL_BYTES} ASCII characters"
+            )
+        if not word or word.startswith("_") or words.count(word) > 1:
+            raise DataError(f"{where}: '{word}': words are distinct, and begin with no _")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Content of a TOML file.
+
+    Raises:
+        DataError: it is not there, or is none.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no TOML ({error})") from error
+
+
+def shipped() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_config(name: str, **changes: Any) -> TrainConfig:
+    """A configuration.
+
+    Args:
+        name: of a shipped one, or the path of a TOML file.
+        changes: settings of the top level in place of the file's.
+
+    Raises:
+        DataError: there is none, or it says something that is not possible.
+    """
+    is_path = name.endswith(".toml") or "/" in name
+    if not is_path and name not in shipped():
+        raise DataError(
+            f"no configuration '{name}'; there are {', '.join(shipped())}, or name a file FILE.toml"
+        )
+    path = Path(name) if is_path else FOLDER / f"{name}.toml"
+    where = str(path) if is_path else f"configuration {name}"
+    settings = merged(where, read_toml(FOLDER / "base.toml"), read_toml(path) | changes)
+    check_words(where, settings["words"])
+    if settings["clips_per_epoch"] < settings["batch"]:
+        raise DataError(f"{where}: clips_per_epoch is less than a batch")
+    settings["teacher"] = TeacherConfig(**settings["teacher"])
+    settings["augment"] = AugmentConfig(**settings["augment"])
+    return TrainConfig(**settings)

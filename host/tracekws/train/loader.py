@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of freshly augmented features, made by other processes ahead of their use."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from tracekws.core import CHANNELS, FeatureConfig, normalise
+from tracekws.data import UNKNOWN, Progress
+from tracekws.train import augment, cache
+from tracekws.train.augment import Noises
+from tracekws.train.config import AugmentConfig, TrainConfig
+from tracekws.train.dataset import Source
+
+REPLAY_STREAM, STUDENT_STREAM, TEACHER_STREAM = 0, 1, 2
+"""Random streams; teacher k has TEACHER_STREAM + k."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some clips: int8 (clips, steps, 80), and their classes."""
+
+    features: NDArray[np.int8]
+    labels: NDArray[np.int64]
+
+
+class Maker:
+    """One process's view of everything that batches are made from."""
+
+    def __init__(
+        self, files: list[Path], noises: Noises, front_end: FeatureConfig, config: AugmentConfig
+    ) -> None:
+        """Open the copies."""
+        self.copies = [open_memmap(path, mode="r") for path in files]
+        self.noises = noises
+        self.front_end = front_end
+        self.config = config
+
+    def speech(self, copies: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Energies of clips; of rows that are silence, those of another."""
+        clips = len(self.copies[0])
+        pairs = zip(copies, rows % clips, strict=True)
+        return cache.decode(np.stack([self.copies[copy][row] for copy, row in pairs]))
+
+    def features(
+        self, rows: NDArray[np.int64], key: tuple[int, ...], part: slice, masked: bool
+    ) -> NDArray[np.int8]:
+        """Features of a batch's part.
+
+        Args:
+            rows: clips of the whole batch; those behind the last clip are silence.
+            key: of the batch's random numbers.
+            part: which of them are wanted.
+            masked: whether steps and channels are blanked.
+        """
+        clips = len(self.copies[0])
+        rng = np.random.default_rng(key)
+        changes = augment.draw(len(rows), clips, self.noises, self.config, rng).part(part)
+        rows = rows[part]
+        talkers = np.zeros((len(rows), augment.FRAMES, CHANNELS), dtype=np.float32)
+        heard = changes.talker_level > 0
+        if heard.any():
+            talkers[heard] = self.speech(changes.copies[heard], changes.talkers[heard])
+        energies = augment.changed(
+            self.speech(changes.copies, rows), talkers, rows >= clips, self.noises, changes
+        )
+        out = normalise(energies, self.front_end)
+        if masked:
+            augment.mask(out, changes)
+        return out
+
+
+_maker: Maker | None = None
+
+
+def start_worker(
+    files: list[Path], noises: Noises, front_end: FeatureConfig, config: AugmentConfig
+) -> None:
+    """Give this process its own view."""
+    global _maker
+    _maker = Maker(files, noises, front_end, config)
+
+
+def make(
+    rows: NDArray[np.int64], key: tuple[int, ...], part: slice, masked: bool
+) -> NDArray[np.int8]:
+    """See Maker.features()."""
+    assert _maker is not None
+    return _maker.features(rows, key, part, masked)
+
+
+def sampling_weights(labels: NDArray[np.int64], config: TrainConfig) -> NDArray[np.float64]:
+    """Probability of each row, so that classes are drawn evenly, unknown unknown_weight times."""
+    share = np.ones(len(config.classes))
+    share[config.classes.index(UNKNOWN)] = config.unknown_weight
+    weight = (share / np.maximum(1, np.bincount(labels, minlength=len(share))))[labels]
+    total: float = weight.sum()
+    return weight / total
+
+
+class Loader:
+    """Batches of features; close it after use.
+
+    Args:
+        source: what is trained on.
+        folder: of the cache of energies, which runs beside each other share.
+        front_end: normalisation.
+        config: of the run.
+        workers: processes that make features.
+        part: which clips of each batch are wanted, where several processes share it.
+        fills: whether this process makes the cache's missing files.
+        progress: of that.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        front_end: FeatureConfig,
+        config: TrainConfig,
+        workers: int,
+        part: slice = slice(None),
+        fills: bool = True,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        """Make what the cache lacks."""
+        self.labels = source.labels
+        self.config = config
+        self.part = part
+        settings, seed = config.augment, config.seed
+        folder.mkdir(parents=True, exist_ok=True)
+        files = cache.paths(folder, source.pcm, settings.copies, settings.stretch, seed)
+        context = get_context("spawn")
+        if fills:
+            with ProcessPoolExecutor(workers, context) as pool:
+                cache.fill(files, source.pcm, settings.stretch, seed, pool, progress)
+        noises = Noises.of(source.noises, seed)
+        self.start = (files, noises, front_end, settings)
+        self.pool = ProcessPoolExecutor(workers, context, start_worker, self.start)
+        self.weights = sampling_weights(self.labels, config)
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch."""
+        return self.config.clips_per_epoch // self.config.batch
+
+    def plan(self, stream: int, epochs: range) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+        """Epoch, number and rows of each batch."""
+        for epoch in epochs:
+            rng = np.random.default_rng([self.config.seed, stream, epoch])
+            drawn = rng.choice(len(self.labels), self.config.clips_per_epoch, p=self.weights)
+            for number in range(self.batches):
+                first = number * self.config.batch
+                yield epoch, number, drawn[first : first + self.config.batch]
+
+    def epochs(self, stream: int, epochs: range) -> Iterator[Iterator[Batch]]:
+        """The batches of each epoch in turn; they are made an epoch ahead.
+
+        Args:
+            stream: of random numbers.
+            epochs: their numbers; the same epoch of a stream is always the same.
+        """
+        plan = self.plan(stream, epochs)
+        waiting: deque[tuple[NDArray[np.int64], Future[NDArray[np.int8]]]] = deque()
+
+        def order() -> None:
+            for epoch, number, rows in plan:
+                key = (self.config.seed, stream, epoch, number)
+                waiting.append((rows, self.pool.submit(make, rows, key, self.part, True)))
+                return
+
+        def batches() -> Iterator[Batch]:
+            for _ in range(self.batches):
+                rows, job = waiting.popleft()
+                order()
+                yield Batch(job.result(), self.labels[rows[self.part]])
+
+        try:
+            for _ in range(self.batches):
+                order()
+            for _ in epochs:
+                yield batches()
+        finally:
+            for _, job in waiting:
+                job.cancel()
+
+    def each_once(self) -> NDArray[np.int8]:
+        """Features of every row, augmented, in their order; nothing is blanked."""
+        parts = np.array_split(np.arange(len(self.labels)), -(-len(self.labels) // 256))
+        keys = [(self.config.seed, REPLAY_STREAM, 0, number) for number in range(len(parts))]
+        jobs = [
+            self.pool.submit(make, rows, key, slice(None), False)
+            for rows, key in zip(parts, keys, strict=True)
+        ]
+        return np.concatenate([job.result() for job in jobs])
+
+    def close(self) -> None:
+        """Stop the processes."""
+        self.pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations: what differs from base, and one line where something is wrong."""
+
+from dataclasses import replace
+
+import pytest
+
+from host_cli import tracekws
+from tracekws.errors import DataError
+from tracekws.train.config import load_config, shipped
+
+
+def test_the_shipped_configurations_load_and_differ():
+    assert shipped() == ["base", "small"]
+    base, small = load_config("base"), load_config("small")
+    assert small == replace(base, neurons=small.neurons)
+    assert small.neurons < base.neurons
+
+
+def test_a_file_says_what_differs_and_options_come_first(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('neurons = 40\nwords = ["cat", "dog"]\n[augment]\ngain_db = [-3, 3]\n')
+    base = load_config("base")
+    config = load_config(str(path), neurons=50)
+    assert (config.neurons, config.words) == (50, ("cat", "dog"))
+    assert config.classes == ("cat", "dog", "_unknown_", "_silence_")
+    assert config.augment == replace(base.augment, gain_db=(-3.0, 3.0))
+    assert replace(config, neurons=base.neurons, words=base.words, augment=base.augment) == base
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("neuron = 40", "unknown setting 'neuron'; there are "),
+        ("[teacher]\nwidth = 3", "unknown setting 'width' in [teacher]; there are "),
+        ("neurons = 40.5", "neurons must be a whole number"),
+        ("neurons = true", "neurons must be a whole number"),
+        ("learning_rate = 'big'", "learning_rate must be a number"),
+        ("neurons = 4", "neurons = 4, but 8 to 1024 is possible"),
+        ("batch = 0", "batch = 0, but at least 2 is possible"),
+        ("clips_per_epoch = 100", "clips_per_epoch is less than a batch"),
+        ("teacher = 3", "teacher is a section: [teacher]"),
+        ("[teacher]\nchannels = []", "channels must be a list"),
+        ("[teacher]\nchannels = [0]", "channels = 0, but at least 1 is possible"),
+        ("[augment]\nnoise_db = [1]", "noise_db must be a list of two"),
+        ("[augment]\nnoise_db = [9, 1]", "noise_db: the first number is above the second"),
+        ("[augment]\nnoise_share = 2", "noise_share = 2, but 0 to 1.0 is possible"),
+        ("words = []", "words must be a list"),
+        ("words = ['cat', 'cat']", "'cat': words are distinct"),
+        ("words = ['_x']", "'_x': words are distinct, and begin with no _"),
+        ("words = ['a word far too long']", "a word is 1 to 12 ASCII characters"),
+        ("neurons = ", "no TOML"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(tmp_path, text, said):
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        load_config(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--config", "huge"], "no configuration 'huge'; there are base, small"),
+        (["--config", "none.toml"], "none.toml: No such file"),
+        (["--neurons", "3"], "configuration base: neurons = 3, but 8 to 1024 is possible"),
+        (["--words", "cat,"], "'': words are distinct"),
+    ],
+)
+def test_wrong_options_are_one_line(tmp_path, options, said):
+    pytest.importorskip("torch", reason="training needs torch: make setup-train")
+    where = ["--data", str(tmp_path), "--run", "r", "--output", "x.tkws"]
+    done = tracekws("train", *where, *options)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
