@@ -93,7 +93,7 @@ def test_layer_gradients_equal_automatic_differentiation():
 
 
 def test_traces_are_the_leaky_sums_of_the_paper():
-    network = SpikingNetwork(80, 5, 3)
+    network = SpikingNetwork(80, 2, 5, 3)
     averages = network.averages(49).detach().numpy()
     spikes = np.random.default_rng(1).integers(0, 2, 49).astype(float)
     trace, at = 0.0, {}
@@ -301,6 +301,6 @@ def test_a_network_that_fills_the_image_goes_without_sequences():
     rng = np.random.default_rng(1)
     labels = np.arange(len(CLASSES)).repeat(100)
     clips = rng.integers(0, 60, (len(labels), 49, 80)).astype(np.int8)
-    network = SpikingNetwork(80, 256, len(CLASSES))
+    network = SpikingNetwork(80, 8, 256, len(CLASSES))
     image = export("big", network, CLASSES, clips, labels, FeatureConfig(), LEARNING, DETECTOR)
     assert (Model(image).header.n_latent, Model(image).header.n_sequences) == (196, 0)

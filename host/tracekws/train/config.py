@@ -12,6 +12,7 @@ from tracekws.errors import DataError
 
 FOLDER = Path(__file__).parent / "configs"
 LEAST = {
+    "taps": 1,
     "neurons": 8,
     "epochs": 1,
     "batch": 2,
@@ -23,6 +24,7 @@ LEAST = {
 }
 """Smallest values; of other numbers it is 0 (of those in a pair there is none)."""
 MOST = {
+    "taps": lib.TKWS_MAX_TAPS,
     "neurons": 1024,
     "stretch": 0.5,
     "tempo": 0.5,
@@ -77,6 +79,7 @@ class TrainConfig:
 
     words: tuple[str, ...]
     seed: int
+    taps: int
     neurons: int
     epochs: int
     batch: int

@@ -30,6 +30,7 @@ def arrays_of(network: SpikingNetwork) -> Arrays:
         bias=numbers(network.bias),
         readout=numbers(network.readout) * READOUT_GAIN,
         readout_bias=numbers(network.readout_bias),
+        taps=numbers(network.taps),
         decay=numbers(network.decay),
         target=numbers(network.target),
     )

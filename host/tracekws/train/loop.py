@@ -297,7 +297,7 @@ class StudentRun(Run):
         torch.manual_seed(config.seed)
         super().__init__(
             "checkpoint",
-            SpikingNetwork(lib.TKWS_FEATURES, config.neurons, len(config.classes)),
+            SpikingNetwork(lib.TKWS_FEATURES, config.taps, config.neurons, len(config.classes)),
             folder,
             asdict(config),
             clips,

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from tracekws._core import lib
 from tracekws.modelfile import CONTRAST_GAIN, TRACE_DECAY
 
 SURROGATE_DAMPING = 0.4
@@ -81,18 +83,28 @@ def lif_layer(current: Tensor, recurrent: Tensor, decay: Tensor) -> Tensor:
     return spikes
 
 
+def as_int8(values: Tensor, bits: int) -> Tensor:
+    """The nearest numbers that an int8 of so many fraction bits holds, with the gradient of none."""
+    one = float(1 << bits)
+    held = torch.clamp(values, -128 / one, 127 / one)
+    return held + (torch.round(held * one) / one - held).detach()
+
+
 class SpikingNetwork(nn.Module):
-    """One recurrent LIF layer, a linear readout, and the target path's fixed matrix S.
+    """Filters in time, one recurrent LIF layer, a linear readout, and the target path's matrix S.
 
     Args:
         inputs: features a step.
+        taps: steps that the filter of each input spans.
         neurons: hidden neurons H.
         classes: C.
     """
 
-    def __init__(self, inputs: int, neurons: int, classes: int) -> None:
-        """Draw the weights from torch's generator."""
+    def __init__(self, inputs: int, taps: int, neurons: int, classes: int) -> None:
+        """Draw the weights from torch's generator; the filters let through what they hear."""
         super().__init__()
+        self.taps = nn.Parameter(torch.zeros(taps, inputs))
+        self.taps.data[0] = 1
         self.weights = nn.Parameter(torch.randn(inputs, neurons) * (1.0 / math.sqrt(inputs)))
         self.recurrent = nn.Parameter(torch.randn(neurons, neurons) * (0.5 / math.sqrt(neurons)))
         self.bias = nn.Parameter(torch.zeros(neurons))
@@ -106,6 +118,14 @@ class SpikingNetwork(nn.Module):
         """What a membrane keeps each step, (H,)."""
         return torch.sigmoid(self.decay_logit)
 
+    def filter(self, features: Tensor) -> Tensor:
+        """Inputs (T, B, inputs) of the layer from features of the same shape, as the core has them."""
+        taps = as_int8(self.taps, lib.TKWS_TAP_Q)
+        count, steps = len(taps), len(features)
+        heard = functional.pad(features, (0, 0, 0, 0, count - 1, 0))
+        delayed = [taps[k] * heard[count - 1 - k : count - 1 - k + steps] for k in range(count)]
+        return as_int8(torch.stack(delayed).sum(0), lib.TKWS_FEATURE_Q)
+
     def averages(self, steps: int) -> Tensor:
         """(1 + K, T) weights of spikes: the mean over the clip, then the trace at K steps."""
         device = self.bias.device
@@ -117,7 +137,7 @@ class SpikingNetwork(nn.Module):
     def forward(self, features: Tensor) -> Outputs:
         """Run a batch of features (B, T, inputs), float, from rest."""
         steps = features.shape[1]
-        current = features.transpose(0, 1) @ self.weights + self.bias
+        current = self.filter(features.transpose(0, 1)) @ self.weights + self.bias
         spikes = lif_layer(current, self.recurrent, self.decay)
         silent = torch.zeros_like(self.recurrent)
         target = self.target.expand(steps, *self.target.shape)
