@@ -114,7 +114,7 @@ sizes: setup-test
 bench: setup
 	$(PYTHON) benchmarks/run.py
 
-equality: setup
+equality: setup-test
 	$(PYTHON) benchmarks/equality.py
 
 clean:
