@@ -7,7 +7,7 @@
 # make test         everything, in its own environment: sanitized builds, lint, tests
 # make lint         formats, types, static analysis, generated files
 # make bench        benchmarks/results.json and benchmarks/README.md
-# make cost         instructions on the boards' processors: benchmarks/cost.json
+# make cost         instructions on the boards' processors: benchmarks/cost.json and README.md
 # make sizes        memory of the firmware on every board: benchmarks/sizes.json and README.md
 # make equality     the same bits on every machine, for hours: benchmarks/equality.json
 # make clean        removes what was built (.venv stays)
@@ -105,6 +105,7 @@ lint: .venv/.installed-test
 cost: setup
 	.venv/bin/tracekws bench cost --json > build/cost.json
 	mv build/cost.json benchmarks/cost.json
+	$(PYTHON) benchmarks/run.py --page
 
 sizes: setup-test
 	$(PYTHON) benchmarks/sizes.py
@@ -113,7 +114,7 @@ sizes: setup-test
 bench: setup
 	$(PYTHON) benchmarks/run.py
 
-equality: setup
+equality: setup-test
 	$(PYTHON) benchmarks/equality.py
 
 clean:

@@ -2,8 +2,8 @@
 """Measure what the README quotes: writes results.json and README.md beside this file.
 
 Usage: python benchmarks/run.py [--page]. A function a measurement; one whose tool is missing says
-so and leaves its rows out. --page measures nothing: README.md is written from results.json and
-sizes.json as they are.
+so and leaves its rows out. --page measures nothing: README.md is written from results.json,
+sizes.json and cost.json as they are.
 """
 
 import json
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from tracekws import cost
 from tracekws._core import ffi, lib
 from tracekws.core import Model
 from tracekws.evaluate import classify
@@ -214,10 +215,8 @@ MEASUREMENTS: tuple[Callable[[], list[Row]], ...] = (
 
 
 def memory_table() -> list[str]:
-    """Of sizes.json, a row a board and model; nothing where that has not been made."""
-    path = HERE / "sizes.json"
-    if not path.exists():
-        return []
+    """Of sizes.json, a row a board and model."""
+    sizes = json.loads((HERE / "sizes.json").read_text())
     lines = [
         "",
         "## Memory of the firmware",
@@ -231,13 +230,45 @@ def memory_table() -> list[str]:
         "| variables | stack: reserved | computed | seen | slot |",
         f"|---|---|{'---:|' * 11}",
     ]
-    for board, models in json.loads(path.read_text())["boards"].items():
+    for board, models in sizes["boards"].items():
         for name, row in models.items():
             cells = [row[key] for key in ("flash", "image", "ram", "weights", "network", "learner")]
             static = row["ram"] - sum(cells[3:]) - row["stack"]
             stack = [row["stack"], row["stack, worst"], row["stack, used"]]
             numbers = [*cells, static, *stack, row["slot"]]
             lines.append(f"| {board} | {name} | {' | '.join(f'{n:,}' for n in numbers)} |")
+    return lines
+
+
+def cost_tables() -> list[str]:
+    """Of cost.json, a table a board."""
+    report = json.loads((HERE / "cost.json").read_text())
+    lines = [
+        "",
+        "## Instructions on microcontrollers",
+        "",
+        "Made by `make cost` (`tracekws bench cost`); the same figures stand in `cost.json`. "
+        f"Model: {report['model']['name']}, CRC {report['model']['crc']}.",
+        "Exact counts from emulation, of a second of audio but for steps and frames; not cycles.",
+        f"Published, for comparison: {cost.PEER}; task and network differ.",
+        "The detector is silent while a device learns; `recognizer and learning` has it all the "
+        "same, and the method that takes more.",
+    ]
+    boards = list(dict.fromkeys(row["board"] for row in report["rows"]))
+    for board in boards:
+        rows = [row for row in report["rows"] if row["board"] == board]
+        first = rows[0]
+        lines += [
+            "",
+            f"### {board}: {first['processor']}, on the machine {first['machine']}",
+            "",
+            f"| instructions | {' | '.join(row['sound'] for row in rows)} | goal |",
+            f"|---|{'---:|' * (len(rows) + 1)}",
+        ]
+        for key, what in cost.describe(report["methods"]).items():
+            values = [row[key] for row in rows]
+            verdict = cost.verdict(board, key, max(values))
+            lines.append(f"| {what} | {' | '.join(f'{v:,}' for v in values)} | {verdict} |")
     return lines
 
 
@@ -258,7 +289,7 @@ def table(results: Row) -> str:
     for row in results["rows"]:
         value = f"{row['value']:,}"
         lines.append(f"| {row['what']} | {value} | {row['unit']} | {row.get('note', '')} |")
-    return "\n".join([*lines, *memory_table()]) + "\n"
+    return "\n".join([*lines, *memory_table(), *cost_tables()]) + "\n"
 
 
 def main() -> None:

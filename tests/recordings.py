@@ -7,6 +7,13 @@ import numpy as np
 import soundfile
 
 
+def changing_noise(n_levels: int, n_each: int) -> np.ndarray:
+    """Noise whose level changes, as speech's does: so many levels, so many samples each; int16."""
+    rng = np.random.default_rng(5)
+    level = np.repeat(10.0 ** rng.uniform(1, 4, n_levels), n_each)
+    return np.clip(rng.normal(0, level), -32768, 32767).astype(np.int16)
+
+
 def write_take(
     path: Path, seed: int, n_samples: int = 16000, rate: int = 16000, channels: int = 1
 ) -> None:

@@ -8,10 +8,18 @@ import numpy as np
 from tracekws._core import ffi, lib
 from tracekws.core import Learner, Model, features
 from tracekws.device.board import VirtualBoard
-from tracekws.device.driver import Event
+from tracekws.device.driver import Device, Event
 
 Start = Callable[..., VirtualBoard]
 """Starts a board: a fixture."""
+
+
+def teach(device: Device, seed: int) -> bytes:
+    """Change the weights in a way of the seed's own; what they are then."""
+    features = np.random.default_rng(seed).integers(0, 50, (20, 80)).astype(np.int8)
+    with device.learn(seed) as session:
+        session.take_features("yes", features, 32767, method=3)
+    return device.weights()
 
 
 def events(image: bytes, pcm: np.ndarray) -> list[Event]:

@@ -19,7 +19,7 @@ import reference_device as reference
 from firmware import build_firmware, need_emulator
 from host_cli import tracekws, tracekws_json
 from images import make_image
-from recordings import write_take
+from recordings import changing_noise, write_take
 from toolchain import ROOT
 from tracekws.core import Model
 from tracekws.device.board import VirtualBoard, board_program, virtual_board
@@ -35,9 +35,7 @@ WORDS = ("yes", "no", "up", "_unknown_")
 @pytest.fixture(scope="session")
 def pcm() -> np.ndarray:
     """Three seconds of noise whose level changes, as speech's does."""
-    rng = np.random.default_rng(5)
-    level = np.repeat(10.0 ** rng.uniform(1, 4, 30), 1600)
-    return np.clip(rng.normal(0, level), -32768, 32767).astype(np.int16)
+    return changing_noise(30, 1600)
 
 
 @pytest.fixture

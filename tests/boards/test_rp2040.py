@@ -15,6 +15,7 @@ from pico import Pico
 import reference_device as reference
 from firmware import build_firmware
 from images import make_image
+from recordings import changing_noise
 from tracekws.core import Model
 from tracekws.device import uf2
 from tracekws.device.driver import Device
@@ -73,9 +74,7 @@ def flash(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def pcm() -> np.ndarray:
     """A fifth of a second of noise whose level changes."""
-    rng = np.random.default_rng(5)
-    level = np.repeat(10.0 ** rng.uniform(1, 4, 4), 800)
-    return np.clip(rng.normal(0, level), -32768, 32767).astype(np.int16)
+    return changing_noise(4, 800)
 
 
 def open_device(firmware: Path, flash: Path, **options: Any) -> Device:

@@ -13,7 +13,8 @@ import pytest
 from cffi import FFI
 
 from images import make_image
-from loopback_device import Board, Flash
+from loopback_device import Board, Flash, connect
+from reference_device import teach
 from toolchain import ROOT, WARNINGS, find
 from tracekws.device.driver import Device
 from tracekws.errors import StorageError, code
@@ -254,17 +255,9 @@ def start(folder: Path, tiny: bytes, part: Part) -> Callable[[], Device]:
     def run(image: bytes = tiny) -> Device:
         part.reset()
         flash = Controller(n_bytes=2 * SECTOR, sector=SECTOR, unit=4, part=part)
-        return Device.over(Board(folder, image, flash), "loopback")
+        return connect(Board(folder, image, flash))
 
     return run
-
-
-def teach(device: Device, seed: int) -> bytes:
-    """Change the weights in a way of the seed's own."""
-    features = np.random.default_rng(seed).integers(0, 50, (20, 80)).astype(np.int8)
-    with device.learn(seed) as session:
-        session.take_features("yes", features, 32767, method=3)
-    return device.weights()
 
 
 def test_saves_undoes_and_forgets(start: Callable[[], Device], part: Part) -> None:

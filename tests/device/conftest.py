@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from images import make_image, write_image
+from recordings import changing_noise
 from reference_device import Start
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device
@@ -37,9 +38,13 @@ def model(image: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pcm() -> np.ndarray:
     """Three seconds of noise whose level changes, as speech's does."""
-    rng = np.random.default_rng(5)
-    level = np.repeat(10.0 ** rng.uniform(1, 4, 30), 1600)
-    return np.clip(rng.normal(0, level), -32768, 32767).astype(np.int16)
+    return changing_noise(30, 1600)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the library with the application in it."""
+    return tmp_path_factory.mktemp("loopback")
 
 
 @pytest.fixture

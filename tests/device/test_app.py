@@ -10,7 +10,8 @@ import pytest
 
 import reference_device as reference
 from images import make_image
-from loopback_device import Board, Flash
+from loopback_device import Board, Flash, connect
+from reference_device import teach
 from tracekws._core import lib
 from tracekws.core import Model
 from tracekws.device import protocol
@@ -20,28 +21,12 @@ from tracekws.errors import DeviceError, ModelError, StorageError, code
 Make = Callable[..., Board]
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("loopback")
-
-
 @pytest.fixture
 def make(folder: Path, image: bytes) -> Make:
     def board(**options: Any) -> Board:
         return Board(folder, options.pop("image", image), **options)
 
     return board
-
-
-def teach(device: Device, seed: int) -> bytes:
-    features = np.random.default_rng(seed).integers(0, 50, (5, 80)).astype(np.int8)
-    with device.learn(seed) as session:
-        session.take_features("yes", features, 32767, method=3)
-    return device.weights()
-
-
-def connect(board: Board) -> Device:
-    return Device.over(board, "loopback")
 
 
 GEOMETRIES = [

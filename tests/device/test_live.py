@@ -13,18 +13,13 @@ from hypothesis import strategies as st
 
 import reference_device as reference
 from images import make_image
-from loopback_device import Board, Flash, Lossy
+from loopback_device import Board, Flash, Lossy, connect
 from reference_device import Start
 from tracekws.device import protocol
 from tracekws.device.driver import Device, Event, Heard
 from tracekws.errors import DeviceError, TraceKwsError, code
 
 Make = Callable[..., Board]
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("loopback")
 
 
 @pytest.fixture
@@ -34,10 +29,6 @@ def make(folder: Path, image: bytes, pcm: np.ndarray) -> Make:
         return Board(folder, options.pop("image", image), **options)
 
     return board
-
-
-def connect(board: Board, timeout: float = 5) -> Device:
-    return Device.over(board, "loopback", timeout)
 
 
 def hear(device: Device, seconds: float) -> list[Heard]:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from images import make_image, reseal
-from loopback_device import Board, Flash, Lossy
-from reference_device import Start
+from loopback_device import Board, Flash, Lossy, connect
+from reference_device import Start, teach
 from tracekws.device import protocol
 from tracekws.device.driver import Device
 from tracekws.errors import DeviceError, NoDeviceError, StorageError, code
@@ -27,11 +27,6 @@ def other() -> bytes:
     return make_image(seed=77, n_neurons=9, n_classes=4)
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("loopback")
-
-
 @pytest.fixture
 def make(folder: Path, image: bytes) -> Make:
     def board(**options: Any) -> Board:
@@ -41,20 +36,9 @@ def make(folder: Path, image: bytes) -> Make:
     return board
 
 
-def connect(board: Board) -> Device:
-    return Device.over(board, "loopback")
-
-
 def crc(image: bytes) -> int:
     (number,) = struct.unpack("<I", image[-4:])
     return int(number)
-
-
-def teach(device: Device, seed: int) -> bytes:
-    features = np.random.default_rng(seed).integers(0, 50, (20, 80)).astype(np.int8)
-    with device.learn(seed) as session:
-        session.take_features("yes", features, 32767, method=3)
-    return device.weights()
 
 
 def copy(flash: Flash, **options: Any) -> Flash:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from images import make_image
-from reference_device import Start
+from reference_device import Start, teach
 from tracekws.device.driver import Device
 from tracekws.errors import NoDeviceError, StorageError
 
@@ -17,14 +17,6 @@ SLOT = 128 * 1024
 AREA = 192 * 1024 + 4096
 FLASH = 2 * (SLOT + AREA)
 SECTORS = 2 * SLOT // 4096
-
-
-def teach(device: Device, seed: int) -> bytes:
-    """Change the weights in a way of the seed's own."""
-    features = np.random.default_rng(seed).integers(0, 50, (20, 80)).astype(np.int8)
-    with device.learn(seed) as session:
-        session.take_features("yes", features, 32767, method=3)
-    return device.weights()
 
 
 def test_saved_weights_survive_kill(start: Start) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -161,15 +162,19 @@ def command_on_stdio(name: str, program: Path, flash: Path, extra: Sequence[str]
 def reports(command: Sequence[str]) -> list[dict[str, str]]:
     """Names and values of each line that a program prints (report.h), until it says "end".
 
-    Raises TraceKwsError when it ends before.
+    Raises TraceKwsError when it ends before, with the last line of its complaint.
     """
     lines: list[dict[str, str]] = []
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,  # an end of input would keep QEMU busy
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as complaint,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # an end of input would keep QEMU busy
+            stdout=subprocess.PIPE,
+            stderr=complaint,
+            text=True,
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -179,7 +184,9 @@ def reports(command: Sequence[str]) -> list[dict[str, str]]:
                 lines.append(dict(zip(words[::2], words[1::2], strict=True)))
         finally:
             process.terminate()  # an emulated processor never ends by itself
-    raise TraceKwsError(f"{command[0]} ended early, after {lines}")
+        complaint.seek(0)
+        why = "".join(complaint.read().splitlines()[-1:])
+    raise TraceKwsError(f"{command[0]} ended early, after {lines}: {why}")
 
 
 def start_emulator(
