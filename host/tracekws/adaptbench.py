@@ -110,7 +110,7 @@ def choose_speakers(
         DataError: there is nobody to adapt to.
     """
     chosen, left_out = [], 0
-    least = MIN_WORDS if listed is None else 1
+    least = min(MIN_WORDS, len(keywords)) if listed is None else 1
     for speaker in sorted({clip.speaker for clip in clips}) if listed is None else listed:
         counts = takes_by_word(clips, speaker)
         words = [word for word in keywords if counts.get(word, 0) > shots]

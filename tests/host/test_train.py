@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import shutil
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: make setup-tr
 
 import safetensors.torch  # noqa: E402
 
-from host_cli import tracekws  # noqa: E402
+from host_cli import start, tracekws  # noqa: E402
 from tracekws.core import FeatureConfig, Learner, Model  # noqa: E402
 from tracekws.data import KEYWORDS, read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
@@ -193,6 +196,63 @@ def test_a_killed_run_goes_on_to_the_same_weights(tree, tmp_path):
     # a teacher does for students of other sizes
     bigger = TeacherRun(replace(config, neurons=64), 0, tmp_path / "broken", "clips", Group())
     assert len(bigger.history) == 3
+
+
+def test_tensorboard_and_a_picture_show_the_run(trained):
+    job, _ = trained
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    clips = dataset.training_clips(read_tree(job.data), frozenset(), CLASSES)
+    digest = dataset.names_digest(clips)
+    student = StudentRun(SMALL, job.run, digest, Group())
+    teacher = TeacherRun(SMALL, 0, job.run, digest, Group())
+    for run, names in ((student, {"contrast_accuracy", "rate"}), (teacher, set())):
+        events = accumulator.EventAccumulator(str(job.run / "tensorboard" / run.name)).Reload()
+        assert set(events.Tags()["scalars"]) == {"loss", "accuracy", "seconds"} | names
+        for name in events.Tags()["scalars"]:
+            seen = [(e.step, e.value) for e in events.Scalars(name)]
+            expected = [(e.epoch, getattr(e, name)) for e in run.history]
+            np.testing.assert_allclose(seen, expected, rtol=1e-6)
+    assert (job.run / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def children(pid):
+    """Processes of a process, theirs included."""
+    own = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == pid:
+                own += [int(stat.parent.name), *children(int(stat.parent.name))]
+    return own
+
+
+def wait_until(condition):
+    """Look again and again, for a minute at most."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "not within a minute"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_a_kill_in_the_middle_of_the_teacher_leaves_nothing_running(tree, tmp_path):
+    (tmp_path / "tiny.toml").write_text(
+        "neurons = 16\nbatch = 32\nclips_per_epoch = 128\nepochs = 2\nteachers = 1\n"
+        "[teacher]\nepochs = 3\nchannels = [16, 16]\n[augment]\ncopies = 2\n"
+    )
+    run, output = tmp_path / "run", tmp_path / "x.tkws"
+    where = ("--data", tree, "--run", run, "--output", output, "--config", tmp_path / "tiny.toml")
+    process = start("train", *where)
+    wait_until(lambda: (run / "teacher-1.safetensors").exists() or process.poll() is not None)
+    workers = children(process.pid)
+    assert workers
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    done = tracekws("train", *map(str, where))
+    assert done.returncode == 0, done.stderr
+    assert "teacher-1, epoch 3: " in done.stderr
+    assert "teacher-1, epoch 1: " not in done.stderr
+    assert Model.load(output).header.n_neurons == 16
 
 
 def test_excluded_speakers_are_not_trained_on(tree):

@@ -170,7 +170,8 @@ def train_with(
         fills=group.local_rank == 0,
         progress=stage("energies"),
     )
-    del source
+    facts = data_facts(recordings)
+    del source, recordings  # a gigabyte, perhaps
     try:
         group.wait()  # for the cache
         for run in runs:
@@ -214,9 +215,7 @@ def train_with(
         )[0]
         for split in results
     }
-    write_card(
-        job, config, model, results, student.history[-1], float_accuracy, recordings, has_lists
-    )
+    write_card(job, config, model, results, student.history[-1], float_accuracy, facts, has_lists)
     return model
 
 
@@ -241,6 +240,15 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} %"
 
 
+def data_facts(recordings: Recordings) -> dict[str, object]:
+    """What the card says of the clips that were trained on."""
+    return {
+        "training_clips": len(recordings.clips),
+        "training_speakers": len({clip.speaker for clip in recordings.clips}),
+        "training_data": recordings.digest,
+    }
+
+
 def write_card(
     job: Job,
     config: TrainConfig,
@@ -248,7 +256,7 @@ def write_card(
     results: dict[str, Result],
     last: Epoch,
     float_accuracy: dict[str, float],
-    recordings: Recordings,
+    data: dict[str, object],
     is_speech_commands: bool,
 ) -> None:
     """The model's card, as text and as JSON, beside the image.
@@ -264,9 +272,7 @@ def write_card(
         "command": command_of(job),
         "config": asdict(config),
         "speakers_excluded": len(job.exclude),
-        "training_clips": len(recordings.clips),
-        "training_speakers": len({clip.speaker for clip in recordings.clips}),
-        "training_data": recordings.digest,
+        **data,
         "accuracy_float": float_accuracy,
         "validation_contrast_accuracy_float": last.contrast_accuracy,
         "firing_percent": last.rate,
@@ -301,7 +307,7 @@ def write_card(
         (
             "Data",
             f"{facts['training_clips']:,} distinct clips of {facts['training_speakers']:,} "
-            f"speakers, digest {recordings.digest}",
+            f"speakers, digest {facts['training_data']}",
         ),
     ]
     lines = [

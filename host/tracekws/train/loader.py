@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of freshly augmented features, made by other processes ahead of their use."""
 
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -80,11 +83,25 @@ class Maker:
 _maker: Maker | None = None
 
 
+def live_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it, whatever ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def start_worker(
     files: list[Path], noises: Noises, front_end: FeatureConfig, config: AugmentConfig
 ) -> None:
     """Give this process its own view."""
     global _maker
+    live_with_parent()
     _maker = Maker(files, noises, front_end, config)
 
 
@@ -139,7 +156,7 @@ class Loader:
         files = cache.paths(folder, source.pcm, settings.copies, settings.stretch, seed)
         context = get_context("spawn")
         if fills:
-            with ProcessPoolExecutor(workers, context) as pool:
+            with ProcessPoolExecutor(workers, context, live_with_parent) as pool:
                 cache.fill(files, source.pcm, settings.stretch, seed, pool, progress)
         noises = Noises.of(source.noises, seed)
         self.start = (files, noises, front_end, settings)

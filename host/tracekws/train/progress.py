@@ -63,6 +63,7 @@ def training_picture(histories: Sequence[Sequence[Epoch]], path: Path) -> None:
                 axes.plot(*zip(*points, strict=True), marker=".", label=label)
         axes.set_title(title)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()

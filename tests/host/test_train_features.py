@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Augmentation of mel energies, their cache, and the loader of batches."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tones import utterance
+from tracekws.core import FeatureConfig, energies, features, normalise
+from tracekws.train import augment, cache
+from tracekws.train.augment import FRAMES, Changes, Noises
+from tracekws.train.config import AugmentConfig, load_config
+from tracekws.train.dataset import Source
+from tracekws.train.loader import Loader
+
+FRONT_END = FeatureConfig()
+BASE = load_config("base")
+NOTHING = replace(
+    BASE.augment,
+    copies=1,
+    shift_ms=0,
+    tempo=0.0,
+    gain_db=(0.0, 0.0),
+    equaliser_db=0.0,
+    noise_share=0.0,
+    talker_share=0.0,
+    room_share=0.0,
+    mask_share=0.0,
+)
+ALWAYS = replace(BASE.augment, noise_share=1.0, talker_share=1.0, room_share=1.0, mask_share=1.0)
+
+
+@pytest.fixture(scope="module")
+def pcm() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return np.stack([utterance(word, rng.uniform(0.9, 1.1), rng) for word in range(40)])
+
+
+@pytest.fixture(scope="module")
+def noises() -> Noises:
+    rng = np.random.default_rng(2)
+    hum = rng.normal(0, 300, 40000).cumsum() * 0.05
+    return Noises.of([hum.clip(-32768, 32767).astype(np.int16)], 1)
+
+
+def drawn(count: int, noises: Noises, config: AugmentConfig = NOTHING, seed: int = 1) -> Changes:
+    return augment.draw(count, count, noises, config, np.random.default_rng(seed))
+
+
+def apply(clips: np.ndarray, noises: Noises, changes: Changes, silence: bool = False) -> np.ndarray:
+    is_silence = np.full(len(clips), silence)
+    return augment.changed(clips, clips[::-1].copy(), is_silence, noises, changes).astype(float)
+
+
+def test_kept_energies_give_the_features_but_for_a_rare_last_bit(pcm: np.ndarray) -> None:
+    exact = normalise(energies(pcm), FRONT_END)
+    kept = cache.decode(cache.encode(energies(pcm))).astype(np.uint64)
+    error = np.abs(normalise(kept, FRONT_END).astype(int) - exact)
+    assert error.max() <= 1
+    assert 0 < (error > 0).mean() < 0.03
+
+
+def test_no_augmentation_changes_nothing(pcm: np.ndarray, noises: Noises) -> None:
+    clips = energies(pcm).astype(np.float32)
+    np.testing.assert_array_equal(apply(clips, noises, drawn(40, noises)), np.floor(clips))
+
+
+def test_shift_and_tempo_keep_to_the_clip(noises: Noises) -> None:
+    config = replace(NOTHING, shift_ms=100, tempo=0.1)
+    frames = drawn(500, noises, config).frames
+    assert (frames.min(), frames.max()) == (0, FRAMES - 1)
+    middle = frames[:, FRAMES // 2] - FRAMES // 2
+    assert -11 <= middle.min() <= -9
+    assert 9 <= middle.max() <= 11
+    inside = frames[:, 30:60]
+    speed = (inside[:, -1] - inside[:, 0]) / 29
+    assert 0.85 < speed.min() < 0.93
+    assert 1.07 < speed.max() < 1.15
+    assert 0.4 < (speed == 1).mean() < 0.7
+
+
+def test_noise_and_talkers_come_at_their_levels(pcm: np.ndarray, noises: Noises) -> None:
+    clips = energies(pcm).astype(np.float32)
+    own = augment.mean_energy(clips)
+    for name, share in (("noise", "noise_share"), ("talker", "talker_share")):
+        config = replace(NOTHING, **{share: 1.0, f"{name}_db": (10.0, 10.0)})
+        heard = apply(clips, noises, drawn(40, noises, config))
+        added = heard.sum(2).mean(1) / own - 1
+        np.testing.assert_allclose(added, 0.1, rtol=2e-3)
+
+
+def test_a_room_goes_on_sounding_exponentially(noises: Noises) -> None:
+    clips = np.zeros((8, FRAMES, 40), np.float32)
+    clips[:, 20] = 1e12
+    changes = drawn(8, noises, replace(NOTHING, room_share=1.0))
+    heard = apply(clips, noises, changes)[:, :, 0] / 1e12
+    assert (heard[:, :20] == 0).all()
+    np.testing.assert_allclose(heard[:, 20], 1)
+    tail = heard[:, 21:]
+    np.testing.assert_allclose(
+        tail[:, 1:20] / tail[:, :19], changes.room_decay[:, None] + 0 * tail[:, 1:20], rtol=1e-3
+    )
+    whole = tail.sum(1) / (changes.room_level * changes.room_decay)
+    lost = changes.room_decay.astype(float) ** (FRAMES - 21)
+    np.testing.assert_allclose(whole, 1 - lost, rtol=1e-3)
+
+
+def test_gain_and_response_are_factors(pcm: np.ndarray, noises: Noises) -> None:
+    clips = energies(pcm).astype(np.float32) + 1e6
+    changes = drawn(40, noises, replace(NOTHING, gain_db=(-12.0, 6.0), equaliser_db=3.0))
+    heard = apply(clips, noises, changes) / clips
+    np.testing.assert_allclose(heard, np.broadcast_to(heard[:, :1], heard.shape), rtol=1e-4)
+    decibels = 10 * np.log10(heard[:, 0])
+    assert 2 < decibels.std(1).mean() < 8
+    assert np.abs(np.diff(decibels, axis=1)).max() < 4  # smooth
+
+
+def test_silence_is_noise_at_a_level(noises: Noises) -> None:
+    level = 200.0
+    made = np.random.default_rng(3).normal(0, level, 16000 * 5).astype(np.int16)
+    expected = energies(made).sum(1).mean()
+    clips = np.full((64, FRAMES, 40), 1e9, np.float32)
+    changes = replace(drawn(64, noises), silence=np.full(64, level**2, np.float32))
+    heard = apply(clips, noises, changes, silence=True).sum(2).mean(1)
+    np.testing.assert_allclose(heard, expected, rtol=0.03)
+    quiet = replace(changes, silence=np.zeros(64, np.float32))
+    assert not apply(clips, noises, quiet, silence=True).any()
+
+
+def test_masks_blank_steps_and_channels_of_both_frames(noises: Noises) -> None:
+    plain = np.full((50, 49, 80), 9, np.int8)
+    changes = drawn(50, noises, replace(NOTHING, mask_share=1.0))
+    augment.mask(plain, changes)
+    for clip, steps, channels in zip(plain, changes.mask_steps, changes.mask_channels, strict=True):
+        blank = np.zeros((49, 80), bool)
+        blank[slice(*steps)] = True
+        blank[:, slice(*channels)] = True
+        blank[:, slice(*(channels + 40))] = True
+        np.testing.assert_array_equal(clip == 0, blank)
+        assert 1 <= steps[1] - steps[0] <= 5
+        assert 1 <= channels[1] - channels[0] <= 5
+
+
+def test_a_stretched_clip_sounds_higher_or_lower() -> None:
+    tone = (8000 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)).astype(np.int16)
+    pitches = []
+    for seed in range(20):
+        heard = augment.stretched(tone, 0.1, np.random.default_rng(seed))
+        assert heard.shape == (16000,)
+        pitches.append(np.abs(np.fft.rfft(heard[:8000])).argmax() * 2)
+    assert 890 <= min(pitches) < 950
+    assert 1050 < max(pitches) <= 1110
+
+
+SETTINGS = replace(
+    BASE,
+    batch=16,
+    clips_per_epoch=48,
+    words=("a", "b"),
+    augment=replace(ALWAYS, copies=2),
+)
+
+
+def source(pcm: np.ndarray) -> Source:
+    labels = np.concatenate([np.arange(40) % 3, [3, 3, 3]])
+    return Source(pcm, labels, [np.random.default_rng(1).normal(0, 90, 40000).astype(np.int16)])
+
+
+def loaded(pcm: np.ndarray, folder: Path, part: slice = slice(None)) -> list[np.ndarray]:
+    """Features and labels of epochs 2 and 3."""
+    loader = Loader(source(pcm), folder, FRONT_END, SETTINGS, 1, part)
+    try:
+        batches = [b for epoch in loader.epochs(1, range(2, 4)) for b in epoch]
+        once = loader.each_once()
+    finally:
+        loader.close()
+    assert once.shape == (43, 49, 80)
+    assert not (once == 0).all((1, 2)).any()
+    return [np.concatenate([b.features for b in batches]), np.array([b.labels for b in batches])]
+
+
+def test_batches_are_fresh_repeatable_and_divisible(pcm: np.ndarray, tmp_path: Path) -> None:
+    whole, labels = loaded(pcm, tmp_path)
+    assert whole.shape == (96, 49, 80)
+    assert set(labels.flat) == {0, 1, 2, 3}
+    assert len({clip.tobytes() for clip in whole}) == 96  # 43 rows: each time another
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(files) == 2
+    for half in range(2):
+        part, part_labels = loaded(pcm, tmp_path, slice(half, None, 2))
+        np.testing.assert_array_equal(part, whole[half::2])
+        np.testing.assert_array_equal(part_labels, labels[:, half::2])
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_the_cache_is_named_by_all_that_is_in_it(pcm: np.ndarray, tmp_path: Path) -> None:
+    plain, first = cache.paths(tmp_path, pcm, 2, 0.1, 1)
+    assert cache.paths(tmp_path, pcm, 3, 0.1, 1)[:2] == [plain, first]
+    for stretch, seed in ((0.2, 1), (0.1, 2)):
+        others = cache.paths(tmp_path, pcm, 2, stretch, seed)
+        assert others[0] == plain  # the clips as they are
+        assert others[1] != first
+    assert not {plain, first} & set(cache.paths(tmp_path, pcm[:-1], 2, 0.1, 1))
+
+
+def test_a_plain_copy_is_the_clips_as_they_are(pcm: np.ndarray, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, augment=NOTHING)
+    loader = Loader(source(pcm), tmp_path, FRONT_END, settings, 1)
+    try:
+        once = loader.each_once()[:40].astype(int)
+    finally:
+        loader.close()
+    expected = np.stack([features(clip, FRONT_END) for clip in pcm])
+    assert np.abs(once - expected).max() <= 1
