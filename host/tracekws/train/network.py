@@ -84,7 +84,7 @@ def lif_layer(current: Tensor, recurrent: Tensor, decay: Tensor) -> Tensor:
 
 
 def as_int8(values: Tensor, bits: int) -> Tensor:
-    """The nearest numbers that an int8 of so many fraction bits holds, with the gradient of none."""
+    """The nearest numbers that int8 of so many fraction bits holds; the gradient ignores it."""
     one = float(1 << bits)
     held = torch.clamp(values, -128 / one, 127 / one)
     return held + (torch.round(held * one) / one - held).detach()
@@ -119,7 +119,7 @@ class SpikingNetwork(nn.Module):
         return torch.sigmoid(self.decay_logit)
 
     def filter(self, features: Tensor) -> Tensor:
-        """Inputs (T, B, inputs) of the layer from features of the same shape, as the core has them."""
+        """Inputs of the layer from features, both (T, B, inputs), as the core has them."""
         taps = as_int8(self.taps, lib.TKWS_TAP_Q)
         count, steps = len(taps), len(features)
         heard = functional.pad(features, (0, 0, 0, 0, count - 1, 0))
