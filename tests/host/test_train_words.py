@@ -118,7 +118,7 @@ def test_a_single_speaker_is_told_what_to_do(folder: Path, tmp_path: Path) -> No
         (tmp_path / path.parent.name).mkdir(exist_ok=True)
         shutil.copy(path, tmp_path / path.parent.name)
     tree = split_by_hash(read_tree(tmp_path))
-    with pytest.raises(DataError, match="record more speakers, or write validation_list.txt"):
+    with pytest.raises(DataError, match="record more speakers, or write validation_list"):
         training_clips(tree, frozenset(), (*WORDS, "_unknown_", "_silence_"))
 
 
