@@ -403,12 +403,6 @@ def train(
     Example: `tracekws train --data speech_commands --run runs/mine --output mine.tkws`
     """
     excluded = frozenset(data.read_names(exclude_speakers) if exclude_speakers else [])
-    try:
-        from tracekws.train import command
-    except ImportError as error:
-        raise TraceKwsError(
-            f"training needs {error.name}; install it with: make setup-train"
-        ) from error
     from tracekws.train.config import load_config, shipped
     from tracekws.train.defaults import DETECTOR, LEARNING
 
@@ -416,6 +410,12 @@ def train(
     given = {"words": listed, "neurons": neurons, "epochs": epochs, "seed": seed}
     changes = {name: value for name, value in given.items() if value is not None}
     settings = load_config(config, **changes)
+    try:
+        from tracekws.train import command
+    except ImportError as error:
+        raise TraceKwsError(
+            f"training needs {error.name}; install it with: make setup-train"
+        ) from error
     said = {k: ",".join(v) if isinstance(v, list) else str(v) for k, v in changes.items()}
     job = command.Job(
         folder,

@@ -18,7 +18,7 @@ from tracekws.core import FeatureConfig, Learner, Model  # noqa: E402
 from tracekws.data import KEYWORDS, read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.evaluate import evaluate  # noqa: E402
-from tracekws.train import dataset  # noqa: E402
+from tracekws.train import dataset, loop  # noqa: E402
 from tracekws.train.command import Job, train  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
 from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
@@ -196,6 +196,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(tree, tmp_path):
     # a teacher does for students of other sizes
     bigger = TeacherRun(replace(config, neurons=64), 0, tmp_path / "broken", "clips", Group())
     assert len(bigger.history) == 3
+
+
+def test_a_checkpoint_of_another_front_end_is_refused(tmp_path, monkeypatch):
+    StudentRun(SMALL, tmp_path, "clips", Group()).save()
+    monkeypatch.setattr(loop, "front_end_version", lambda: "another")
+    with pytest.raises(DataError, match="another front end"):
+        StudentRun(SMALL, tmp_path, "clips", Group())
 
 
 def test_tensorboard_and_a_picture_show_the_run(trained):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configurations: what differs from base, and one line where something is wrong."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,14 @@ def test_a_wrong_setting_is_one_line(tmp_path, text, said):
     assert "\n" not in str(caught.value)
 
 
+def test_the_documented_file_is_possible(tmp_path):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    path = tmp_path / "mine.toml"
+    path.write_text(example)
+    assert load_config(str(path)).teacher.channels == (64, 96, 128)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -72,7 +82,6 @@ def test_a_wrong_setting_is_one_line(tmp_path, text, said):
     ],
 )
 def test_wrong_options_are_one_line(tmp_path, options, said):
-    pytest.importorskip("torch", reason="training needs torch: make setup-train")
     where = ["--data", str(tmp_path), "--run", "r", "--output", "x.tkws"]
     done = tracekws("train", *where, *options)
     assert done.returncode == 1

@@ -17,6 +17,8 @@ from host_cli import tracekws, tracekws_json
 from tones import utterance
 from tracekws.core import Model
 from tracekws.data import read_tree, split_by_hash, split_of
+from tracekws.errors import DataError
+from tracekws.train.dataset import training_clips
 
 WORDS = ("lamp", "radio", "window")
 OTHERS = ("coffee", "morning", "seven")
@@ -109,6 +111,15 @@ def test_a_model_of_other_words_recognises_them(folder: Path, tmp_path: Path) ->
     few = ("--shots", "1", "--draws", "1", "--workers", "1", "--method", "none")
     report = tracekws_json("bench", "adapt", str(output), *data, *few)
     assert report["speakers"] == 5
+
+
+def test_a_single_speaker_is_told_what_to_do(folder: Path, tmp_path: Path) -> None:
+    for path in folder.glob("*/voice00_*"):
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / path.parent.name)
+    tree = split_by_hash(read_tree(tmp_path))
+    with pytest.raises(DataError, match="record more speakers, or write validation_list"):
+        training_clips(tree, frozenset(), (*WORDS, "_unknown_", "_silence_"))
 
 
 def test_a_word_that_is_not_there_is_one_line(folder: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import Executor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ def decode(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
     return values
 
 
+@cache
 def front_end_version() -> str:
     """What energies depend on besides the clips: the front end's answer to a chirp."""
     t = np.arange(16000) / 16000

@@ -74,7 +74,10 @@ def training_clips(tree: Tree, exclude: frozenset[str], classes: Sequence[str]) 
     clips = tuple(clip for clip in tree.of("training") if clip.speaker not in exclude)
     check_classes(tree.root, clips, classes)
     if not tree.of("validation"):
-        raise DataError(f"{tree.root}: the validation split has no clips to choose by")
+        raise DataError(
+            f"{tree.root}: the validation split has no clips to choose by; record more "
+            f"speakers, or write validation_list.txt and testing_list.txt"
+        )
     if not tree.noises:
         raise DataError(f"{tree.root}: no {NOISE_FOLDER} folder to learn silence from")
     return clips

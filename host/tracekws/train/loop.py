@@ -21,6 +21,7 @@ from torch.nn import functional
 from tracekws import modelfile
 from tracekws._core import lib
 from tracekws.errors import DataError
+from tracekws.train.cache import front_end_version
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import Evaluation
 from tracekws.train.group import Group
@@ -177,6 +178,7 @@ class Run(ABC):
     def load(self, content: bytes) -> None:
         """Take everything over from a checkpoint; for its errors see resume()."""
         state = load(content)
+        version = front_end_version()
         size = int.from_bytes(content[:8], "little")
         meta = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["run"])
         if meta["settings"] != self.settings:
@@ -187,6 +189,11 @@ class Run(ABC):
             raise DataError(
                 f"{self.checkpoint} was made from other clips (--data, --exclude-speakers); remove "
                 f"it or choose another --run"
+            )
+        if meta.get("front_end", version) != version:  # the first version did not write it
+            raise DataError(
+                f"{self.checkpoint} was made with another front end; remove it or choose another "
+                f"--run"
             )
         self.network.load_state_dict({k: state[f"network.{k}"] for k in self.network.state_dict()})
         self.history = [Epoch(**epoch) for epoch in meta["history"]]
@@ -208,6 +215,7 @@ class Run(ABC):
         meta = {
             "settings": self.settings,
             "clips": self.clips,
+            "front_end": front_end_version(),
             "history": [asdict(e) for e in self.history],
         }
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
