@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from tracekws.data import Progress, Recordings, read_tree
 from tracekws.errors import DataError
 from tracekws.evaluate import Result, evaluate
 from tracekws.modelfile import Detector, Learning
+from tracekws.streambench import calibrate
 from tracekws.train.dataset import (
     Copies,
     names_digest,
@@ -126,8 +128,8 @@ def train(
         learning,
         detector,
     )
-    modelfile.write_file(job.output, image)
-    model = Model(image)
+    model, streams = calibrate(Model(image), tree, stage=stage)
+    modelfile.write_file(job.output, model.image)
     results = {
         split: evaluate(model, tree, split, None, stage)
         for split in ("validation", "testing")
@@ -140,7 +142,7 @@ def train(
         )[0]
         for split in results
     }
-    write_card(job, config, model, results, run.history[-1], float_accuracy, recordings)
+    write_card(job, config, model, results, run.history[-1], float_accuracy, recordings, streams)
     return model
 
 
@@ -172,6 +174,7 @@ def write_card(
     last: Epoch,
     float_accuracy: dict[str, float],
     recordings: Recordings,
+    streams: dict[str, list[dict[str, Any]]],
 ) -> None:
     """The model's card, as text and as JSON, beside the image."""
     facts = {
@@ -190,6 +193,7 @@ def write_card(
         "validation_contrast_accuracy_float": last.contrast_accuracy,
         "firing_percent": last.rate,
         "results": {split: result.summary() for split, result in results.items()},
+        "stream": streams,
     }
     text = json.dumps(facts, indent=2) + "\n"
     modelfile.write_file(job.output.with_suffix(".json"), text.encode())
@@ -214,6 +218,16 @@ def write_card(
             (f"Unknown words rejected, {split}", percent(result.rejected(result.unknown))),
             (f"Silence rejected, {split}", percent(result.rejected(result.silence))),
         ]
+    rows += [
+        (
+            f"Stream, {split}, background {speech['snr_db']:g} dB below",
+            f"{speech['hit_percent']:.1f} % of the keywords heard, "
+            f"{speech['false_alarms_per_100_other_words']['mean']:.1f} false alarms in 100 other "
+            "words",
+        )
+        for split, parts in streams.items()
+        for speech in parts
+    ]
     rows += [
         ("Accuracy, validation, float, by class contrast alone", percent(last.contrast_accuracy)),
         ("Made by", f"`{command_of(job, config)}`"),
