@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +149,7 @@ class Background:
 
     levels: tuple[Counts, ...]
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Any]:
         """Plain data for --json."""
         own = self.levels[LEVELS.index(0)]
         return {
@@ -188,7 +189,7 @@ class Speech:
             for level, at in zip(LEVELS, self.levels, strict=True)
         ]
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Any]:
         """Plain data for --json."""
         own, new = self.own, self.new
         latency = [float(s) for s in np.percentile(own.latencies, [50, 95])] if own.hit else None
@@ -345,7 +346,7 @@ def calibrate(
     tree: Tree,
     workers: int | None = None,
     stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
-) -> tuple[Model, dict[str, list[dict[str, object]]]]:
+) -> tuple[Model, dict[str, list[dict[str, Any]]]]:
     """Give a model thresholds, chosen on validation in clean speech, and measure what they do.
 
     Args:
@@ -362,7 +363,7 @@ def calibrate(
     Raises:
         DataError: a bad noise recording.
     """
-    results: dict[str, list[dict[str, object]]] = {}
+    results: dict[str, list[dict[str, Any]]] = {}
     sounds = held_back(tree.noises)
     for split in ("validation", "testing") if tree.has_lists and sounds else ():
         kinds = {clip.word in model.keywords for clip in tree.of(split)}
