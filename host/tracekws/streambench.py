@@ -42,7 +42,7 @@ CLEAN_DB, NOISY_DB = 40.0, 10.0
 FALSE_PER_100 = 1.0
 """False alarms in 100 other words that thresholds are chosen for."""
 SEED = 1
-CALIBRATION_SEED = 2
+CALIBRATION_SEEDS = (2, 3)
 CLIP_HOURS = CLIP_SAMPLES / SAMPLE_RATE / 3600
 
 
@@ -277,9 +277,11 @@ def bench_background(
 
 EVEN = 0.5
 """A threshold whose odds are one."""
-CANDIDATES = np.arange(-2.0, 5.51, 0.25)
+CANDIDATES = np.arange(-1.0, 5.51, 0.5)
 """Log-odds of thresholds to choose from."""
-STEPS = np.arange(0.0, 3.01, 0.1)
+PRIOR = 20
+"""Keywords said, heard as all words are, that count with each word's own."""
+STEPS = np.arange(0.0, 3.01, 0.2)
 """Log-odds by which all words' thresholds are raised until the false alarms are few enough."""
 
 
@@ -296,47 +298,58 @@ def to_thresholds(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
 def choose(
     model: Model,
     minutes: Sequence[Minute],
+    fresh: Sequence[Minute],
     false_per_100: float,
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> bytes:
     """The image with thresholds a word that hear most keywords at so many false alarms.
 
-    Words are taken as independent at first: hits and false alarms of each, by the word heard, are
-    counted with equal thresholds for all; then the price of a false alarm in hits is raised until
-    what the words choose is within the bound. What they then do together is measured, and all are
-    raised until that is within the bound too.
+    Words are taken as independent at first: the share of each that is heard, and the false alarms,
+    by the word heard, are counted with equal thresholds for all; then the price of a false alarm in
+    hits is raised until what the words choose is within the bound. A word with few clips goes by
+    what all words do. What the thresholds then do together is measured on another stream, where
+    they have no luck of choice, and all are raised until that is within the bound too.
 
     Args:
         model: its own thresholds do not matter.
         minutes: of compose(), with clips that the figures to be reported are not from.
+        fresh: another stream, to raise the thresholds on.
         false_per_100: the bound: false alarms in 100 other words.
         workers: processes; all cores by default.
         progress: over both rounds.
     """
 
-    def count(image: bytes, log_odds: NDArray[np.float64], done: int) -> list[Counts]:
-        def told(part: int, parts: int) -> None:
-            progress(done * parts + part, 2 * parts)
+    def count(
+        image: bytes, minutes: Sequence[Minute], log_odds: NDArray[np.float64], before: int
+    ) -> list[Counts]:
+        def told(done: int, _: int) -> None:
+            progress(before + done, total)
 
         heard = hear(Model(image), minutes, to_odds(log_odds), workers, told)
         return [add(part) for part in zip(*heard, strict=True)]
 
     keywords = model.keywords
     labels = len(model.labels)
-    runs = count(with_thresholds(model, np.full(labels, EVEN)), CANDIDATES, 0)
-    hits = np.array([[run.hits[word] for word in keywords] for run in runs])
+    total = len(minutes) + len(fresh)
+    runs = count(with_thresholds(model, np.full(labels, EVEN)), minutes, CANDIDATES, 0)
+    said = np.array([runs[0].keywords[word] for word in keywords])
+    heard = np.array([[run.hits[word] for word in keywords] for run in runs])
+    all_words = heard.sum(1, keepdims=True) / said.sum()
+    hits = (heard + PRIOR * all_words) / (said + PRIOR)
     false = np.array([[run.false_alarms[word] for word in keywords] for run in runs])
     budget = false_per_100 / 100 * runs[0].other_words
     chosen = np.full(len(keywords), len(CANDIDATES) - 1)
-    for price in np.geomspace(0.01, 100, 200):
+    for price in np.geomspace(1e-4, 10, 300):
         # of equal ones the highest threshold
         chosen = len(CANDIDATES) - 1 - (hits - price * false)[::-1].argmax(0)
         if false[chosen, np.arange(len(keywords))].sum() <= budget:
             break
     values = np.full(labels, float(CANDIDATES[chosen].mean()))
     values[[model.class_of(word) for word in keywords]] = CANDIDATES[chosen]
-    raised = count(with_thresholds(model, to_thresholds(values)), STEPS, 1)
+    first = with_thresholds(model, to_thresholds(values))
+    raised = count(first, fresh, STEPS, len(minutes))
+    budget = false_per_100 / 100 * raised[0].other_words
     step = next((s for s, at in zip(STEPS, raised, strict=True) if at.false <= budget), STEPS[-1])
     return with_thresholds(model, to_thresholds(values + step))
 
@@ -372,11 +385,12 @@ def calibrate(
         recordings, _ = read_some(tree, split, lambda done, total: None)
         once = minutes_of(recordings, model)
         if split == "validation":
-            minutes = compose(
-                recordings, model.keywords, sounds, 2 * once, CLEAN_DB, CALIBRATION_SEED
+            first, fresh = (
+                compose(recordings, model.keywords, sounds, 2 * once, CLEAN_DB, seed)
+                for seed in CALIBRATION_SEEDS
             )
             progress = stage("thresholds")
-            model = Model(choose(model, minutes, FALSE_PER_100, workers, progress))
+            model = Model(choose(model, first, fresh, FALSE_PER_100, workers, progress))
         results[split] = [
             bench_speech(
                 model, recordings, sounds, once, snr, SEED, workers, stage(f"{split} stream")
