@@ -348,6 +348,10 @@ def bench_stream(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the stream.", min=0)] = 1,
+    port: Annotated[
+        str | None,
+        typer.Option(help="Port of a device that runs MODEL: measure what it has learned."),
+    ] = None,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -375,6 +379,7 @@ def bench_stream(
         if folder is None and value is not None:
             raise typer.BadParameter("it is for words: give --data too", param_hint=option)
     model = Model.load(model_path)
+    weights = commands.learned_weights(port, model_path, model) if port else None
     alone = None
     speech: list[streambench.Speech] = []
     digest, repeats = None, 0
@@ -397,11 +402,12 @@ def bench_stream(
                         seed,
                         workers,
                         stage(f"hearing words at {ratio:g} dB"),
+                        weights,
                     )
                 )
         if background is not None:
             progress = stage("hearing the background alone")
-            alone = streambench.bench_background(model, sounds, workers, progress)
+            alone = streambench.bench_background(model, sounds, workers, progress, weights)
     if picture is not None:
         from tracekws.pictures import stream_picture
 
@@ -411,6 +417,7 @@ def bench_stream(
         print_json(
             {
                 "model": model.identity,
+                "learned_on": port,
                 "split": split if folder else None,
                 "seed": seed,
                 "speech": [one.summary() for one in speech],

@@ -81,10 +81,12 @@ def minutes_of(recordings: Recordings, model: Model) -> int:
 class Ear:
     """One process's copy of the model, and the odds of the detectors that listen to it."""
 
-    def __init__(self, image: bytes, odds: Sequence[int]) -> None:
-        """Load the model."""
+    def __init__(self, image: bytes, weights: bytes | None, odds: Sequence[int]) -> None:
+        """Load the model, with its own weights or with learned ones."""
         self.model = Model(image)
         self.learner = Learner(self.model)
+        if weights is not None:
+            self.learner.weights = weights
         self.odds = odds
 
     def events(self, pcm: NDArray[np.int16]) -> Iterator[list[tuple[str, int]]]:
@@ -97,10 +99,10 @@ class Ear:
 _ear: Ear | None = None
 
 
-def start_worker(image: bytes, odds: Sequence[int]) -> None:
+def start_worker(image: bytes, weights: bytes | None, odds: Sequence[int]) -> None:
     """Give this process its copy."""
     global _ear
-    _ear = Ear(image, odds)
+    _ear = Ear(image, weights, odds)
 
 
 def hear_part(part: Minute | Sound) -> list[Counts]:
@@ -119,6 +121,7 @@ def hear(
     odds: Sequence[int],
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
+    weights: bytes | None = None,
 ) -> list[list[Counts]]:
     """Run the core over the parts of a stream on all cores: for each, what each detector heard.
 
@@ -128,8 +131,9 @@ def hear(
         odds: of the detectors: what the thresholds' odds are multiplied by, Q8.
         workers: processes; all cores by default.
         progress: over the parts.
+        weights: what the model has learned; its own by default.
     """
-    start = partial(start_worker, model.image, tuple(odds))
+    start = partial(start_worker, model.image, weights, tuple(odds))
     heard = []
     for counts in spread(hear_part, parts, workers, start):
         heard.append(counts)
@@ -235,6 +239,7 @@ def bench_speech(
     seed: int = SEED,
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
+    weights: bytes | None = None,
 ) -> Speech:
     """Measure a model on a stream of words.
 
@@ -247,12 +252,13 @@ def bench_speech(
         seed: of the stream.
         workers: processes; all cores by default.
         progress: over minutes.
+        weights: what the model has learned; its own by default.
 
     Raises:
         DataError: no keywords, no other words, or no background.
     """
     planned = compose(recordings, model.keywords, sounds, minutes, snr_db, seed)
-    heard = hear(model, planned, [odds_q8(level) for level in LEVELS], workers, progress)
+    heard = hear(model, planned, [odds_q8(level) for level in LEVELS], workers, progress, weights)
     levels = tuple(add(part) for part in zip(*heard, strict=True))
     if not levels[0].total or not levels[0].other_words:
         raise DataError("the stream is so short that a kind of word is missing: give more --hours")
@@ -266,10 +272,11 @@ def bench_background(
     sounds: Sequence[Sound],
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
+    weights: bytes | None = None,
 ) -> Background:
     """Count false alarms over recordings in which no keyword is said; arguments as above."""
     pieces = [piece for sound in sounds for piece in sound.pieces(PIECE)]
-    heard = hear(model, pieces, [odds_q8(level) for level in LEVELS], workers, progress)
+    heard = hear(model, pieces, [odds_q8(level) for level in LEVELS], workers, progress, weights)
     return Background(tuple(add(part) for part in zip(*heard, strict=True)))
 
 

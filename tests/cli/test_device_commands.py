@@ -22,6 +22,7 @@ import soundfile
 from host_cli import start
 from images import make_image
 from recordings import write_take
+from tones import write_tree
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import commands, discover, microphone, protocol
@@ -34,6 +35,12 @@ def state(board: VirtualBoard) -> tuple[bytes, int, bool]:
     with Device.open(board.port) as device:
         about = device.info()
         return device.weights(), about.generation, about.changed
+
+
+def made(folder: Path) -> Path:
+    """The folder, which was not there."""
+    folder.mkdir()
+    return folder
 
 
 def is_gone(pid: int) -> bool:
@@ -94,7 +101,7 @@ def test_listen_says_what_to_expect_of_a_sensitivity(run, board, image, takes, t
     crc = f"{Model(image).crc:08x}"
     write_card(model, crc)
     expected = (
-        "sensitivity +2: expect 81 % of the keywords and 3.2 false alarms in 100 other words,"
+        "sensitivity 2: expect 81 % of the keywords and 3.2 false alarms in 100 other words,"
         " background 40 dB below (the factory's figures, testing speakers)\n"
     )
     assert run(*words, "--sensitivity", "2").err == expected
@@ -108,6 +115,32 @@ def test_listen_says_what_to_expect_of_a_sensitivity(run, board, image, takes, t
     learned = run(*words, "--sensitivity", "2").err
     assert learned.startswith(expected)
     assert "has learned since: what it does now is known only where the host runs" in learned
+
+
+def test_what_a_device_has_learned_is_measured_on_a_stream(run, board, model, takes, tmp_path):
+    tree = write_tree(made(tmp_path / "tree"))
+
+    def measure(*more):
+        words = ("bench", "stream", model, "--data", tree, "--hours", "0.05", "--snr", "20")
+        result = run(*words, "--workers", "1", "--json", *more)
+        assert result.code == 0, result.err
+        return json.loads(result.out)["speech"]
+
+    factory = measure()
+    assert factory[0]["false_alarms"] > 0
+    assert measure("--port", board.port) == factory
+    assert run("adapt", takes, "--port", board.port).code == 0
+    assert measure("--port", board.port) != factory
+    assert measure() == factory
+
+
+def test_the_model_on_a_stream_is_the_devices(run, board, other_model, tmp_path):
+    tree = write_tree(made(tmp_path / "tree"))
+    result = run("bench", "stream", other_model, "--data", tree, "--port", board.port)
+    assert result.code == 1
+    assert re.fullmatch(
+        r"error: \S+other.tkws: the device runs another model, .*; give that one\n", result.err
+    )
 
 
 def test_listen_hears_less_at_a_lower_sensitivity(run, board, takes):

@@ -104,6 +104,18 @@ def open_device(port: str | None) -> Device:
     return Device.open(port or find_port())
 
 
+def learned_weights(port: str, path: Path, model: Model) -> bytes:
+    """The weights that the device at a port runs with, which must be those of this model."""
+    with open_device(port) as device:
+        about = device.info()
+        if about.model_crc != model.crc:
+            raise ModelError(
+                f"{path}: the device runs another model, {about.model_name} with CRC"
+                f" {about.model_crc:08x}; give that one"
+            )
+        return device.weights()
+
+
 def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Table:
     """The columns before and after as a table."""
     table = Table("right", "clips", "before", "after", "change")
@@ -324,7 +336,7 @@ def say_expected(about: DeviceInfo, model: Path, level: int) -> None:
     if found is None:
         say(
             talk,
-            f"sensitivity {level:+d}: what to expect is not known: {card} says nothing of the"
+            f"sensitivity {level}: what to expect is not known: {card} says nothing of the"
             " device's model on streams; name it by --model, or measure: tracekws bench stream",
         )
         return
@@ -335,13 +347,13 @@ def say_expected(about: DeviceInfo, model: Path, level: int) -> None:
     )
     say(
         talk,
-        f"sensitivity {level:+d}: expect {figures} (the factory's figures, {found.split} speakers)",
+        f"sensitivity {level}: expect {figures} (the factory's figures, {found.split} speakers)",
     )
     if about.generation or about.changed:
         say(
             talk,
             "this device has learned since: what it does now is known only where the host runs the"
-            " stream again (tracekws bench stream)",
+            " stream again: tracekws bench stream --port PORT",
         )
 
 
