@@ -81,6 +81,10 @@ bool tkws_app_fits(const tkws_board *board, const tkws_model *model);
 /** Open a session, the recognizer at silence. */
 void tkws_app_open(tkws_app *app, uint8_t session);
 
+/** Read the body of a request to listen: nothing, or u16, the detector's odds_q8.
+ *  @return TKWS_OK; TKWS_E_LENGTH or TKWS_E_ARGUMENT with odds_q8 untouched */
+int tkws_app_odds(const uint8_t *body, size_t n_body, uint16_t *odds_q8);
+
 /** Let the recognizer hear samples of the stream. */
 void tkws_app_take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples);
 

@@ -39,9 +39,13 @@ void tkws_app_microphone_stop(tkws_app *app)
 
 int tkws_app_live(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    (void)body;
-    (void)n_body;
-    return start(app, TKWS_APP_HEARING);
+    uint16_t odds_q8 = 0;
+    int error = tkws_app_odds(body, n_body, &odds_q8);
+    if (error == TKWS_OK)
+        error = start(app, TKWS_APP_HEARING);
+    if (error == TKWS_OK)
+        tkws_detector_set_odds(&app->recognizer.detector, odds_q8);
+    return error;
 }
 
 int tkws_app_record(tkws_app *app, const uint8_t *body, size_t n_body)

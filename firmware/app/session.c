@@ -30,11 +30,26 @@ static int open_stream(tkws_app *app, uint8_t session)
     return TKWS_OK;
 }
 
+int tkws_app_odds(const uint8_t *body, size_t n_body, uint16_t *odds_q8)
+{
+    if (n_body != 0 && n_body != 2)
+        return TKWS_E_LENGTH;
+    uint16_t odds = n_body == 2 ? wire_get_u16(body) : TKWS_ODDS_ONE;
+    if (odds == 0)
+        return TKWS_E_ARGUMENT;
+    *odds_q8 = odds;
+    return TKWS_OK;
+}
+
 int tkws_app_listen(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    (void)body;
-    (void)n_body;
-    return open_stream(app, TKWS_APP_LISTENING);
+    uint16_t odds_q8 = 0;
+    int error = tkws_app_odds(body, n_body, &odds_q8);
+    if (error == TKWS_OK)
+        error = open_stream(app, TKWS_APP_LISTENING);
+    if (error == TKWS_OK)
+        tkws_detector_set_odds(&app->recognizer.detector, odds_q8);
+    return error;
 }
 
 int tkws_app_classify(tkws_app *app, const uint8_t *body, size_t n_body)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -311,6 +311,173 @@ def bench_adapt(
     if cast.speakers_left_out:
         commands.say(out, f"too few takes: {', '.join(cast.speakers_left_out)}")
     say_left_out(cast.repeats, cast.bad)
+
+
+@bench_app.command("stream")
+def bench_stream(
+    model_path: ModelArgument = commands.MODEL,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Speech Commands tree, whose words are said: word/speaker_nohash_n.wav."
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Speakers to hear: testing, validation, training or all.")
+    ] = "testing",
+    background: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of recordings without keywords, 16 kHz mono, of any length: words are laid"
+            " over them instead of the tree's noise, and they are heard by themselves."
+        ),
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            help="Length of the stream of words; by default each other word comes about once.",
+            min=0.05,
+            max=1000,
+        ),
+    ] = None,
+    snr: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Speech over background in dB; may be given several times, 40 and 10 by default.",
+            min=-20,
+            max=100,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the stream.", min=0)] = 1,
+    port: Annotated[
+        str | None,
+        typer.Option(help="Port of a device that runs MODEL: measure what it has learned."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw hits over false alarms into this PNG, SVG or PDF.", callback=picture_file
+        ),
+    ] = None,
+    workers: Workers = None,
+    as_json: commands.Json = False,
+) -> None:
+    """Measure what a model hears on a stream: hits, misses, false alarms, latency.
+
+    Give --data, or --background, or both. docs/stream.md says how a stream is made and judged.
+
+    Example: `tracekws bench stream --data speech_commands --split validation`
+    """
+    from tracekws import streambench
+    from tracekws.evaluate import read_some
+    from tracekws.stream import held_back, read_background
+
+    if split not in (*data.SPLITS, "all"):
+        raise typer.BadParameter(f"'{split}' is none of testing, validation, training, all")
+    if folder is None and background is None:
+        raise typer.BadParameter("give --data, or --background, or both")
+    for option, value in (("--picture", picture), ("--hours", hours), ("--snr", snr)):
+        if folder is None and value is not None:
+            raise typer.BadParameter("it is for words: give --data too", param_hint=option)
+    model = Model.load(model_path)
+    weights = commands.learned_weights(port, model_path, model) if port else None
+    alone = None
+    speech: list[streambench.Speech] = []
+    digest, repeats = None, 0
+    sounds, bad = read_background(background) if background else ([], [])
+    with stages() as stage:
+        if folder is not None:
+            tree = data.read_tree(folder)
+            recordings, unread = read_some(tree, split, stage("reading"))
+            digest, repeats, bad = recordings.digest, len(recordings.repeats), [*bad, *unread]
+            once = streambench.minutes_of(recordings, model)
+            minutes = once if hours is None else max(1, round(60 * hours))
+            for ratio in snr or (streambench.CLEAN_DB, streambench.NOISY_DB):
+                speech.append(
+                    streambench.bench_speech(
+                        model,
+                        recordings,
+                        sounds or held_back(tree.noises),
+                        minutes,
+                        ratio,
+                        seed,
+                        workers,
+                        stage(f"hearing words at {ratio:g} dB"),
+                        weights,
+                    )
+                )
+        if background is not None:
+            progress = stage("hearing the background alone")
+            alone = streambench.bench_background(model, sounds, workers, progress, weights)
+    if picture is not None:
+        from tracekws.pictures import stream_picture
+
+        stream_picture(model.name, speech, picture)
+        talk.print(f"hits over false alarms: {picture}")
+    if as_json:
+        print_json(
+            {
+                "model": model.identity,
+                "learned_on": port,
+                "split": split if folder else None,
+                "seed": seed,
+                "speech": [one.summary() for one in speech],
+                "background": alone and alone.summary(),
+                "repeats_dropped": repeats,
+                "bad": list(bad),
+                "data": digest,
+            }
+        )
+        return
+    for one in speech:
+        show_speech(model.name, split, one.summary())
+    if alone is not None:
+        heard = alone.summary()
+        out.print(
+            f"background alone: {heard['false_alarms']} false alarms in {heard['hours']:.2f} "
+            f"hours, {hourly(heard['false_alarms_per_hour'])}"
+        )
+    say_left_out(repeats, bad)
+
+
+def hourly(rate: dict[str, float]) -> str:
+    """A rate an hour with its interval."""
+    return f"{rate['mean']:.1f} an hour ({rate['low']:.1f} to {rate['high']:.1f})"
+
+
+def show_speech(name: str, split: str, heard: dict[str, Any]) -> None:
+    """What was heard of words at one ratio of speech to background, as a table and lines."""
+    table = Table(
+        "word",
+        "said",
+        "heard",
+        "missed",
+        "false alarms",
+        title=f"{name} on {split} speakers, background {heard['snr_db']:g} dB below",
+    )
+    for row in heard["rows"]:
+        table.add_row(*map(str, row.values()))
+    out.print(table)
+    false = heard["false_alarms_per_100_other_words"]
+    out.print(
+        f"heard {heard['hits']} of {heard['keywords']} keywords, {heard['hit_percent']:.1f} %; "
+        f"{heard['false_alarms']} false alarms over {heard['other_words']} other words "
+        f"({heard['distinct_other_words']} of them before a clip came again)"
+    )
+    out.print(
+        f"false alarms: {false['mean']:.2f} in 100 other words ({false['low']:.2f} to "
+        f"{false['high']:.2f}); {hourly(heard['false_alarms_per_hour'])} of this stream; "
+        f"{hourly(heard['false_alarms_per_distinct_hour'])} of distinct other words; 95 %, Poisson"
+    )
+    if heard["latency_seconds"]:
+        out.print(
+            f"latency from the word's end: median {heard['latency_seconds']['median']:.2f} s, "
+            f"95 % below {heard['latency_seconds']['p95']:.2f} s"
+        )
+
+
+GOALS = {"total": 6_400_000, "with_learning": 32_000_000}
+"""Instructions a second of audio on a Cortex-M4 with its DSP instructions."""
 
 
 @bench_app.command("cost")

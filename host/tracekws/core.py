@@ -17,6 +17,8 @@ CHANNELS: int = lib.TKWS_CHANNELS
 STEP_SAMPLES: int = lib.TKWS_STEP_SAMPLES
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
+ODDS_ONE: int = lib.TKWS_ODDS_ONE
+"""Odds of the detector's thresholds in Q8: the model's own."""
 READOUT: int = lib.TKWS_LEARN_READOUT
 TRACES: int = lib.TKWS_LEARN_TRACES
 LATENT: int = lib.TKWS_LEARN_LATENT
@@ -201,6 +203,17 @@ class Learner:
         lib.tkws_network_scores(self._network, self._scores)
         return np.frombuffer(ffi.buffer(self._scores), dtype=np.int32).copy()
 
+    def stream(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Scores of every step of a stream heard from rest: int32 (steps, classes), Q10."""
+        lib.tkws_network_reset(self._network)
+        flat = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features))
+        out = np.empty((len(features), self.model.header.n_classes), dtype=np.int32)
+        rows = ffi.from_buffer("int32_t[]", out)
+        for step in range(len(features)):
+            lib.tkws_network_step(self._network, flat + step * FEATURES)
+            lib.tkws_network_scores(self._network, rows + step * out.shape[1])
+        return out
+
     def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
         """Learn from one take: int8 (steps, 80) of class label, with TKWS_LEARN_* flags."""
         check(lib.tkws_learner_begin(self._learner, method, label, scale_q15))
@@ -236,6 +249,28 @@ class Learner:
                 self.model.c, self._weights, 0, ffi.from_buffer("uint8_t[]", state), len(state)
             )
         )
+
+
+def detect(
+    model: Model, scores: NDArray[np.int32], odds_q8: int = ODDS_ONE
+) -> list[tuple[int, int]]:
+    """Events of the model's detector over a stream's scores: class and end sample of each.
+
+    Args:
+        model: gives thresholds, smoothing and refractory time.
+        scores: int32 (steps, classes), Q10, from Learner.stream().
+        odds_q8: what the thresholds' odds are multiplied by (detector.h).
+    """
+    detector = ffi.new("tkws_detector *")
+    event = ffi.new("tkws_event *")
+    lib.tkws_detector_init(detector, model.c)
+    lib.tkws_detector_set_odds(detector, odds_q8)
+    rows = ffi.from_buffer("int32_t[]", np.ascontiguousarray(scores))
+    events = []
+    for at in range(0, scores.size, scores.shape[1]):
+        if lib.tkws_detector_step(detector, rows + at, event):
+            events.append((event.word, event.end_sample))
+    return events
 
 
 def pass_scales(passes: int) -> Sequence[int]:

@@ -231,6 +231,21 @@ def with_learning(model: Model, learning: Learning) -> bytes:
     return seal(header, model.image[lib.TKWS_MODEL_HEADER_BYTES : -4])
 
 
+def thresholds(model: Model) -> NDArray[np.float64]:
+    """The detector's threshold of each class, as a posterior."""
+    raw = bytes(ffi.buffer(model.c.word_threshold, 2 * len(model.labels)))
+    return np.frombuffer(raw, dtype="<i2") / 32768
+
+
+def with_thresholds(model: Model, values: NDArray[np.float64]) -> bytes:
+    """The same image with other thresholds of its classes, 0 to 1."""
+    header = ffi.new("tkws_model_header *", model.header)
+    body = model.image[lib.TKWS_MODEL_HEADER_BYTES : -4]
+    at = lib.TKWS_NAME_BYTES + lib.TKWS_LABEL_BYTES * len(model.labels)
+    end = at + 2 * len(model.labels)
+    return seal(header, body[:at] + to_int16(values, 15) + body[end:])
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file completely or not at all."""
     part = path.with_name(path.name + ".part")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of pictures, and the picture of a confusion matrix."""
+"""Files of pictures; those of a confusion matrix and of a stream."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from tracekws.errors import DataError
 from tracekws.evaluate import Result
+from tracekws.sensitivity import LEVELS
+from tracekws.streambench import Speech
 
 
 def write_figure(figure: Any, path: Path) -> None:
@@ -46,4 +49,29 @@ def confusion_picture(result: Result, path: Path) -> None:
         colour = "white" if shares[row, column] > 50 else "black"
         axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color=colour)
     figure.colorbar(image, label="percent of the clips said")
+    write_figure(figure, path)
+
+
+def stream_picture(name: str, speech: Sequence[Speech], path: Path) -> None:
+    """Draw hits over false alarms at every sensitivity, a line a ratio of speech to background."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.add_subplot()
+    own = LEVELS.index(0)
+    for one in speech:
+        x = [at.false_per_100 for at in one.levels]
+        y = [at.hit_percent for at in one.levels]
+        (line,) = axes.plot(x, y, marker=".", label=f"{one.snr_db:g} dB")
+        axes.plot(x[own], y[own], marker="o", markersize=9, color=line.get_color())
+        for level, at in zip(LEVELS, zip(x, y, strict=True), strict=True):
+            axes.annotate(f"{level:+d}", at, (4, -11), textcoords="offset points", fontsize=7)
+    axes.set_xscale("symlog", linthresh=0.5)
+    axes.set_xlim(0)
+    axes.set_ylim(0, 100)
+    axes.grid(alpha=0.3)
+    axes.set_xlabel("false alarms in 100 other words")
+    axes.set_ylabel("percent of the keywords heard")
+    axes.set_title(f"{name} on a stream, at every sensitivity (0, the model's own, is large)")
+    axes.legend(title="speech over background", loc="lower right")
     write_figure(figure, path)

@@ -22,8 +22,10 @@ import soundfile
 from host_cli import start
 from images import make_image
 from recordings import write_take
+from tones import write_tree
+from tracekws.core import Model
 from tracekws.device import adapt as adaptation
-from tracekws.device import commands, discover, microphone
+from tracekws.device import commands, discover, microphone, protocol
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device, LearnSession
 
@@ -33,6 +35,12 @@ def state(board: VirtualBoard) -> tuple[bytes, int, bool]:
     with Device.open(board.port) as device:
         about = device.info()
         return device.weights(), about.generation, about.changed
+
+
+def made(folder: Path) -> Path:
+    """The folder, which was not there."""
+    folder.mkdir()
+    return folder
 
 
 def is_gone(pid: int) -> bool:
@@ -72,6 +80,85 @@ def test_listen_shows_events_as_lines(run, board, takes):
     plain = run("listen", files[0], "--port", board.port)
     assert plain.code == 0
     assert "yes" in plain.out
+
+
+def write_card(model: Path, crc: str, split: str = "testing") -> None:
+    """A card beside a model that says what to expect of level 2."""
+    row = {"sensitivity": 2, "hit_percent": 81.4, "false_alarms_per_100_other_words": 3.25}
+    other = {"sensitivity": 0, "hit_percent": 70, "false_alarms_per_100_other_words": 1}
+    stream = {split: [{"snr_db": 40.0, "roc": [other, row]}]}
+    model.with_suffix(".json").write_text(json.dumps({"crc": crc, "stream": stream}))
+
+
+def test_listen_says_what_to_expect_of_a_sensitivity(run, board, image, takes, tmp_path):
+    model = tmp_path / "known.tkws"
+    model.write_bytes(image)
+    words = ("listen", takes / "yes" / "1.wav", "--port", board.port, "--model", model)
+    assert "sensitivity" not in run(*words).err
+    result = run(*words, "--sensitivity", "2")
+    assert (result.code, result.err.count("\n")) == (0, 1)
+    assert f"what to expect is not known: {tmp_path}/known.json says nothing" in result.err
+    crc = f"{Model(image).crc:08x}"
+    write_card(model, crc)
+    expected = (
+        "sensitivity 2: expect 81 % of the keywords and 3.2 false alarms in 100 other words,"
+        " background 40 dB below (the factory's figures, testing speakers)\n"
+    )
+    assert run(*words, "--sensitivity", "2").err == expected
+    assert "is not known" in run(*words, "--sensitivity", "3").err
+    write_card(model, "00000000")
+    assert "is not known" in run(*words, "--sensitivity", "2").err
+    model.with_suffix(".json").write_text("[")
+    assert "is not known" in run(*words, "--sensitivity", "2").err
+    write_card(model, crc)
+    assert run("adapt", takes, "--port", board.port).code == 0
+    learned = run(*words, "--sensitivity", "2").err
+    assert learned.startswith(expected)
+    assert "has learned since: what it does now is known only where the host runs" in learned
+
+
+def test_what_a_device_has_learned_is_measured_on_a_stream(run, board, model, takes, tmp_path):
+    tree = write_tree(made(tmp_path / "tree"))
+
+    def measure(*more):
+        words = ("bench", "stream", model, "--data", tree, "--hours", "0.05", "--snr", "20")
+        result = run(*words, "--workers", "1", "--json", *more)
+        assert result.code == 0, result.err
+        return json.loads(result.out)["speech"]
+
+    factory = measure()
+    assert factory[0]["false_alarms"] > 0
+    assert measure("--port", board.port) == factory
+    assert run("adapt", takes, "--port", board.port).code == 0
+    assert measure("--port", board.port) != factory
+    assert measure() == factory
+
+
+def test_the_model_on_a_stream_is_the_devices(run, board, other_model, tmp_path):
+    tree = write_tree(made(tmp_path / "tree"))
+    result = run("bench", "stream", other_model, "--data", tree, "--port", board.port)
+    assert result.code == 1
+    assert re.fullmatch(
+        r"error: \S+other.tkws: the device runs another model, .*; give that one\n", result.err
+    )
+
+
+def test_listen_hears_less_at_a_lower_sensitivity(run, board, takes):
+    words = ("listen", takes / "yes" / "1.wav", "--json", "--port", board.port)
+    counts = [len(run(*words, "--sensitivity", level).out.splitlines()) for level in (-6, 0, 6)]
+    assert counts[0] < counts[1] <= counts[2]
+
+
+def test_an_old_firmware_knows_no_sensitivity(run, board, takes, monkeypatch):
+    monkeypatch.setattr(protocol, "pack_listen", lambda level: bytes(3) if level else b"")
+    words = ("listen", takes / "yes" / "1.wav", "--port", board.port)
+    assert run(*words, "--sensitivity", "0").code == 0
+    result = run(*words, "--sensitivity", "1")
+    assert result.code == 1
+    assert result.err.endswith(
+        "error: the device's firmware is from before --sensitivity: flash a newer one, or leave"
+        " the option out\n"
+    )
 
 
 def test_adapt_learns_measures_saves_and_can_be_undone(run, board, takes, tmp_path):
@@ -473,6 +560,7 @@ def test_a_refusal_is_one_line_and_changes_nothing(case, run, board, tmp_path):
     [
         ("listen",),
         ("listen", "x.wav", "--mic"),
+        ("listen", "x.wav", "--sensitivity", "7"),
         ("adapt",),
         ("adapt", "takes", "--picture", "p.doc"),
         ("adapt", "takes", "--picture", "none/p.png"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The detector: when an event comes, what it says, and when none may come."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,26 @@ def test_labels_are_found_by_name() -> None:
         assert lib.tkws_model_class(model, label, len(label)) == c
     for wrong in (b"", b"ye", b"yess", b"YES", b"yes\0", b"a_very_long_label"):
         assert lib.tkws_model_class(model, wrong, len(wrong)) == E["LABEL"]
+
+
+@given(
+    st.integers(0, 32767),
+    st.sampled_from([1, 4, 64, 255, 256, 257, 1024, 16384, 65535]) | st.integers(1, 65535),
+    st.integers(64, 9000),
+)
+def test_odds_of_the_thresholds_are_multiplied(threshold: int, odds_q8: int, logit: int) -> None:
+    image = make_image(arrays={"word_threshold": np.full(5, threshold)}, smoothing_shift=0)
+    detector = Detector(image)
+    lib.tkws_detector_set_odds(detector.state, odds_q8)
+    n_heard = len(detector.hear(NO, 30, logit))
+    p, t = Fraction(detector.state.posterior_q15[NO], 32768), Fraction(threshold, 32768)
+    assert n_heard == int(p / (1 - p) > Fraction(odds_q8, 256) * t / (1 - t))
+
+
+def test_a_new_start_has_the_models_own_thresholds() -> None:
+    detector = Detector(window_steps=1, smoothing_shift=0)
+    lib.tkws_detector_set_odds(detector.state, 65535)
+    assert not detector.hear(YES, 20, logit=3000)
+    lib.tkws_detector_init(detector.state, detector.model.pointer)
+    assert detector.state.odds_q8 == lib.TKWS_ODDS_ONE
+    assert detector.hear(YES, 20, logit=3000)

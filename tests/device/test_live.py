@@ -379,3 +379,49 @@ def test_a_microphone_without_samples(start: Start, tmp_path: Path) -> None:
             path.write_bytes(content)
         with pytest.raises(TraceKwsError, match=r"none\.raw: (No such file|the file is empty)"):
             start(extra=["--microphone", str(path)])
+
+
+@pytest.fixture(scope="session")
+def choosy() -> bytes:
+    """An image whose thresholds matter: half of all events are below them."""
+    fields = {"smoothing_shift": 0, "refractory_steps": 0, "window_steps": 2}
+    thresholds = {"word_threshold": np.full(5, 13000)}
+    return make_image(seed=24, n_neurons=16, arrays=thresholds, **fields)
+
+
+def test_a_sensitivity_holds_for_one_session(make: Make, choosy: bytes, pcm: np.ndarray) -> None:
+    expected = [reference.events(choosy, pcm, odds) for odds in (16384, 1024, 256, 64, 4)]
+    assert len({len(events) for events in expected}) == 4
+    device = connect(make(image=choosy))
+    for level, events in zip((-6, -2, 0, 2, 6), expected, strict=True):
+        assert list(device.listen([pcm], level)) == events
+        assert list(device.listen([pcm])) == expected[2], "nothing of it is kept"
+
+
+def test_a_sensitivity_of_the_boards_own_microphone(
+    make: Make, choosy: bytes, pcm: np.ndarray
+) -> None:
+    for level, odds in ((-2, 1024), (0, 256), (2, 64)):
+        found: list[Event] = []
+        device = connect(make(image=choosy, burst=800))
+        with closing(device.listen_live(interval=0, sensitivity=level)) as live:
+            for heard in live:
+                found += heard.events
+                if heard.seconds >= 3:
+                    break
+        assert found == reference.events(choosy, pcm, odds)
+
+
+@pytest.mark.parametrize("command", [protocol.LISTEN, protocol.LIVE])
+@pytest.mark.parametrize(
+    ("body", "name"), [(b"\0", "LENGTH"), (bytes(2), "ARGUMENT"), (b"\0\1\0", "LENGTH")]
+)
+def test_a_wrong_sensitivity_opens_no_session(
+    make: Make, command: int, body: bytes, name: str
+) -> None:
+    board = make()
+    ask = Asker(board)
+    assert ask(command, body) == (code(name), b"")
+    assert not board.runs
+    assert ask(protocol.END)[0] == code("STATE")
+    assert ask(command, b"\0\1")[0] == 0

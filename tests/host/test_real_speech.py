@@ -66,6 +66,17 @@ def test_the_shipped_model_is_as_good_as_its_card_says(speech):
         assert report["silence_rejected"] > 90
 
 
+def test_the_shipped_model_hears_keywords_on_a_stream(speech):
+    options = ("--split", "validation", "--hours", "0.1", "--snr", "40")
+    report = tracekws_json("bench", "stream", "--data", str(speech), *options)
+    (heard,) = report["speech"]
+    assert heard["keywords"] > 40
+    assert heard["distinct_other_words"] == heard["other_words"] > 90
+    assert 0 < heard["latency_seconds"]["p95"] < 1
+    rare = [at for at in heard["roc"] if at["false_alarms_per_100_other_words"] <= 5]
+    assert max(at["hit_percent"] for at in rare) > 45
+
+
 def test_the_shipped_model_fits_its_class_of_device():
     model = Model.load(MODEL)
     assert model.trainable_bytes <= 112 * 1024

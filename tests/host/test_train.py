@@ -18,6 +18,7 @@ from tracekws.core import FeatureConfig, Learner, Model  # noqa: E402
 from tracekws.data import KEYWORDS, read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.evaluate import evaluate  # noqa: E402
+from tracekws.sensitivity import expected  # noqa: E402
 from tracekws.train import dataset, loop  # noqa: E402
 from tracekws.train.command import Job, train  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
@@ -143,6 +144,21 @@ def test_the_card_says_what_evaluate_says(trained, tree):
     assert f"CRC {model.crc:08x}" in card
     assert "CC BY 4.0" in card
     assert Model.load(job.output).crc == model.crc
+
+
+def test_the_card_says_what_to_expect_of_a_stream(trained):
+    job, model = trained
+    rare, own, often = (
+        expected(job.output.with_suffix(".json"), model.crc, level) for level in (-6, 0, 6)
+    )
+    assert own.split == "testing"
+    assert [snr for snr, _, _ in own.rows] == [40, 10]
+    for few, some, many in zip(rare.rows, own.rows, often.rows, strict=True):
+        assert few[1] < some[1]
+        assert few[2] <= some[2] <= many[2]
+    card = job.output.with_suffix(".md").read_text()
+    assert f"{own.rows[0][1]:.1f} % of the keywords heard" in card
+    assert expected(job.output.with_suffix(".json"), model.crc ^ 1, 0) is None
 
 
 class Killed(Exception):

@@ -16,11 +16,22 @@ void tkws_detector_init(tkws_detector *detector, const tkws_model *model)
     memset(detector, 0, sizeof *detector);
     detector->model = model;
     detector->fired = (uint16_t)model->header.n_classes;
+    detector->odds_q8 = TKWS_ODDS_ONE;
 }
 
+void tkws_detector_set_odds(tkws_detector *detector, uint16_t odds_q8)
+{
+    detector->odds_q8 = odds_q8;
+}
+
+/* Whether p / (1 - p) > factor t / (1 - t), without the divisions; p > t where the factor is one. */
 static bool above_threshold(const tkws_detector *d, size_t word)
 {
-    return (int32_t)d->posterior_q15[word] > get_i16(d->model->word_threshold + 2 * word);
+    uint32_t p = d->posterior_q15[word]; /* it and t are below one, Q15 */
+    uint32_t t = (uint32_t)get_i16(d->model->word_threshold + 2 * word);
+    uint64_t heard = (uint64_t)TKWS_ODDS_ONE * (p * (0x8000u - t));
+    uint64_t needed = (uint64_t)d->odds_q8 * (t * (0x8000u - p));
+    return heard > needed;
 }
 
 static void smooth(tkws_detector *d, const int32_t *scores)

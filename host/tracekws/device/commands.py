@@ -42,12 +42,14 @@ from tracekws.device.takes import (
 )
 from tracekws.errors import (
     DataError,
+    DeviceError,
     ModelError,
     NoDeviceError,
     TraceKwsError,
     code,
     device_error,
 )
+from tracekws.sensitivity import LEVELS, expected
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models" / "base.tkws"
@@ -100,6 +102,18 @@ def print_line(value: Any) -> None:
 def open_device(port: str | None) -> Device:
     """Open the device at a port, or the one that is found."""
     return Device.open(port or find_port())
+
+
+def learned_weights(port: str, path: Path, model: Model) -> bytes:
+    """The weights that the device at a port runs with, which must be those of this model."""
+    with open_device(port) as device:
+        about = device.info()
+        if about.model_crc != model.crc:
+            raise ModelError(
+                f"{path}: the device runs another model, {about.model_name} with CRC"
+                f" {about.model_crc:08x}; give that one"
+            )
+        return device.weights()
 
 
 def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Table:
@@ -246,6 +260,18 @@ def listen(
     seconds: Annotated[
         float | None, typer.Option(help="End --live after so many seconds of sound.", min=0.1)
     ] = None,
+    sensitivity: Annotated[
+        int | None,
+        typer.Option(
+            help="Hear more words and more false alarms, or less of both: each level halves the"
+            " odds that a word's score must exceed; 0 is the model's own.",
+            min=LEVELS[0],
+            max=LEVELS[-1],
+        ),
+    ] = None,
+    model: Annotated[
+        Path, typer.Option(help="The device's model: its card says what to expect.")
+    ] = MODEL,
     port: Port = None,
     as_json: Json = False,
 ) -> None:
@@ -253,7 +279,8 @@ def listen(
 
     A second of silence follows each recording, so that a word at its end is heard. With --json
     each word is a line of its own: file, word, score, start and end in seconds. With --live no
-    sound leaves the board.
+    sound leaves the board. A sensitivity holds for this command, and nothing of it stays on the
+    board; what to expect of it is said first.
 
     Example: `tracekws listen hello.wav`
     """
@@ -262,8 +289,12 @@ def listen(
         raise typer.BadParameter("give recordings, or --mic, or --live")
     if seconds and not live:
         raise typer.BadParameter("--seconds is for --live")
+    level = sensitivity or 0
     if live:
-        listen_live(port, seconds, as_json)
+        with open_device(port) as device:
+            if sensitivity is not None:
+                say_expected(device.info(), model, level)
+            listen_live(device, seconds, level, as_json)
         return
     streams: list[tuple[str | None, Iterable[NDArray[np.int16]]]]
     streams = [(str(file), chunks(read_clip(file))) for file in files]
@@ -271,21 +302,65 @@ def listen(
         microphone.sounddevice()  # refuse before the device is touched
         streams = [(None, microphone.stream())]
     heard = 0
-    with open_device(port) as device:
+    with open_device(port) as device, explained(level):
+        if sensitivity is not None:
+            say_expected(device.info(), model, level)
         for name, stream in streams:
             if name and not as_json and len(streams) > 1:
                 say(talk, name)
-            for event in device.listen(stream):
+            for event in device.listen(stream, level):
                 heard += 1
                 show_event(event, name, as_json)
     if not heard and not as_json:
         say(talk, "no word was heard")
 
 
-def listen_live(port: str | None, seconds: float | None, as_json: bool) -> None:
+@contextmanager
+def explained(level: int) -> Iterator[None]:
+    """Say of a firmware that knows no sensitivity what to do."""
+    try:
+        yield
+    except DeviceError as error:
+        if level and error.name == "LENGTH":
+            raise TraceKwsError(
+                "the device's firmware is from before --sensitivity: flash a newer one, or leave"
+                " the option out"
+            ) from error
+        raise
+
+
+def say_expected(about: DeviceInfo, model: Path, level: int) -> None:
+    """Say what the factory measured at a sensitivity, and when that holds no more."""
+    card = model.with_suffix(".json")
+    found = expected(card, about.model_crc, level)
+    if found is None:
+        say(
+            talk,
+            f"sensitivity {level}: what to expect is not known: {card} says nothing of the"
+            " device's model on streams; name it by --model, or measure: tracekws bench stream",
+        )
+        return
+    figures = "; ".join(
+        f"{hits:.0f} % of the keywords and {false:.1f} false alarms in 100 other words, background"
+        f" {snr:g} dB below"
+        for snr, hits, false in found.rows
+    )
+    say(
+        talk,
+        f"sensitivity {level}: expect {figures} (the factory's figures, {found.split} speakers)",
+    )
+    if about.generation or about.changed:
+        say(
+            talk,
+            "this device has learned since: what it does now is known only where the host runs the"
+            " stream again: tracekws bench stream --port PORT",
+        )
+
+
+def listen_live(device: Device, seconds: float | None, level: int, as_json: bool) -> None:
     """Show what a board hears through its own microphone, until Ctrl-C or for so many seconds."""
     count = overruns = missed = 0
-    with open_device(port) as device, closing(device.listen_live()) as live:
+    with explained(level), closing(device.listen_live(sensitivity=level)) as live:
         for heard in live:
             for event in heard.events:
                 show_event(event, None, as_json)

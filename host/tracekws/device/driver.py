@@ -207,11 +207,13 @@ class Device:
             max_pcm_credit=self._hello.credit,
         )
 
-    def listen(self, chunks: Iterable[NDArray[np.int16]]) -> Iterator[Event]:
+    def listen(self, chunks: Iterable[NDArray[np.int16]], sensitivity: int = 0) -> Iterator[Event]:
         """Stream PCM (int16, 16 kHz, mono, chunks of any size); give the words as they are heard.
 
         The stream starts at silence with the first event that is asked for, and ends with the
-        chunks or when the iterator is closed.
+        chunks or when the iterator is closed. `sensitivity` is one of sensitivity.LEVELS and holds
+        for this stream; 0 is the model's own. Raises DeviceError LENGTH for another one where the
+        firmware is from before there was any.
         """
         labels = self._known_labels()
         heard: list[RawEvent] = []
@@ -219,7 +221,8 @@ class Device:
         def take(position: Position) -> None:
             heard.extend(position.events)
 
-        credit = protocol.parse_credit(self._link.request(protocol.LISTEN))
+        body = protocol.pack_listen(sensitivity)
+        credit = protocol.parse_credit(self._link.request(protocol.LISTEN, body))
         ended = False
         try:
             for _ in self._link.stream(self._pcm_data(chunks), credit, take):
@@ -231,14 +234,17 @@ class Device:
             if not ended:
                 self._abort()
 
-    def listen_live(self, interval: float = 0.05) -> Generator[Heard, None, None]:
+    def listen_live(
+        self, interval: float = 0.05, sensitivity: int = 0
+    ) -> Generator[Heard, None, None]:
         """Let the device hear through its own microphone; tell every `interval` seconds what.
 
         The stream starts at silence, and goes on until the iterator is closed. No sound leaves the
-        device. Raises DeviceError UNSUPPORTED for a board without a microphone.
+        device. `sensitivity` is as for listen(). Raises DeviceError UNSUPPORTED for a board without
+        a microphone.
         """
         labels = self._known_labels()
-        self._link.request(protocol.LIVE)
+        self._link.request(protocol.LIVE, protocol.pack_listen(sensitivity))
         n_seen = 0
         try:
             while True:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from cobs import cobs
 
 from tracekws.errors import ProtocolError
+from tracekws.sensitivity import odds_q8
 
 PROTOCOL_VERSION = 1
 
@@ -353,6 +354,11 @@ def _events(body: bytes, at: int, n_events: int, what: str) -> tuple[RawEvent, .
     if len(body) != at + n_events * _EVENT.size:
         raise _malformed(what)
     return tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[at:]))
+
+
+def pack_listen(sensitivity: int) -> bytes:
+    """Body of LISTEN and LIVE; none for the model's own sensitivity, which any firmware knows."""
+    return struct.pack("<H", odds_q8(sensitivity)) if sensitivity else b""
 
 
 def pack_poll(n_seen: int) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import torch
 
@@ -17,6 +18,7 @@ from tracekws.data import Progress, Recordings, read_tree, split_by_hash
 from tracekws.errors import DataError
 from tracekws.evaluate import Result, evaluate
 from tracekws.modelfile import Detector, Learning
+from tracekws.streambench import calibrate
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import names_digest, read_evaluation, read_training, training_clips
 from tracekws.train.export import export
@@ -198,8 +200,8 @@ def train_with(
         )
     finally:
         loader.close()
-    modelfile.write_file(job.output, image)
-    model = Model(image)
+    model, streams = calibrate(Model(image), tree, stage=stage)
+    modelfile.write_file(job.output, model.image)
     results = {
         split: evaluate(model, tree, split, None, stage)
         for split in ("validation", "testing")
@@ -215,7 +217,9 @@ def train_with(
         )[0]
         for split in results
     }
-    write_card(job, config, model, results, student.history[-1], float_accuracy, facts, has_lists)
+    write_card(
+        job, config, model, results, student.history[-1], float_accuracy, facts, has_lists, streams
+    )
     return model
 
 
@@ -258,6 +262,7 @@ def write_card(
     float_accuracy: dict[str, float],
     data: dict[str, object],
     is_speech_commands: bool,
+    streams: dict[str, list[dict[str, Any]]],
 ) -> None:
     """The model's card, as text and as JSON, beside the image.
 
@@ -277,6 +282,7 @@ def write_card(
         "validation_contrast_accuracy_float": last.contrast_accuracy,
         "firing_percent": last.rate,
         "results": {split: result.summary() for split, result in results.items()},
+        "stream": streams,
     }
     text = json.dumps(facts, indent=2) + "\n"
     modelfile.write_file(job.output.with_suffix(".json"), text.encode())
@@ -301,6 +307,16 @@ def write_card(
             (f"Unknown words rejected, {split}", percent(result.rejected(result.unknown))),
             (f"Silence rejected, {split}", percent(result.rejected(result.silence))),
         ]
+    rows += [
+        (
+            f"Stream, {split}, background {speech['snr_db']:g} dB below",
+            f"{speech['hit_percent']:.1f} % of the keywords heard, "
+            f"{speech['false_alarms_per_100_other_words']['mean']:.1f} false alarms in 100 other "
+            "words",
+        )
+        for split, parts in streams.items()
+        for speech in parts
+    ]
     rows += [
         ("Accuracy, validation, float, by class contrast alone", percent(last.contrast_accuracy)),
         ("Made by", f"`{command_of(job)}`"),

@@ -7,6 +7,8 @@
 
 #include "tracekws/model.h"
 
+#define TKWS_ODDS_ONE 256 /**< odds_q8 at which the model's own thresholds hold */
+
 /** A word was heard. */
 typedef struct {
     uint16_t word;         /**< class; never unknown or silence */
@@ -19,13 +21,18 @@ typedef struct {
 typedef struct {
     const tkws_model *model;
     uint64_t n_steps;    /**< since the stream's start */
+    uint16_t odds_q8;    /**< what the thresholds' odds are multiplied by, Q8 */
     uint16_t refractory; /**< steps left without a further event */
     uint16_t fired;      /**< word of the last event until it has faded, or n_classes */
     uint16_t posterior_q15[TKWS_MAX_CLASSES]; /**< smoothed */
 } tkws_detector;
 
-/** Start at silence. */
+/** Start at silence, with the model's own thresholds. */
 void tkws_detector_init(tkws_detector *detector, const tkws_model *model);
+
+/** Hear more, or less: multiply the odds, t / (1 - t), of each threshold t by a factor.
+ *  @param odds_q8  the factor in Q8, 1..65535: TKWS_ODDS_ONE is the model's own, less hears more */
+void tkws_detector_set_odds(tkws_detector *detector, uint16_t odds_q8);
 
 /** Take the scores of one step.
  *  A word is an event when its smoothed posterior is the largest of all classes, unknown and silence

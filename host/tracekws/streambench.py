@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model on a stream: words heard and missed, false alarms, latency, at every sensitivity.
+
+The streams are those of the module stream. A background is heard by itself, ten minutes from rest
+at a time: no word is to be heard in it, so every event is a false alarm.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.audio import SAMPLE_RATE
+from tracekws.core import ODDS_ONE, Learner, Model, detect, features
+from tracekws.data import CLIP_SAMPLES, Progress, Recordings, Tree
+from tracekws.errors import DataError
+from tracekws.evaluate import read_some
+from tracekws.modelfile import with_thresholds
+from tracekws.parallel import spread
+from tracekws.sensitivity import LEVELS, odds_q8
+from tracekws.stream import (
+    GAP,
+    LEAD,
+    MINUTE,
+    OTHERS_A_KEYWORD,
+    Counts,
+    Minute,
+    Sound,
+    add,
+    compose,
+    held_back,
+    judge,
+)
+
+PIECE = 10 * MINUTE
+CLEAN_DB, NOISY_DB = 40.0, 10.0
+"""Background below the recordings' own, and one that is plainly heard."""
+FALSE_PER_100 = 1.0
+"""False alarms in 100 other words that thresholds are chosen for."""
+SEED = 1
+CALIBRATION_SEEDS = (2, 3)
+CLIP_HOURS = CLIP_SAMPLES / SAMPLE_RATE / 3600
+
+
+def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact (Garwood) interval of a Poisson mean given a count, to 1e-9."""
+
+    def at_most(most: int, mean: float) -> float:
+        """P(X <= most)."""
+        if mean == 0:
+            return 1.0
+        terms = (k * math.log(mean) - mean - math.lgamma(k + 1) for k in range(most + 1))
+        return math.fsum(math.exp(term) for term in terms)
+
+    def mean_where(most: int, target: float) -> float:
+        low, high = 0.0, 20.0 + 4.0 * count
+        while high - low > 1e-9:
+            middle = (low + high) / 2
+            low, high = (middle, high) if at_most(most, middle) > target else (low, middle)
+        return high
+
+    tail = (1 - level) / 2
+    return (mean_where(count - 1, 1 - tail) if count else 0.0), mean_where(count, tail)
+
+
+def minutes_of(recordings: Recordings, model: Model) -> int:
+    """Minutes in which every other word comes about once; never so few that words are missing."""
+    others = sum(clip.word not in model.keywords for clip in recordings.clips)
+    clip = CLIP_SAMPLES + sum(GAP) / 2
+    share = OTHERS_A_KEYWORD / (1 + OTHERS_A_KEYWORD)
+    return max(3, round(others * clip / share / (MINUTE - LEAD)))
+
+
+# --- what a process does --------------------------------------------------------------------------
+
+
+class Ear:
+    """One process's copy of the model, and the odds of the detectors that listen to it."""
+
+    def __init__(self, image: bytes, weights: bytes | None, odds: Sequence[int]) -> None:
+        """Load the model, with its own weights or with learned ones."""
+        self.model = Model(image)
+        self.learner = Learner(self.model)
+        if weights is not None:
+            self.learner.weights = weights
+        self.odds = odds
+
+    def events(self, pcm: NDArray[np.int16]) -> Iterator[list[tuple[str, int]]]:
+        """Words heard from rest and their end samples, by each detector."""
+        scores = self.learner.stream(features(pcm, self.model.features))
+        for odds in self.odds:
+            yield [(self.model.labels[word], end) for word, end in detect(self.model, scores, odds)]
+
+
+_ear: Ear | None = None
+
+
+def start_worker(image: bytes, weights: bytes | None, odds: Sequence[int]) -> None:
+    """Give this process its copy."""
+    global _ear
+    _ear = Ear(image, weights, odds)
+
+
+def hear_part(part: Minute | Sound) -> list[Counts]:
+    """What each detector hears in a minute of a stream, or in a piece of background."""
+    assert _ear is not None
+    pcm, said = part.mix() if isinstance(part, Minute) else (part.read(), [])
+    return [judge(heard, said, _ear.model.keywords, len(pcm)) for heard in _ear.events(pcm)]
+
+
+# --- what is measured -----------------------------------------------------------------------------
+
+
+def hear(
+    model: Model,
+    parts: Sequence[Minute | Sound],
+    odds: Sequence[int],
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+    weights: bytes | None = None,
+) -> list[list[Counts]]:
+    """Run the core over the parts of a stream on all cores: for each, what each detector heard.
+
+    Args:
+        model: the model.
+        parts: minutes of compose(), or pieces of background.
+        odds: of the detectors: what the thresholds' odds are multiplied by, Q8.
+        workers: processes; all cores by default.
+        progress: over the parts.
+        weights: what the model has learned; its own by default.
+    """
+    start = partial(start_worker, model.image, weights, tuple(odds))
+    heard = []
+    for counts in spread(hear_part, parts, workers, start):
+        heard.append(counts)
+        progress(len(heard), len(parts))
+    return heard
+
+
+def rate(count: int, hours: float) -> dict[str, float]:
+    """A count an hour with its exact 95 % interval."""
+    low, high = poisson_interval(count)
+    return {"mean": count / hours, "low": low / hours, "high": high / hours}
+
+
+@dataclass(frozen=True)
+class Background:
+    """What is heard where nothing is said; counts for each of LEVELS."""
+
+    levels: tuple[Counts, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data for --json."""
+        own = self.levels[LEVELS.index(0)]
+        return {
+            "hours": own.hours,
+            "false_alarms": own.false,
+            "false_alarms_per_hour": rate(own.false, own.hours),
+            "rows": own.false_alarms,
+            "levels": [
+                {"sensitivity": level, "false_alarms_per_hour": rate(at.false, at.hours)}
+                for level, at in zip(LEVELS, self.levels, strict=True)
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What is heard of words at one ratio of speech to background; counts for each of LEVELS."""
+
+    snr_db: float
+    levels: tuple[Counts, ...]
+    new: Counts
+    """Of the minutes before another word's clip came again, at the model's own thresholds."""
+
+    @property
+    def own(self) -> Counts:
+        """At the model's own thresholds."""
+        return self.levels[LEVELS.index(0)]
+
+    def roc(self) -> list[dict[str, float]]:
+        """Hits and false alarms at every sensitivity."""
+        return [
+            {
+                "sensitivity": level,
+                "hit_percent": at.hit_percent,
+                "false_alarms_per_100_other_words": at.false_per_100,
+            }
+            for level, at in zip(LEVELS, self.levels, strict=True)
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data for --json."""
+        own, new = self.own, self.new
+        latency = [float(s) for s in np.percentile(own.latencies, [50, 95])] if own.hit else None
+        low, high = poisson_interval(own.false)
+        return {
+            "snr_db": self.snr_db,
+            "hours": own.hours,
+            "keywords": own.total,
+            "hits": own.hit,
+            "misses": own.total - own.hit,
+            "hit_percent": own.hit_percent,
+            "other_words": own.other_words,
+            "distinct_other_words": new.other_words,
+            "false_alarms": own.false,
+            "false_alarms_per_hour": rate(own.false, own.hours),
+            "false_alarms_per_100_other_words": {
+                "mean": own.false_per_100,
+                "low": 100 * low / own.other_words,
+                "high": 100 * high / own.other_words,
+            },
+            "false_alarms_per_distinct_hour": rate(new.false, new.other_words * CLIP_HOURS),
+            "latency_seconds": latency and {"median": latency[0], "p95": latency[1]},
+            "rows": [
+                {
+                    "word": word,
+                    "keywords": own.keywords[word],
+                    "hits": own.hits[word],
+                    "misses": own.keywords[word] - own.hits[word],
+                    "false_alarms": own.false_alarms[word],
+                }
+                for word in own.keywords
+            ],
+            "roc": self.roc(),
+        }
+
+
+def bench_speech(
+    model: Model,
+    recordings: Recordings,
+    sounds: Sequence[Sound],
+    minutes: int,
+    snr_db: float,
+    seed: int = SEED,
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+    weights: bytes | None = None,
+) -> Speech:
+    """Measure a model on a stream of words.
+
+    Args:
+        model: the model.
+        recordings: clips of speakers that it was not trained on.
+        sounds: background.
+        minutes: length of the stream.
+        snr_db: mean power of the speech over that of the background.
+        seed: of the stream.
+        workers: processes; all cores by default.
+        progress: over minutes.
+        weights: what the model has learned; its own by default.
+
+    Raises:
+        DataError: no keywords, no other words, or no background.
+    """
+    planned = compose(recordings, model.keywords, sounds, minutes, snr_db, seed)
+    heard = hear(model, planned, [odds_q8(level) for level in LEVELS], workers, progress, weights)
+    levels = tuple(add(part) for part in zip(*heard, strict=True))
+    if not levels[0].total or not levels[0].other_words:
+        raise DataError("the stream is so short that a kind of word is missing: give more --hours")
+    own = LEVELS.index(0)
+    new = [at[own] for at, minute in zip(heard, planned, strict=True) if minute.is_new]
+    return Speech(snr_db, levels, add(new or [heard[0][own]]))
+
+
+def bench_background(
+    model: Model,
+    sounds: Sequence[Sound],
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+    weights: bytes | None = None,
+) -> Background:
+    """Count false alarms over recordings in which no keyword is said; arguments as above."""
+    pieces = [piece for sound in sounds for piece in sound.pieces(PIECE)]
+    heard = hear(model, pieces, [odds_q8(level) for level in LEVELS], workers, progress, weights)
+    return Background(tuple(add(part) for part in zip(*heard, strict=True)))
+
+
+# --- thresholds -----------------------------------------------------------------------------------
+
+EVEN = 0.5
+"""A threshold whose odds are one."""
+CANDIDATES = np.arange(-1.0, 5.51, 0.5)
+"""Log-odds of thresholds to choose from."""
+PRIOR = 20
+"""Keywords said, heard as all words are, that count with each word's own."""
+STEPS = np.arange(0.0, 3.01, 0.2)
+"""Log-odds by which all words' thresholds are raised until the false alarms are few enough."""
+
+
+def to_odds(log_odds: NDArray[np.float64]) -> list[int]:
+    """Factors of odds in Q8."""
+    return [round(ODDS_ONE * math.exp(value)) for value in log_odds]
+
+
+def to_thresholds(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Posteriors with these log-odds."""
+    return np.asarray(1 / (1 + np.exp(-log_odds)))
+
+
+def choose(
+    model: Model,
+    minutes: Sequence[Minute],
+    fresh: Sequence[Minute],
+    false_per_100: float,
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> bytes:
+    """The image with thresholds a word that hear most keywords at so many false alarms.
+
+    Words are taken as independent at first: the share of each that is heard, and the false alarms,
+    by the word heard, are counted with equal thresholds for all; then the price of a false alarm in
+    hits is raised until what the words choose is within the bound. A word with few clips goes by
+    what all words do. What the thresholds then do together is measured on another stream, where
+    they have no luck of choice, and all are raised until that is within the bound too.
+
+    Args:
+        model: its own thresholds do not matter.
+        minutes: of compose(), with clips that the figures to be reported are not from.
+        fresh: another stream, to raise the thresholds on.
+        false_per_100: the bound: false alarms in 100 other words.
+        workers: processes; all cores by default.
+        progress: over both rounds.
+    """
+
+    def count(
+        image: bytes, minutes: Sequence[Minute], log_odds: NDArray[np.float64], before: int
+    ) -> list[Counts]:
+        def told(done: int, _: int) -> None:
+            progress(before + done, total)
+
+        heard = hear(Model(image), minutes, to_odds(log_odds), workers, told)
+        return [add(part) for part in zip(*heard, strict=True)]
+
+    keywords = model.keywords
+    labels = len(model.labels)
+    total = len(minutes) + len(fresh)
+    runs = count(with_thresholds(model, np.full(labels, EVEN)), minutes, CANDIDATES, 0)
+    said = np.array([runs[0].keywords[word] for word in keywords])
+    heard = np.array([[run.hits[word] for word in keywords] for run in runs])
+    all_words = heard.sum(1, keepdims=True) / said.sum()
+    hits = (heard + PRIOR * all_words) / (said + PRIOR)
+    false = np.array([[run.false_alarms[word] for word in keywords] for run in runs])
+    budget = false_per_100 / 100 * runs[0].other_words
+    chosen = np.full(len(keywords), len(CANDIDATES) - 1)
+    for price in np.geomspace(1e-4, 10, 300):
+        # of equal ones the highest threshold
+        chosen = len(CANDIDATES) - 1 - (hits - price * false)[::-1].argmax(0)
+        if false[chosen, np.arange(len(keywords))].sum() <= budget:
+            break
+    values = np.full(labels, float(CANDIDATES[chosen].mean()))
+    values[[model.class_of(word) for word in keywords]] = CANDIDATES[chosen]
+    first = with_thresholds(model, to_thresholds(values))
+    raised = count(first, fresh, STEPS, len(minutes))
+    budget = false_per_100 / 100 * raised[0].other_words
+    step = next((s for s, at in zip(STEPS, raised, strict=True) if at.false <= budget), STEPS[-1])
+    return with_thresholds(model, to_thresholds(values + step))
+
+
+def calibrate(
+    model: Model,
+    tree: Tree,
+    workers: int | None = None,
+    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+) -> tuple[Model, dict[str, list[dict[str, Any]]]]:
+    """Give a model thresholds, chosen on validation in clean speech, and measure what they do.
+
+    Args:
+        model: as it was trained.
+        tree: the data set.
+        workers: processes; all cores by default.
+        stage: gives, for the name of a stage, what its progress is reported to.
+
+    Returns:
+        The model, and for its card by split what Speech.summary() says, clean and with noise. The
+        model as it is, and nothing, where the tree has no noise, or no keywords and other words for
+        validation.
+
+    Raises:
+        DataError: a bad noise recording.
+    """
+    results: dict[str, list[dict[str, Any]]] = {}
+    sounds = held_back(tree.noises)
+    for split in ("validation", "testing") if tree.has_lists and sounds else ():
+        kinds = {clip.word in model.keywords for clip in tree.of(split)}
+        if len(kinds) < 2:
+            break  # without validation no testing either
+        recordings, _ = read_some(tree, split, lambda done, total: None)
+        once = minutes_of(recordings, model)
+        if split == "validation":
+            first, fresh = (
+                compose(recordings, model.keywords, sounds, 2 * once, CLEAN_DB, seed)
+                for seed in CALIBRATION_SEEDS
+            )
+            progress = stage("thresholds")
+            model = Model(choose(model, first, fresh, FALSE_PER_100, workers, progress))
+        results[split] = [
+            bench_speech(
+                model, recordings, sounds, once, snr, SEED, workers, stage(f"{split} stream")
+            ).summary()
+            for snr in (CLEAN_DB, NOISY_DB)
+        ]
+    return model, results
