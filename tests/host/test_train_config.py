@@ -15,7 +15,7 @@ from tracekws.train.config import load_config, shipped
 def test_the_shipped_configurations_load_and_differ():
     assert shipped() == ["base", "small"]
     base, small = load_config("base"), load_config("small")
-    assert small == replace(base, neurons=small.neurons)
+    assert small == replace(base, neurons=small.neurons, epochs=small.epochs)
     assert small.neurons < base.neurons
 
 

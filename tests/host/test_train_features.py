@@ -51,7 +51,25 @@ def drawn(count: int, noises: Noises, config: AugmentConfig = NOTHING, seed: int
 
 def apply(clips: np.ndarray, noises: Noises, changes: Changes, silence: bool = False) -> np.ndarray:
     is_silence = np.full(len(clips), silence)
-    return augment.changed(clips, clips[::-1].copy(), is_silence, noises, changes).astype(float)
+    none = clips[:, :0]
+    return augment.changed(clips, clips[::-1].copy(), none, is_silence, noises, changes).astype(
+        float
+    )
+
+
+def test_a_context_comes_before_the_clip_and_leaves_it_alone(noises: Noises) -> None:
+    rng = np.random.default_rng(5)
+    clips = rng.uniform(0, 1e6, (20, augment.FRAMES, 40)).astype(np.float32)
+    before = clips[::-1, -30:].copy()
+    is_silence = np.arange(20) % 2 == 1
+    changes = drawn(20, noises)
+    alone = augment.changed(clips, clips, before[:, :0], is_silence, noises, changes)
+    together = augment.changed(clips, clips, before, is_silence, noises, changes)
+    assert together.shape == (20, 30 + augment.FRAMES, 40)
+    np.testing.assert_array_equal(together[:, 30:], alone)
+    factor = together[0, :30] / before[0]
+    assert factor.min() > 0.2
+    assert factor.std() < 0.01
 
 
 def test_kept_energies_give_the_features_but_for_a_rare_last_bit(pcm: np.ndarray) -> None:
@@ -168,7 +186,10 @@ def source(pcm: np.ndarray) -> Source:
     return Source(pcm, labels, [np.random.default_rng(1).normal(0, 90, 40000).astype(np.int16)])
 
 
-def loaded(pcm: np.ndarray, folder: Path, part: slice = slice(None)) -> list[np.ndarray]:
+Loaded = tuple[list[np.ndarray], np.ndarray]
+
+
+def loaded(pcm: np.ndarray, folder: Path, part: slice = slice(None)) -> Loaded:
     """Features and labels of epochs 2 and 3."""
     loader = Loader(source(pcm), folder, FRONT_END, SETTINGS, 1, part)
     try:
@@ -178,19 +199,23 @@ def loaded(pcm: np.ndarray, folder: Path, part: slice = slice(None)) -> list[np.
         loader.close()
     assert once.shape == (43, 49, 80)
     assert not (once == 0).all((1, 2)).any()
-    return [np.concatenate([b.features for b in batches]), np.array([b.labels for b in batches])]
+    return [b.features for b in batches], np.array([b.labels for b in batches])
 
 
 def test_batches_are_fresh_repeatable_and_divisible(pcm: np.ndarray, tmp_path: Path) -> None:
     whole, labels = loaded(pcm, tmp_path)
-    assert whole.shape == (96, 49, 80)
+    assert sum(len(batch) for batch in whole) == 96
+    steps = {batch.shape[1] for batch in whole}
+    assert min(steps) == 49  # without a context
+    assert 59 <= max(steps) <= 98
     assert set(labels.flat) == {0, 1, 2, 3}
-    assert len({clip.tobytes() for clip in whole}) == 96  # 43 rows: each time another
+    assert len({clip.tobytes() for batch in whole for clip in batch}) == 96  # 43 rows: all new
     files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(files) == 2
     for half in range(2):
         part, part_labels = loaded(pcm, tmp_path, slice(half, None, 2))
-        np.testing.assert_array_equal(part, whole[half::2])
+        for mine, all_of_it in zip(part, whole, strict=True):
+            np.testing.assert_array_equal(mine, all_of_it[half::2])
         np.testing.assert_array_equal(part_labels, labels[:, half::2])
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 

@@ -19,6 +19,7 @@ from tracekws.train.config import AugmentConfig
 FRAMES: int = (CLIP_SAMPLES - lib.TKWS_WINDOW) // lib.TKWS_HOP + 1
 """Frames of a clip."""
 FRAME_MS: float = 1000 * lib.TKWS_HOP / lib.TKWS_SAMPLE_RATE
+STEPS = FRAMES // lib.TKWS_STACK
 SYNTHETIC_SECONDS = 30
 RECORDED_SHARE = 0.7
 """Of the noises, where there are recordings; the rest is white or brown."""
@@ -128,6 +129,10 @@ class Changes:
     gain: NDArray[np.float32]
     silence: NDArray[np.float32]
     """Squared PCM steps of the noise, where the clip is one of silence."""
+    before: NDArray[np.int64]
+    """Clips that are said before, where the batch has a context."""
+    before_level: NDArray[np.float32]
+    """Factor of their energy."""
     mask_steps: NDArray[np.int64]
     """(clips, 2): first and behind the last."""
     mask_channels: NDArray[np.int64]
@@ -181,7 +186,6 @@ def draw(
     reverberation_s = rng.uniform(0.15, 0.8, count)  # until it is 60 dB down
     silence = ratio(rng.uniform(6, 70, count))
     silence[rng.random(count) < 0.05] = 0  # now and then nothing at all
-    steps = FRAMES // lib.TKWS_STACK
     return Changes(
         copies=rng.integers(0, config.copies, count),
         frames=draw_frames(count, config, rng),
@@ -195,8 +199,10 @@ def draw(
         noise_level=sometimes(config.noise_share, below(config.noise_db)),
         gain=ratio(rng.uniform(*config.gain_db, count)),
         silence=silence,
-        mask_steps=draw_mask(count, config.mask_steps, steps, config.mask_share, rng),
+        mask_steps=draw_mask(count, config.mask_steps, STEPS, config.mask_share, rng),
         mask_channels=draw_mask(count, config.mask_channels, CHANNELS, config.mask_share, rng),
+        before=rng.integers(0, clips, count),
+        before_level=ratio(rng.uniform(-6, 6, count)),
     )
 
 
@@ -230,6 +236,7 @@ def add(clips: NDArray[np.float32], other: NDArray[np.float32], level: NDArray[n
 def changed(
     speech: NDArray[np.float32],
     talkers: NDArray[np.float32],
+    before: NDArray[np.float32],
     is_silence: NDArray[np.bool_],
     noises: Noises,
     changes: Changes,
@@ -239,9 +246,13 @@ def changed(
     Args:
         speech: (clips, frames, 40) of the clips; not looked at where there is silence.
         talkers: the same of the other talkers.
+        before: (clips, any frames, 40) of what is said before, perhaps none.
         is_silence: which clips are silence.
         noises: where noise is taken from.
         changes: what happens.
+
+    Returns:
+        (clips, frames before and of the clip, 40).
     """
     rows = np.arange(len(speech))[:, None]
     clips = speech[rows, changes.frames]
@@ -249,22 +260,29 @@ def changed(
     add(clips, talkers, changes.talker_level)
     clips *= changes.response[:, None, :]
     noise = noises.at(changes.noise_starts) * changes.noise_response[:, None, :]
-    add(clips, noise, changes.noise_level)
-    clips *= changes.gain[:, None, None]
-    level = np.float32(noises.unit) * changes.silence[is_silence] / mean_energy(noise[is_silence])
-    clips[is_silence] = noise[is_silence] * level[:, None, None]
+    level = changes.noise_level * mean_energy(clips) / (mean_energy(noise) + 1e-9)
+    unit = np.float32(noises.unit)
+    level[is_silence] = unit * changes.silence[is_silence] / mean_energy(noise[is_silence])
+    clips[is_silence] = 0
+    gain = np.where(is_silence, np.float32(1), changes.gain)
+    earlier = before * (changes.before_level[:, None] * changes.response)[:, None, :]
+    clips = np.concatenate([earlier, clips], axis=1)
+    noise = np.concatenate([noise[:, FRAMES - before.shape[1] :], noise], axis=1)
+    clips += noise * level[:, None, None]
+    clips *= gain[:, None, None]
     out: NDArray[np.uint64] = clips.astype(np.uint64)
     return out
 
 
 def mask(features: NDArray[np.int8], changes: Changes) -> None:
-    """Blank, in place, some steps and channels of a batch: (clips, steps, 2 x 40)."""
+    """Blank, in place, some of a clip's steps and some channels: (clips, steps, 2 x 40)."""
+    clips = features[:, -STEPS:]
 
     def kept(size: int, borders: NDArray[np.int64]) -> NDArray[np.bool_]:
         at = np.arange(size)
         inside: NDArray[np.bool_] = (at >= borders[:, :1]) & (at < borders[:, 1:])
         return ~inside
 
-    features *= kept(features.shape[1], changes.mask_steps)[:, :, None]
+    clips *= kept(clips.shape[1], changes.mask_steps)[:, :, None]
     channels = kept(CHANNELS, changes.mask_channels)
     features *= np.tile(channels, lib.TKWS_STACK)[:, None, :]

@@ -29,6 +29,7 @@ MOST = {
     "stretch": 0.5,
     "tempo": 0.5,
     "label_smoothing": 0.9,
+    "context_share": 1.0,
     "soft_weight": 1.0,
     "noise_share": 1.0,
     "talker_share": 1.0,
@@ -85,6 +86,7 @@ class TrainConfig:
     batch: int
     clips_per_epoch: int
     unknown_weight: float
+    context_share: float
     learning_rate: float
     weight_decay: float
     label_smoothing: float

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from tracekws._core import lib
 from tracekws.core import CHANNELS, FeatureConfig, normalise
 from tracekws.data import UNKNOWN, Progress
 from tracekws.train import augment, cache
@@ -28,7 +29,7 @@ REPLAY_STREAM, STUDENT_STREAM, TEACHER_STREAM = 0, 1, 2
 
 @dataclass(frozen=True)
 class Batch:
-    """Some clips: int8 (clips, steps, 80), and their classes."""
+    """Some clips, perhaps with what was said before: int8 (clips, steps, 80), and their classes."""
 
     features: NDArray[np.int8]
     labels: NDArray[np.int64]
@@ -53,7 +54,7 @@ class Maker:
         return cache.decode(np.stack([self.copies[copy][row] for copy, row in pairs]))
 
     def features(
-        self, rows: NDArray[np.int64], key: tuple[int, ...], part: slice, masked: bool
+        self, rows: NDArray[np.int64], key: tuple[int, ...], part: slice, context: int, masked: bool
     ) -> NDArray[np.int8]:
         """Features of a batch's part.
 
@@ -61,6 +62,7 @@ class Maker:
             rows: clips of the whole batch; those behind the last clip are silence.
             key: of the batch's random numbers.
             part: which of them are wanted.
+            context: frames before each clip, the last ones of another clip.
             masked: whether steps and channels are blanked.
         """
         clips = len(self.copies[0])
@@ -71,9 +73,12 @@ class Maker:
         heard = changes.talker_level > 0
         if heard.any():
             talkers[heard] = self.speech(changes.copies[heard], changes.talkers[heard])
-        energies = augment.changed(
-            self.speech(changes.copies, rows), talkers, rows >= clips, self.noises, changes
-        )
+        speech = self.speech(changes.copies, rows)
+        before = np.zeros((len(rows), 0, CHANNELS), dtype=np.float32)
+        if context:
+            before = self.speech(changes.copies, changes.before)[:, -context:]
+        is_silence = rows >= clips
+        energies = augment.changed(speech, talkers, before, is_silence, self.noises, changes)
         out = normalise(energies, self.front_end)
         if masked:
             augment.mask(out, changes)
@@ -106,11 +111,11 @@ def start_worker(
 
 
 def make(
-    rows: NDArray[np.int64], key: tuple[int, ...], part: slice, masked: bool
+    rows: NDArray[np.int64], key: tuple[int, ...], part: slice, context: int, masked: bool
 ) -> NDArray[np.int8]:
     """See Maker.features()."""
     assert _maker is not None
-    return _maker.features(rows, key, part, masked)
+    return _maker.features(rows, key, part, context, masked)
 
 
 def sampling_weights(labels: NDArray[np.int64], config: TrainConfig) -> NDArray[np.float64]:
@@ -177,6 +182,14 @@ class Loader:
                 first = number * self.config.batch
                 yield epoch, number, drawn[first : first + self.config.batch]
 
+    def context(self, key: tuple[int, ...]) -> int:
+        """Frames before each clip of a student's batch: none, or those of 0.2 to 1 s."""
+        rng = np.random.default_rng([*key, 1])
+        if rng.random() >= self.config.context_share:
+            return 0
+        frames: int = lib.TKWS_STACK * int(rng.integers(10, augment.STEPS + 1))
+        return frames
+
     def epochs(self, stream: int, epochs: range) -> Iterator[Iterator[Batch]]:
         """The batches of each epoch in turn; they are made an epoch ahead.
 
@@ -190,7 +203,8 @@ class Loader:
         def order() -> None:
             for epoch, number, rows in plan:
                 key = (self.config.seed, stream, epoch, number)
-                waiting.append((rows, self.pool.submit(make, rows, key, self.part, True)))
+                context = self.context(key) if stream == STUDENT_STREAM else 0
+                waiting.append((rows, self.pool.submit(make, rows, key, self.part, context, True)))
                 return
 
         def batches() -> Iterator[Batch]:
@@ -213,7 +227,7 @@ class Loader:
         parts = np.array_split(np.arange(len(self.labels)), -(-len(self.labels) // 256))
         keys = [(self.config.seed, REPLAY_STREAM, 0, number) for number in range(len(parts))]
         jobs = [
-            self.pool.submit(make, rows, key, slice(None), False)
+            self.pool.submit(make, rows, key, slice(None), 0, False)
             for rows, key in zip(parts, keys, strict=True)
         ]
         return np.concatenate([job.result() for job in jobs])

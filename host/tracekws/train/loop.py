@@ -21,6 +21,7 @@ from torch.nn import functional
 from tracekws import modelfile
 from tracekws._core import lib
 from tracekws.errors import DataError
+from tracekws.train.augment import STEPS
 from tracekws.train.cache import front_end_version
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import Evaluation
@@ -330,7 +331,8 @@ class StudentRun(Run):
         out = self.network(inputs)
         loss = functional.cross_entropy(out.scores, labels, label_smoothing=config.label_smoothing)
         if self.teachers:
-            soft = soft_loss(out.scores, answer(self.teachers, inputs), config.temperature)
+            wanted = answer(self.teachers, inputs[:, -STEPS:])
+            soft = soft_loss(out.scores, wanted, config.temperature)
             loss = (1 - config.soft_weight) * loss + config.soft_weight * soft
         instants = out.contrast.shape[1]
         loss = loss + config.contrast_weight * functional.cross_entropy(

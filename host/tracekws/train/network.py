@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tracekws._core import lib
 from tracekws.modelfile import CONTRAST_GAIN, TRACE_DECAY
+from tracekws.train.augment import STEPS
 
 SURROGATE_DAMPING = 0.4
 READOUT_GAIN = 10.0
@@ -135,15 +136,15 @@ class SpikingNetwork(nn.Module):
         return torch.cat([torch.full((1, steps), 1 / steps, device=device), traces])
 
     def forward(self, features: Tensor) -> Outputs:
-        """Run a batch of features (B, T, inputs), float, from rest."""
-        steps = features.shape[1]
+        """Run a batch of features (B, T, inputs), float, from rest; answer for the last second."""
+        steps = min(features.shape[1], STEPS)
         current = self.filter(features.transpose(0, 1)) @ self.weights + self.bias
         spikes = lif_layer(current, self.recurrent, self.decay)
         silent = torch.zeros_like(self.recurrent)
         target = self.target.expand(steps, *self.target.shape)
         target_spikes = lif_layer(target, silent, self.decay)
         averages = self.averages(steps)
-        heard = torch.einsum("kt,tbh->bkh", averages, spikes)
+        heard = torch.einsum("kt,tbh->bkh", averages, spikes[-steps:])
         bank = torch.einsum("kt,tch->ckh", averages, target_spikes)
         gain = CONTRAST_GAIN / math.sqrt(self.bias.numel())
         contrast = gain * torch.einsum("bkh,ckh->bkc", heard[:, 1:], bank[:, 1:])
