@@ -14,8 +14,10 @@ from tracekws._core import ffi, lib
 from tracekws.core import FeatureConfig, Model
 from tracekws.errors import ModelError
 
-MEMBRANE_Q = 11
-"""Q format of membranes: threshold 1 is 2048, range +-16."""
+MEMBRANE_Q = 8
+"""Q format of membranes: threshold 1 is 256, range +-128, since inhibition reaches -100.
+
+With a range of +-16 a trained network loses ten points; with one of +-64 or +-256 at most one."""
 TRACE_DECAY = 0.95
 """What an eligibility trace keeps each step: the same in pre-training and on the device."""
 CONTRAST_GAIN = 300.0
