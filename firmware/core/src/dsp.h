@@ -51,6 +51,45 @@ static inline int32_t dsp_dot(const int16_t *a, const int16_t *b, size_t n)
     return sum;
 }
 
+/* The same of two rows that lie one behind the other. */
+static inline void dsp_dot_rows(const int16_t *rows, const int16_t *b, size_t n, int32_t sums[2])
+{
+#if TKWS_DSP
+    const int16_t *second = rows + n;
+    int32_t upper = 0;
+    int32_t lower = 0;
+    for (size_t i = 0; i < n; i += 4) {
+        int16x2_t left = dsp_load(b + i);
+        int16x2_t right = dsp_load(b + i + 2);
+        upper = __smlad(dsp_load(rows + i), left, upper);
+        lower = __smlad(dsp_load(second + i), left, lower);
+        upper = __smlad(dsp_load(rows + i + 2), right, upper);
+        lower = __smlad(dsp_load(second + i + 2), right, lower);
+    }
+    sums[0] = upper;
+    sums[1] = lower;
+#else
+    sums[0] = dsp_dot(rows, b, n);
+    sums[1] = dsp_dot(rows + n, b, n);
+#endif
+}
+
+/* sums[i] += a[i] + b[i]; no overflow is the caller's care. */
+static inline void dsp_add_two(int32_t *sums, const int16_t *a, const int16_t *b, size_t n)
+{
+    size_t i = 0;
+#if TKWS_DSP
+    for (; i + 2 <= n; i += 2) {
+        int16x2_t first = dsp_load(a + i);
+        int16x2_t second = dsp_load(b + i);
+        sums[i] += (int16_t)(first & 0xffff) + (int16_t)(second & 0xffff);
+        sums[i + 1] += (first >> 16) + (second >> 16);
+    }
+#endif
+    for (; i < n; i++)
+        sums[i] += a[i] + b[i];
+}
+
 /* a b as complex numbers, real parts first; not all four parts may be -32768. */
 static inline void dsp_complex_multiply(const int16_t *a, const int16_t *b, int32_t *re,
                                         int32_t *im)

@@ -10,6 +10,10 @@
 #include "tracekws/frontend.h"
 #include "tracekws/fx.h"
 
+#define FILTERS 4 /* that run at once, with their sums in registers */
+
+_Static_assert(TKWS_FEATURES % FILTERS == 0, "filters run in full groups");
+
 size_t tkws_network_memory_bytes(const tkws_model *model)
 {
     size_t n = model->header.n_neurons;
@@ -66,7 +70,11 @@ static void recurrent_current(const tkws_network *net)
     size_t n = net->model->header.n_neurons;
     int32_t *current = net->current;
     memset(current, 0, n * sizeof *current);
-    for (size_t k = 0; k < net->n_previous; k++) {
+    size_t k = 0;
+    for (; k + 2 <= net->n_previous; k += 2)
+        dsp_add_two(current, net->weights.recurrent + net->previous[k] * n,
+                    net->weights.recurrent + net->previous[k + 1] * n, n);
+    if (k < net->n_previous) {
         const int16_t *row = net->weights.recurrent + net->previous[k] * n;
         for (size_t j = 0; j < n; j++)
             current[j] += row[j];
@@ -81,40 +89,56 @@ static void filter(tkws_network *net, const int8_t *features)
     size_t n = TKWS_FEATURES;
     memmove(net->features + n, net->features, (n_taps - 1) * n);
     memcpy(net->features, features, n);
-    for (size_t i = 0; i < n; i++) {
-        int32_t sum = 0;
-        for (size_t at = i; at < n_taps * n; at += n)
-            sum += get_i8(model->taps + at) * net->features[at];
-        int32_t input = tkws_fx_shr_round(sum, TKWS_TAP_Q);
-        if (input < INT8_MIN)
-            input = INT8_MIN;
-        net->inputs[i] = (int16_t)(input > INT8_MAX ? INT8_MAX : input);
+    for (size_t first = 0; first < n; first += FILTERS) {
+        int32_t sums[FILTERS] = {0};
+        for (size_t at = first; at < n_taps * n; at += n)
+            for (size_t i = 0; i < FILTERS; i++)
+                sums[i] += get_i8(model->taps + at + i) * net->features[at + i];
+        for (size_t i = 0; i < FILTERS; i++)
+            net->inputs[first + i] = tkws_fx_sat8(tkws_fx_shr_round(sums[i], TKWS_TAP_Q));
     }
 }
 
+/* What is added before a shift, so that it rounds to the nearest. */
+static int32_t half_of(unsigned shift)
+{
+    return shift > 0 ? (int32_t)1 << (shift - 1) : 0;
+}
+
+/* Sums fit int32 with room to spare: of weighted inputs they are below 80 * 2^15 * 2^7 < 2^29, of
+ * recurrent weights below 2^10 * 2^15, and half of a shift of at most 15 bits is nothing beside that. */
 static void integrate_and_fire(tkws_network *net)
 {
     const tkws_model_header *h = &net->model->header;
     unsigned weight_shift = h->weight_q + TKWS_FEATURE_Q - h->membrane_q;
     unsigned recurrent_shift = h->recurrent_q - h->membrane_q;
+    int32_t weight_half = half_of(weight_shift);
+    int32_t recurrent_half = half_of(recurrent_shift);
     int32_t threshold = (int32_t)h->threshold;
-    uint16_t n_spikes = 0;
-    for (size_t j = 0; j < h->n_neurons; j++) {
-        /* fits int32 with room to spare: 80 * 2^15 * 2^7 < 2^29 */
-        int32_t input =
-            dsp_dot(net->weights.weights + j * TKWS_FEATURES, net->inputs, TKWS_FEATURES);
-        int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j] +
-                    tkws_fx_shr_round(input, weight_shift) +
-                    tkws_fx_shr_round(net->current[j], recurrent_shift);
-        int16_t potential = tkws_fx_sat16(u);
-        net->potential[j] = potential;
-        if (potential > threshold) {
-            net->spikes[n_spikes++] = (uint16_t)j;
-            potential = (int16_t)(potential - threshold);
+    size_t n = h->n_neurons;
+    size_t n_spikes = 0;
+    for (size_t first = 0; first < n; first += 2) {
+        const int16_t *row = net->weights.weights + first * TKWS_FEATURES;
+        size_t end = first + 2 <= n ? first + 2 : n;
+        int32_t inputs[2] = {0, 0};
+        if (end == first + 2)
+            dsp_dot_rows(row, net->inputs, TKWS_FEATURES, inputs);
+        else
+            inputs[0] = dsp_dot(row, net->inputs, TKWS_FEATURES);
+        for (size_t j = first; j < end; j++) {
+            int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j] +
+                        tkws_fx_shr(inputs[j - first] + weight_half, weight_shift) +
+                        tkws_fx_shr(net->current[j] + recurrent_half, recurrent_shift);
+            int16_t potential = tkws_fx_sat16(u);
+            net->potential[j] = potential;
+            if (potential > threshold) {
+                net->spikes[n_spikes++] = (uint16_t)j;
+                potential = (int16_t)(potential - threshold);
+            }
+            net->membrane[j] = potential;
         }
-        net->membrane[j] = potential;
     }
-    net->n_spikes = n_spikes;
+    net->n_spikes = (uint16_t)n_spikes;
 }
 
 /* Replace the oldest step of the window by the readout of this one. */
