@@ -27,6 +27,8 @@ from tracekws.pictures import write_figure
 SPEECH = commands.ROOT / "examples" / "speech"
 VOICE = "scot"
 """The voice of the stream, and the one that is taught."""
+SENSITIVITY = 1
+"""Of listening, as in `tracekws listen --sensitivity`."""
 SHOTS = 3
 OTHER_SHOTS = 5
 SEED = 1
@@ -160,7 +162,7 @@ def demonstrate(
 
     def play(device: Device) -> Heard:
         events = []
-        for event in device.listen(chunks(pcm)):
+        for event in device.listen(chunks(pcm), SENSITIVITY):
             events.append(event)
             word = judge([event], said, image.keywords).said[0]
             verdict = "right" if word == event.word else f"wrong: it was {word!r}"
@@ -175,7 +177,10 @@ def demonstrate(
             f"a {about.board} board with model {about.model_name}"
             f" ({about.trainable_bytes} bytes of weights)"
         )
-        tell(f"a voice that it has never heard says {len(said)} words:")
+        tell(
+            f"a voice that it has never heard says {len(said)} words, heard at sensitivity"
+            f" {SENSITIVITY}:"
+        )
         stream_before = play(device)
         n_other = sum(take.label == unknown for take in learn)
         tell(
