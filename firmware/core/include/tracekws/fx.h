@@ -19,13 +19,13 @@ static inline int16_t tkws_fx_sat16(int32_t value)
 #endif
 }
 
-/** Clamp to the range of int8. */
-static inline int8_t tkws_fx_sat8(int32_t value)
+/** Clamp to the range of int8, in an int16. */
+static inline int16_t tkws_fx_sat8(int32_t value)
 {
 #if defined(__ARM_FEATURE_SAT) && defined(__GNUC__)
-    return (int8_t)(int32_t)__builtin_arm_ssat(value, 8);
+    return (int16_t)(int32_t)__builtin_arm_ssat(value, 8);
 #else
-    return (int8_t)(value > INT8_MAX ? INT8_MAX : value < INT8_MIN ? INT8_MIN : value);
+    return (int16_t)(value > INT8_MAX ? INT8_MAX : value < INT8_MIN ? INT8_MIN : value);
 #endif
 }
 
