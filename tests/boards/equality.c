@@ -108,6 +108,7 @@ static void hear_pcm(void)
     uint32_t phase = 0;
     uint32_t pitch = 0;
     uint32_t level = 0;
+    tkws_detector_set_odds(&app.recognizer.detector, 1); /* as many events as can be */
     for (uint32_t n = 0; n < PCM_STEPS;) {
         if (draw(16) == 0) {
             level = 1u << draw(18);

@@ -94,7 +94,7 @@ def test_adapting_by_default_helps_and_keeps_rejection(speech):
     report = adaptbench.bench_adapt(model, cast, settings, [method])
     assert len(report.cast.speakers) == 38
     gain = report.rows[1].differences
-    assert gain["keywords_self"].mean > 4
+    assert gain["keywords_self"].mean > 2
     for column in adaptbench.COLUMNS[1:4]:
         assert gain[column].mean > -4, column
 
