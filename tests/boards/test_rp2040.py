@@ -332,7 +332,7 @@ def test_hears_through_its_microphone(
         n_silent = round(news.seconds * 16000) - len(played)
         stream = np.concatenate([played, np.zeros(n_silent, np.int16)])
         assert heard == reference.events(image, stream)
-        assert len(heard) > 2
+        assert len({event.word for event in heard}) >= 2
 
 
 def test_records_through_its_microphone(firmware: Path, flash: Path, pcm: np.ndarray) -> None:
