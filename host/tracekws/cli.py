@@ -476,10 +476,6 @@ def show_speech(name: str, split: str, heard: dict[str, Any]) -> None:
         )
 
 
-GOALS = {"total": 6_400_000, "with_learning": 32_000_000}
-"""Instructions a second of audio on a Cortex-M4 with its DSP instructions."""
-
-
 @bench_app.command("cost")
 def bench_cost(
     model_path: ModelArgument = commands.MODEL,

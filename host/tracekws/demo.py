@@ -20,11 +20,12 @@ from tracekws.device import adapt as adaptation
 from tracekws.device import commands
 from tracekws.device.board import virtual_board
 from tracekws.device.driver import Device, Event
+from tracekws.device.firmware import ROOT
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
 from tracekws.pictures import write_figure
 
-SPEECH = commands.ROOT / "examples" / "speech"
+SPEECH = ROOT / "examples" / "speech"
 VOICE = "scot"
 """The voice of the stream, and the one that is taught."""
 SENSITIVITY = 1

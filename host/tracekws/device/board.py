@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tracekws.device.firmware import ROOT
 from tracekws.errors import ModelError, TraceKwsError, table
 
-PROGRAM = Path(__file__).resolve().parents[3] / "build" / "tracekws-board"
+PROGRAM = ROOT / "build" / "tracekws-board"
 VARIABLE = "TRACEKWS_BOARD"
 STOP_SECONDS = 5.0
 

@@ -31,7 +31,7 @@ from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
 from tracekws.device.emulator import EMULATED, FIRMWARE, board_of, built_firmware, emulated_board
-from tracekws.device.firmware import read_firmware
+from tracekws.device.firmware import ROOT, read_firmware
 from tracekws.device.takes import (
     OTHER,
     check_enough,
@@ -51,7 +51,6 @@ from tracekws.errors import (
 )
 from tracekws.sensitivity import LEVELS, expected
 
-ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models" / "base.tkws"
 """The model that ships, in a checkout."""
 
