@@ -13,7 +13,7 @@ from tracekws.train import augment, cache
 from tracekws.train.augment import FRAMES, Changes, Noises
 from tracekws.train.config import AugmentConfig, load_config
 from tracekws.train.dataset import Source
-from tracekws.train.loader import Loader
+from tracekws.train.loader import Loader, Sampling
 
 FRONT_END = FeatureConfig()
 BASE = load_config("base")
@@ -193,7 +193,7 @@ def loaded(pcm: np.ndarray, folder: Path, part: slice = slice(None)) -> Loaded:
     """Features and labels of epochs 2 and 3."""
     loader = Loader(source(pcm), folder, FRONT_END, SETTINGS, 1, part)
     try:
-        batches = [b for epoch in loader.epochs(1, range(2, 4)) for b in epoch]
+        batches = [b for epoch in loader.epochs(Sampling(1, 1, SETTINGS.batch), range(2, 4)) for b in epoch]
         once = loader.each_once()
     finally:
         loader.close()

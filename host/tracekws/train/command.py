@@ -136,8 +136,9 @@ def train_with(
     report: Callable[[Epoch], None],
 ) -> Model | None:
     """See train()."""
-    if config.batch % group.size:
-        raise DataError(f"a batch of {config.batch} clips is not for {group.size} processes alike")
+    for batch in (config.batch, config.teacher.batch):
+        if batch % group.size:
+            raise DataError(f"a batch of {batch} clips is not for {group.size} processes alike")
     check_output(job.output)
     tree = read_tree(job.data)
     has_lists = tree.has_lists

@@ -47,7 +47,9 @@ MOST_WORDS = 30
 class TeacherConfig:
     """Shape and training of the teachers; base.toml explains each setting."""
 
+    seed: int
     epochs: int
+    batch: int
     channels: tuple[int, ...]
     kernel: int
     learning_rate: float
@@ -58,6 +60,7 @@ class TeacherConfig:
 class AugmentConfig:
     """What is done to clips before the network hears them; base.toml explains each setting."""
 
+    seed: int
     copies: int
     stretch: float
     shift_ms: int
@@ -107,7 +110,7 @@ class TrainConfig:
     @property
     def of_teachers(self) -> dict[str, object]:
         """The settings that a teacher depends on, its number aside."""
-        names = ("words", "seed", "batch", "clips_per_epoch", "unknown_weight", "label_smoothing")
+        names = ("words", "clips_per_epoch", "unknown_weight", "label_smoothing")
         settings = asdict(self)
         return {name: settings[name] for name in (*names, "teacher", "augment")}
 
@@ -228,7 +231,7 @@ def load_config(name: str, **changes: Any) -> TrainConfig:
     where = str(path) if is_path else f"configuration {name}"
     settings = merged(where, read_toml(FOLDER / "base.toml"), read_toml(path) | changes)
     check_words(where, settings["words"])
-    if settings["clips_per_epoch"] < settings["batch"]:
+    if settings["clips_per_epoch"] < max(settings["batch"], settings["teacher"]["batch"]):
         raise DataError(f"{where}: clips_per_epoch is less than a batch")
     settings["teacher"] = TeacherConfig(**settings["teacher"])
     settings["augment"] = AugmentConfig(**settings["augment"])

@@ -28,6 +28,16 @@ REPLAY_STREAM, STUDENT_STREAM, TEACHER_STREAM = 0, 1, 2
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How a network's clips are drawn."""
+
+    stream: int
+    seed: int
+    batch: int
+    """Clips of a batch, over all processes."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """Some clips, perhaps with what was said before: int8 (clips, steps, 80), and their classes."""
 
@@ -156,7 +166,7 @@ class Loader:
         self.labels = source.labels
         self.config = config
         self.part = part
-        settings, seed = config.augment, config.seed
+        settings, seed = config.augment, config.augment.seed
         folder.mkdir(parents=True, exist_ok=True)
         files = cache.paths(folder, source.pcm, settings.copies, settings.stretch, seed)
         context = get_context("spawn")
@@ -168,19 +178,20 @@ class Loader:
         self.pool = ProcessPoolExecutor(workers, context, start_worker, self.start)
         self.weights = sampling_weights(self.labels, config)
 
-    @property
-    def batches(self) -> int:
+    def batches(self, sampling: Sampling) -> int:
         """Batches of an epoch."""
-        return self.config.clips_per_epoch // self.config.batch
+        return self.config.clips_per_epoch // sampling.batch
 
-    def plan(self, stream: int, epochs: range) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+    def plan(
+        self, sampling: Sampling, epochs: range
+    ) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
         """Epoch, number and rows of each batch."""
         for epoch in epochs:
-            rng = np.random.default_rng([self.config.seed, stream, epoch])
+            rng = np.random.default_rng([sampling.seed, sampling.stream, epoch])
             drawn = rng.choice(len(self.labels), self.config.clips_per_epoch, p=self.weights)
-            for number in range(self.batches):
-                first = number * self.config.batch
-                yield epoch, number, drawn[first : first + self.config.batch]
+            for number in range(self.batches(sampling)):
+                first = number * sampling.batch
+                yield epoch, number, drawn[first : first + sampling.batch]
 
     def context(self, key: tuple[int, ...]) -> int:
         """Frames before each clip of a student's batch: none, or those of 0.2 to 1 s."""
@@ -190,31 +201,32 @@ class Loader:
         frames: int = lib.TKWS_STACK * int(rng.integers(10, augment.STEPS + 1))
         return frames
 
-    def epochs(self, stream: int, epochs: range) -> Iterator[Iterator[Batch]]:
+    def epochs(self, sampling: Sampling, epochs: range) -> Iterator[Iterator[Batch]]:
         """The batches of each epoch in turn; they are made an epoch ahead.
 
         Args:
-            stream: of random numbers.
-            epochs: their numbers; the same epoch of a stream is always the same.
+            sampling: how clips are drawn.
+            epochs: their numbers; the same epoch of a sampling is always the same.
         """
-        plan = self.plan(stream, epochs)
+        plan = self.plan(sampling, epochs)
+        count = self.batches(sampling)
         waiting: deque[tuple[NDArray[np.int64], Future[NDArray[np.int8]]]] = deque()
 
         def order() -> None:
             for epoch, number, rows in plan:
-                key = (self.config.seed, stream, epoch, number)
-                context = self.context(key) if stream == STUDENT_STREAM else 0
+                key = (sampling.seed, sampling.stream, epoch, number)
+                context = self.context(key) if sampling.stream == STUDENT_STREAM else 0
                 waiting.append((rows, self.pool.submit(make, rows, key, self.part, context, True)))
                 return
 
         def batches() -> Iterator[Batch]:
-            for _ in range(self.batches):
+            for _ in range(count):
                 rows, job = waiting.popleft()
                 order()
                 yield Batch(job.result(), self.labels[rows[self.part]])
 
         try:
-            for _ in range(self.batches):
+            for _ in range(count):
                 order()
             for _ in epochs:
                 yield batches()

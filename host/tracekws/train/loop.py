@@ -26,7 +26,7 @@ from tracekws.train.cache import front_end_version
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import Evaluation
 from tracekws.train.group import Group
-from tracekws.train.loader import STUDENT_STREAM, TEACHER_STREAM, Batch, Loader
+from tracekws.train.loader import STUDENT_STREAM, TEACHER_STREAM, Batch, Loader, Sampling
 from tracekws.train.network import SpikingNetwork
 from tracekws.train.teacher import TeacherNetwork, answer, soft_loss
 
@@ -109,7 +109,7 @@ class Run(ABC):
         folder: Path,
         settings: object,
         clips: str,
-        stream: int,
+        sampling: Sampling,
         epochs: int,
         learning_rate: float,
         weight_decay: float,
@@ -123,7 +123,7 @@ class Run(ABC):
             folder: of the checkpoint.
             settings: all that the result depends on but the data; the checkpoint is bound to them.
             clips: digest of what is trained on, which the checkpoint is bound to, too.
-            stream: of random numbers.
+            sampling: how its clips are drawn.
             epochs: in all.
             learning_rate: the peak of one cycle.
             weight_decay: of AdamW.
@@ -134,7 +134,7 @@ class Run(ABC):
         self.checkpoint = folder / f"{name}.safetensors"
         self.settings = as_json(settings)
         self.clips = clips
-        self.stream = stream
+        self.sampling = sampling
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.group = group
@@ -242,9 +242,9 @@ class Run(ABC):
     def train(self, loader: Loader, held: Evaluation, report: Callable[[Epoch], None]) -> None:
         """Train the epochs that are left, with a checkpoint after each."""
         left = range(len(self.history), self.epochs)
-        for batches in loader.epochs(self.stream, left):
+        for batches in loader.epochs(self.sampling, left):
             start = time.monotonic()
-            loss = self.train_epoch(batches, loader.batches)
+            loss = self.train_epoch(batches, loader.batches(self.sampling))
             seconds = time.monotonic() - start
             measured = self.measure(held)
             number = len(self.history) + 1
@@ -263,14 +263,14 @@ class TeacherRun(Run):
         self, config: TrainConfig, number: int, folder: Path, clips: str, group: Group
     ) -> None:
         """Start, or go on; see Run."""
-        torch.manual_seed(1000 * config.seed + number + 1)
+        torch.manual_seed(1000 * config.teacher.seed + number + 1)
         super().__init__(
             f"teacher-{number + 1}",
             TeacherNetwork(lib.TKWS_FEATURES, len(config.classes), config.teacher, group),
             folder,
             {**config.of_teachers, "number": number},
             clips,
-            TEACHER_STREAM + number,
+            Sampling(TEACHER_STREAM + number, config.teacher.seed, config.teacher.batch),
             config.teacher.epochs,
             config.teacher.learning_rate,
             config.teacher.weight_decay,
@@ -310,7 +310,7 @@ class StudentRun(Run):
             folder,
             asdict(config),
             clips,
-            STUDENT_STREAM,
+            Sampling(STUDENT_STREAM, config.seed, config.batch),
             config.epochs,
             config.learning_rate,
             config.weight_decay,

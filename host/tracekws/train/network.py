@@ -38,11 +38,9 @@ class LifLayer(torch.autograd.Function):
         v = torch.zeros_like(current[0])
         s = torch.zeros_like(v)
         for t in range(len(current)):
-            u = torch.addmm(torch.addcmul(current[t], v, decay), s, recurrent)
-            s = (u > 1).to(u.dtype)
-            v = u - s
-            membranes[t] = u
-            spikes[t] = s
+            u = torch.addcmul(current[t], v, decay, out=membranes[t]).addmm_(s, recurrent)
+            s = torch.gt(u, 1, out=spikes[t])
+            torch.sub(u, s, out=v)
         ctx.save_for_backward(membranes, spikes, recurrent, decay)
         return spikes
 
@@ -56,8 +54,7 @@ class LifLayer(torch.autograd.Function):
         later = torch.zeros_like(membranes[0])
         for t in reversed(range(len(membranes))):
             from_recurrent = torch.addmm(grad_spikes[t], later, recurrent.T)
-            later = torch.addcmul(decay * later, from_recurrent, psi[t])
-            grad_u[t] = later
+            later = torch.addcmul(decay * later, from_recurrent, psi[t], out=grad_u[t])
         size = membranes.shape[-1]
         following = grad_u[1:].reshape(-1, size)
         grad_recurrent = spikes[:-1].reshape(-1, size).T @ following
@@ -124,8 +121,10 @@ class SpikingNetwork(nn.Module):
         taps = as_int8(self.taps, lib.TKWS_TAP_Q)
         count, steps = len(taps), len(features)
         heard = functional.pad(features, (0, 0, 0, 0, count - 1, 0))
-        delayed = [taps[k] * heard[count - 1 - k : count - 1 - k + steps] for k in range(count)]
-        return as_int8(torch.stack(delayed).sum(0), lib.TKWS_FEATURE_Q)
+        out = taps[0] * features
+        for k in range(1, count):
+            out = torch.addcmul(out, taps[k], heard[count - 1 - k : count - 1 - k + steps])
+        return as_int8(out, lib.TKWS_FEATURE_Q)
 
     def averages(self, steps: int) -> Tensor:
         """(1 + K, T) weights of spikes: the mean over the clip, then the trace at K steps."""
