@@ -2,6 +2,7 @@
 """The same bits everywhere: features, spikes, scores, events, learned weights, stored slots."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,12 +10,12 @@ from types import ModuleType
 import pytest
 
 from toolchain import ROOT
+from tracekws.device.emulator import reports
 from tracekws.errors import MissingTool
 
 pytestmark = pytest.mark.toolchain
 
 ROUNDS = 8  # each kind of storing comes once
-SLOW = "RP2040"  # minutes: only in make equality
 STAGES = ("features", "spikes", "scores", "events", "weights", "slots")
 
 
@@ -58,6 +59,33 @@ def test_the_script_reaches_every_stage(expected: list[dict[str, str]]) -> None:
 )
 def test_the_same_bits(name: str, expected: list[dict[str, str]]) -> None:
     assert measured(name) == expected
+
+
+def test_the_pico_reports(expected: list[dict[str, str]], tmp_path: Path) -> None:
+    """That it starts the script; its rounds take minutes, and are run in make equality."""
+    job = equality.Job(JOB.model, 0, 1)
+    try:
+        command = equality.TARGETS["RP2040"](job, tmp_path)
+    except MissingTool as reason:
+        pytest.skip(str(reason))
+    assert reports(command) == expected[:1]
+
+
+def test_the_others_report_where_the_pico_ends() -> None:
+    job = equality.Job(JOB.model, 3 * ROUNDS - 1, 2 * ROUNDS - 1)
+    rounds = [line["rounds"] for line in equality.measure("native, gcc -O3", job)[0][1:]]
+    assert rounds == [str(equality.PICO_ROUNDS), str(2 * ROUNDS - 1)]
+
+
+def test_the_file_has_every_target_and_all_are_equal() -> None:
+    file = json.loads((ROOT / "benchmarks" / "equality.json").read_text())
+    assert list(file["targets"]) == list(equality.TARGETS)
+    told = {line["rounds"]: line for line in file["reports"]}
+    for name, row in file["targets"].items():
+        line = {key: value for key, value in row.items() if key not in ("equal", "seconds")}
+        assert row["equal"], name
+        assert line == told[row["rounds"]], name
+        assert row["rounds"] == (str(equality.PICO_ROUNDS) if name == "RP2040" else "1000")
 
 
 def test_another_bit_is_seen(expected: list[dict[str, str]], tmp_path: Path) -> None:
