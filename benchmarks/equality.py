@@ -6,8 +6,10 @@ steps and 100 learning steps. Every target prints CRC-32s of features, spikes, s
 learned weights and stored slots; all must be those of the first. A target whose tool is missing
 says so and is left out. An emulated one takes about half a second a round on an idle machine, and
 there are 1,000 rounds by default; the emulated Pico takes about a minute a round, and runs the
-first fortieth of them. --small takes a random model of 32 neurons, which is several times faster.
-The file is written after each target.
+first eight, in which each kind of storing comes once. The file says how many each has run.
+--small takes a random model of 32 neurons, which is several times faster. The file is written
+after each target; when targets are named, rows of others stay in it, if they are of the same
+sources, model and rounds.
 """
 
 import argparse
@@ -20,10 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tracekws.device.emulator import command_on_stdio, reports
 from tracekws.device.firmware import build_firmware
@@ -36,6 +40,8 @@ MODEL = ROOT / "models" / "base.tkws"
 TESTS = ROOT / "tests" / "boards"
 FIRMWARE = ROOT / "firmware"
 N_REPORTS = 40
+PICO_ROUNDS = 8
+"""The others report after so many, too."""
 INCLUDES = ("core/include", "app", "boards", "boards/bare")
 
 Line = dict[str, str]
@@ -44,7 +50,7 @@ Line = dict[str, str]
 
 @dataclass(frozen=True)
 class Job:
-    """What to run: so many rounds of a model, a report after every `report` of them."""
+    """What to run: so many rounds of a model, a report after every `report` and PICO_ROUNDS."""
 
     model: Path
     rounds: int
@@ -53,7 +59,8 @@ class Job:
     @property
     def flags(self) -> list[str]:
         """For the compiler."""
-        return [f"-DROUNDS={self.rounds}u", f"-DREPORT={self.report}u"]
+        numbers = {"ROUNDS": self.rounds, "REPORT": self.report, "EARLY": PICO_ROUNDS}
+        return [f"-D{name}={number}u" for name, number in numbers.items()]
 
 
 def run(*command: object) -> str:
@@ -105,10 +112,10 @@ def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[s
 
 
 def pico(job: Job, folder: Path) -> list[str]:
-    """The firmware of the Raspberry Pi Pico, in rp2040py, until its first report."""
+    """The firmware of the Raspberry Pi Pico, in rp2040py, for the first rounds."""
     if importlib.util.find_spec("rp2040py") is None:
         raise MissingTool(f"{PACKAGE} is not installed")
-    job = replace(job, rounds=job.report)
+    job = replace(job, rounds=min(job.rounds, PICO_ROUNDS))
     firmware = build("rp2040", job, folder).with_suffix(".uf2")
     return [sys.executable, str(TESTS / "print_pico.py"), str(firmware)]
 
@@ -150,23 +157,57 @@ def small_model(folder: Path) -> Path:
     return path
 
 
-def write(path: Path, model: str, done: dict[str, tuple[list[Line], float]]) -> bool:
-    """Write the file; whether all targets are equal."""
-    names = [name for name in TARGETS if name in done]
-    first = done[names[0]][0]
-    rows = {
-        name: {"equal": lines == first[: len(lines)], "seconds": round(seconds)} | lines[-1]
-        for name, (lines, seconds) in ((name, done[name]) for name in names)
-    }
-    summary = {
-        "model": model,
-        "model_crc": first[0]["crc"],
-        "system": f"{platform.system()} {platform.machine()}",
-        "reports": first[1:],
-        "targets": rows,
-    }
-    path.write_text(json.dumps(summary, indent=1) + "\n")
-    return all(row["equal"] for row in rows.values())
+def sources_crc() -> str:
+    """CRC-32 of what the results come from: core, application and script."""
+    names = ("core/include/**/*", "core/src/*", "app/*")
+    files = {path for name in names for path in FIRMWARE.glob(name) if path.is_file()}
+    crc = zlib.crc32((TESTS / "equality.c").read_bytes())
+    for path in sorted(files):
+        crc = zlib.crc32(path.read_bytes(), crc)
+    return f"{crc:08x}"
+
+
+@dataclass
+class Results:
+    """What the file says."""
+
+    model: str
+    rounds: int
+    sources_crc: str
+    system: str
+    model_crc: str = ""
+    reports: list[Line] = field(default_factory=list)
+    """A line for each number of rounds, of the target that was the first to get there."""
+    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def take_from(self, path: Path) -> None:
+        """Take what a file has of the same sources, model and rounds, if it is one."""
+        try:
+            other = Results(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return
+        key = ("model", "rounds", "sources_crc")
+        if all(getattr(self, name) == getattr(other, name) for name in key):
+            self.model_crc, self.reports, self.targets = (
+                other.model_crc,
+                other.reports,
+                other.targets,
+            )
+
+    def add(self, target: str, lines: list[Line], seconds: float) -> None:
+        """Add what a target has printed."""
+        self.model_crc = self.model_crc or lines[0]["crc"]
+        known = {line["rounds"]: line for line in self.reports}
+        equal = lines[0]["crc"] == self.model_crc
+        for line in lines[1:]:
+            equal = equal and line == known.setdefault(line["rounds"], line)
+        self.reports = sorted(known.values(), key=lambda line: int(line["rounds"]))
+        self.targets[target] = {"equal": equal, "seconds": round(seconds)} | lines[-1]
+        self.targets = {name: self.targets[name] for name in TARGETS if name in self.targets}
+
+    def write(self, path: Path) -> None:
+        """Write the file."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 def main() -> None:
@@ -181,8 +222,10 @@ def main() -> None:
         known = ", ".join(TARGETS)
         parser.error(f"no such target: {', '.join(unknown)}; there are {known}")
     name = "random, 32 neurons" if wanted.small else f"models/{MODEL.name}"
-    done: dict[str, tuple[list[Line], float]] = {}
-    equal = True
+    system = f"{platform.system()} {platform.machine()}"
+    results = Results(name, wanted.rounds, sources_crc(), system)
+    if wanted.targets:
+        results.take_from(wanted.output)
     os.nice(10)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(max_workers=2) as pool:
         model = small_model(Path(folder)) if wanted.small else MODEL
@@ -192,13 +235,14 @@ def main() -> None:
         for future in as_completed(running):
             target = running[future]
             try:
-                done[target] = future.result()
+                lines, seconds = future.result()
             except MissingTool as reason:
                 print(f"{target}: left out: {reason}")
                 continue
-            equal = write(wanted.output, name, done)
-            print(f"{target}: {done[target][1]:.0f} s, {done[target][0][-1]}", flush=True)
-    if not equal:
+            results.add(target, lines, seconds)
+            results.write(wanted.output)
+            print(f"{target}: {seconds:.0f} s, {lines[-1]}", flush=True)
+    if not all(row["equal"] for row in results.targets.values()):
         sys.exit(f"not equal: see {wanted.output}")
 
 

@@ -12,6 +12,7 @@
 
 #define TKWS_BOARD_NAME_BYTES 16
 #define TKWS_BOARD_MEMORIES 4
+#define TKWS_BOARD_BROWN_OUT_UNKNOWN 0xffffu
 
 /** Why the board started. The numbers are on the wire. */
 enum {
@@ -79,7 +80,7 @@ typedef struct {
     size_t ram_bytes;      /**< the whole of the application's RAM, its own struct included */
     uint8_t reset_reason;  /**< TKWS_APP_RESET_UNKNOWN ... */
     uint16_t watchdog_ms;  /**< 0 when none runs */
-    uint16_t brown_out_mv; /**< 0 when none is set or it is not known */
+    uint16_t brown_out_mv; /**< 0 when nothing watches the supply, or ..._BROWN_OUT_UNKNOWN */
 } tkws_board;
 
 #endif

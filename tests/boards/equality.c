@@ -3,7 +3,8 @@
  * It runs in the place of the firmware's main.c on a board, and natively on native.c.
  *
  * A round hears PCM through the front end, hears features, learns takes with every method in turn, then saves,
- * undoes or forgets. Every REPORT rounds a line tells the CRCs of all that came so far; "end" comes last. */
+ * undoes or forgets. Every REPORT rounds, and after EARLY, a line tells the CRCs of all that came so far; "end"
+ * comes last. */
 #include "app.h"
 #include "bare.h"
 #include "report.h"
@@ -16,6 +17,9 @@
 #endif
 #ifndef REPORT
 #define REPORT 1u
+#endif
+#ifndef EARLY
+#define EARLY REPORT
 #endif
 
 #define PCM_STEPS 100u
@@ -232,7 +236,7 @@ int main(void)
         hear_features();
         learn(round - 1);
         store(round - 1);
-        if (round % REPORT == 0)
+        if (round % REPORT == 0 || round == EARLY)
             report(round);
     }
     if (s.error != TKWS_OK)

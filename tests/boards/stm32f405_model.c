@@ -20,6 +20,10 @@
 #define SIZE_MASK (3u << 8)
 #define DCEN (1u << 10)
 #define DCRST (1u << 12)
+#define OPTLOCK (1u << 0)
+#define OPTSTRT (1u << 1)
+#define OPTIONS 0x0fffffecu /* all of them one, as erased */
+#define OPERR (1u << 1)
 
 static stm32f405_model m;
 static uint8_t memory[BYTES];
@@ -36,10 +40,12 @@ uint8_t *model_memory(void)
 
 void model_reset(void)
 {
+    uint32_t option_bytes = m.option_bytes;
     memset(&m, 0, sizeof m);
+    m.option_bytes = option_bytes;
     m.locked = true;
     m.cr = LOCK;
-    m.optcr = 0x0fffaaec; /* the factory's: brown-out reset off */
+    m.optcr = option_bytes | OPTLOCK;
     m.acr = DCEN;
 }
 
@@ -117,6 +123,32 @@ static void set_cr(uint32_t value, bool cut)
         erase(value >> 3 & 15u, cut);
 }
 
+static void set_option_key(uint32_t key)
+{
+    if (m.last_option_key == 0x08192a3bu && key == 0x4c5d6e7fu && !m.options_refuse)
+        m.optcr &= ~OPTLOCK;
+    else if ((m.optcr & OPTLOCK) == 0 || (m.last_option_key == 0 && key != 0x08192a3bu))
+        m.n_sequence_errors++; /* a fault on the part */
+    m.last_option_key = m.last_option_key == 0 ? key : 0;
+}
+
+static void set_optcr(uint32_t value, bool cut)
+{
+    if ((m.optcr & OPTLOCK) != 0 || is_busy()) {
+        m.n_sequence_errors++;
+        return;
+    }
+    m.optcr = value & (OPTIONS | OPTLOCK);
+    if ((value & OPTSTRT) == 0)
+        return;
+    m.n_option_programs++;
+    m.busy = m.busy_looks;
+    if (m.weak_options)
+        m.sr |= OPERR;
+    else
+        m.option_bytes = cut ? OPTIONS : value & OPTIONS;
+}
+
 uint32_t flash_get(uint32_t reg)
 {
     if (m.dead || m.absent)
@@ -143,6 +175,10 @@ void flash_set(uint32_t reg, uint32_t value)
         m.sr &= ~(value & CLEARED_BY_ONE);
     if (reg == FLASH_CR)
         set_cr(value, cut);
+    if (reg == FLASH_OPTKEYR)
+        set_option_key(value);
+    if (reg == FLASH_OPTCR)
+        set_optcr(value, cut);
     if (reg == FLASH_ACR) {
         m.stale = m.stale && !((value & DCRST) != 0 && (value & DCEN) == 0);
         m.n_sequence_errors += (value & DCRST) != 0 && (value & DCEN) != 0;

@@ -59,6 +59,7 @@ def test_info(start: Callable[[], VirtualBoard], name: str, image: bytes) -> Non
     assert info.image_bytes > 192 * 1024
     assert info.reset_reason == "power-on"
     assert info.watchdog_ms == (60_000 if name == "mps2-an386" else 0)
+    assert info.brown_out_mv == 0
 
 
 def test_the_base_model_fits(name: str, tmp_path: Path) -> None:

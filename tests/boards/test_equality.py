@@ -2,6 +2,7 @@
 """The same bits everywhere: features, spikes, scores, events, learned weights, stored slots."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,12 +10,12 @@ from types import ModuleType
 import pytest
 
 from toolchain import ROOT
+from tracekws.device.emulator import reports
 from tracekws.errors import MissingTool
 
 pytestmark = pytest.mark.toolchain
 
 ROUNDS = 8  # each kind of storing comes once
-SLOW = "RP2040"  # minutes: only in make equality
 STAGES = ("features", "spikes", "scores", "events", "weights", "slots")
 
 
@@ -58,6 +59,54 @@ def test_the_script_reaches_every_stage(expected: list[dict[str, str]]) -> None:
 )
 def test_the_same_bits(name: str, expected: list[dict[str, str]]) -> None:
     assert measured(name) == expected
+
+
+def test_the_pico_reports(expected: list[dict[str, str]], tmp_path: Path) -> None:
+    """That it starts the script; its rounds take minutes, and are run in make equality."""
+    job = equality.Job(JOB.model, 0, 1)
+    try:
+        command = equality.TARGETS["RP2040"](job, tmp_path)
+    except MissingTool as reason:
+        pytest.skip(str(reason))
+    assert reports(command) == expected[:1]
+
+
+def test_the_others_report_where_the_pico_ends() -> None:
+    job = equality.Job(JOB.model, 3 * ROUNDS - 1, 2 * ROUNDS - 1)
+    rounds = [line["rounds"] for line in equality.measure("native, gcc -O3", job)[0][1:]]
+    assert rounds == [str(equality.PICO_ROUNDS), str(2 * ROUNDS - 1)]
+
+
+def test_the_file_has_every_target_and_all_are_equal() -> None:
+    file = json.loads((ROOT / "benchmarks" / "equality.json").read_text())
+    assert list(file["targets"]) == list(equality.TARGETS)
+    told = {line["rounds"]: line for line in file["reports"]}
+    for name, row in file["targets"].items():
+        line = {key: value for key, value in row.items() if key not in ("equal", "seconds")}
+        assert row["equal"], name
+        assert line == told[row["rounds"]], name
+        if name != "RP2040":
+            assert row["rounds"] == str(file["rounds"])
+
+
+def test_the_file_keeps_rows_of_the_same_sources(tmp_path: Path) -> None:
+    path = tmp_path / "equality.json"
+    model, *lines = ({"crc": "1"}, *({"rounds": str(n), "slots": str(n)} for n in (8, 25)))
+    results = equality.Results("model", 25, "sources", "system")
+    results.add("RP2040", [model, lines[0]], 1.2)
+    results.add("Cortex-M4", [model, *lines], 3)
+    assert results.reports == lines
+    assert list(results.targets) == ["Cortex-M4", "RP2040"]
+    results.write(path)
+    other = equality.Results("model", 25, "sources", "system")
+    other.take_from(path)
+    assert other == results
+    other.add("RV32IMAC", [model, lines[0], {"rounds": "25", "slots": "26"}], 4)
+    assert [row["equal"] for row in other.targets.values()] == [True, False, True]
+    for changed in (("other", 25, "sources"), ("model", 24, "sources"), ("model", 25, "others")):
+        fresh = equality.Results(*changed, "system")
+        fresh.take_from(path)
+        assert fresh.targets == {}
 
 
 def test_another_bit_is_seen(expected: list[dict[str, str]], tmp_path: Path) -> None:

@@ -154,12 +154,12 @@ def test_boot_rom_checks_the_boot_loader(firmware: Path, flash: Path, changed: i
 
 def test_reset_reasons(probe: Path, flash: Path) -> None:
     board = Pico(probe, flash)
-    assert struct.unpack("<BHH", board.ask(b"r", 5)) == (1, 8000, 860)
+    assert struct.unpack("<BHH", board.ask(b"r", 5)) == (1, 8000, 946)
     board.emulator.send(b"h")
     while board.emulator.n_resets == 0:
         board.emulator.run()
     board.emulator.boot()
-    assert struct.unpack("<BHH", board.ask(b"r", 5)) == (3, 8000, 860)
+    assert struct.unpack("<BHH", board.ask(b"r", 5)) == (3, 8000, 946)
     assert board.emulator.n_resets == 1
 
 
@@ -182,7 +182,7 @@ def test_hears_and_learns_as_the_host_does(
     with open_device(firmware, flash) as device:
         info = device.info()
         assert (info.board, info.model_crc, info.ram_bytes) == ("rp2040", model.crc, 264 * 1024)
-        assert (info.reset_reason, info.watchdog_ms, info.brown_out_mv) == ("power-on", 8000, 860)
+        assert (info.reset_reason, info.watchdog_ms, info.brown_out_mv) == ("power-on", 8000, 946)
         assert info.slots == ("empty", "empty")
         expected = reference.events(image, pcm)
         assert len(expected) > 2

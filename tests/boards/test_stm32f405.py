@@ -46,7 +46,7 @@ def test_info(board: VirtualBoard) -> None:
     assert (info.board, info.model_crc) == ("stm32f405", Model.load(BASE).crc)
     assert info.ram_bytes == 192 << 10
     # QEMU has neither: what does not start is left out
-    assert (info.watchdog_ms, info.brown_out_mv) == (0, 0)
+    assert (info.watchdog_ms, info.brown_out_mv) == (0, None)
     assert info.reset_reason == "unknown"
 
 

@@ -26,11 +26,15 @@ HERE = Path(__file__).parent
 SECTOR = 128 * 1024
 N_SECTORS = 6
 REFUSED = code("STORAGE")
+FACTORY_OPTIONS = 0x0FFFAAEC
+ERASED_OPTIONS = 0x0FFFFFEC
+LEVEL_OFF = 3 << 2
 FUNCTIONS = """
     void model_reset(void);
     stm32f405_model *model_state(void);
     uint8_t *model_memory(void);
     bool flash_answers(void);
+    void flash_set_brown_out(void);
     uint16_t flash_brown_out_mv(void);
     int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes);
     int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes);
@@ -62,6 +66,7 @@ class Part:
 
     def blank(self) -> None:
         self.memory[:] = b"\xff" * len(self.memory)
+        self.model.option_bytes = FACTORY_OPTIONS
 
     def read(self, offset: int, n_bytes: int) -> tuple[int, bytes]:
         out = self.ffi.new("uint8_t[]", n_bytes)
@@ -76,7 +81,8 @@ class Part:
     def is_at_rest(self) -> bool:
         """Locked, nothing going on, the cache flushed, and no command out of order."""
         m = self.model
-        return bool(m.locked and m.busy == 0 and not m.stale and m.n_sequence_errors == 0)
+        locked = m.locked and m.optcr & 1
+        return bool(locked and m.busy == 0 and not m.stale and m.n_sequence_errors == 0)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +92,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Part:
 
 @pytest.fixture
 def part(built: Part) -> Iterator[Part]:
-    built.reset()
     built.blank()
+    built.reset()
     yield built
     assert built.is_at_rest() or built.model.dead or built.model.absent
 
@@ -140,8 +146,83 @@ def test_a_machine_without_the_controller_is_told(part: Part) -> None:
 
 @pytest.mark.parametrize(("level", "mv"), [(0, 2830), (1, 2500), (2, 2190), (3, 0)])
 def test_brown_out_level_of_the_option_bytes(part: Part, level: int, mv: int) -> None:
-    part.model.optcr = 0x0FFFAAE0 | level << 2
+    part.model.option_bytes = FACTORY_OPTIONS & ~LEVEL_OFF | level << 2
+    part.reset()
     assert part.lib.flash_brown_out_mv() == mv
+
+
+def test_sets_the_brown_out_level_of_a_factory_part_once(part: Part) -> None:
+    for _ in range(3):
+        part.lib.flash_set_brown_out()
+        assert part.lib.flash_brown_out_mv() == 2830
+        assert part.is_at_rest()
+    assert part.model.n_option_programs == 1
+    assert part.model.option_bytes == FACTORY_OPTIONS & ~LEVEL_OFF, "the other options stay"
+    part.reset()
+    part.lib.flash_set_brown_out()
+    assert part.model.n_operations == 0
+    assert part.lib.flash_brown_out_mv() == 2830
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_another_brown_out_level_stays(part: Part, level: int) -> None:
+    part.model.option_bytes = FACTORY_OPTIONS & ~LEVEL_OFF | level << 2
+    part.reset()
+    part.lib.flash_set_brown_out()
+    assert part.model.n_operations == 0
+
+
+def test_options_left_unlocked_are_set_and_locked(part: Part) -> None:
+    part.model.optcr &= ~1
+    part.model.sr = 1 << 4
+    part.lib.flash_set_brown_out()
+    assert part.lib.flash_brown_out_mv() == 2830
+    assert part.is_at_rest()
+
+
+def test_options_that_cannot_be_unlocked_stay(part: Part) -> None:
+    part.model.options_refuse = True
+    part.lib.flash_set_brown_out()
+    assert part.lib.flash_brown_out_mv() == 0
+    assert part.model.n_option_programs == 0
+
+
+def test_options_that_are_not_programmed_are_not_told(part: Part) -> None:
+    part.model.weak_options = True
+    part.lib.flash_set_brown_out()
+    assert part.lib.flash_brown_out_mv() == 0
+    assert part.model.option_bytes == FACTORY_OPTIONS
+    assert part.erase(0) == 0, "the error flag is not in the way"
+
+
+@pytest.mark.parametrize("busy_looks", [0, 2**32 - 1])
+def test_a_controller_that_stays_busy_sets_no_options(part: Part, busy_looks: int) -> None:
+    """Busy from the start, or once it is told to program the options."""
+    part.model.busy = 0 if busy_looks else 2**32 - 1
+    part.model.busy_looks = busy_looks
+    part.lib.flash_set_brown_out()
+    assert part.model.n_option_programs == (busy_looks > 0)
+    part.reset()
+
+
+def test_power_cut_at_every_operation_of_setting_the_options(part: Part) -> None:
+    seen = []
+    for cut in range(1, 100):
+        part.blank()
+        part.reset()
+        part.model.cut_at = cut
+        part.lib.flash_set_brown_out()
+        if not part.model.dead:
+            break
+        seen.append(part.model.option_bytes)
+        part.reset()
+        part.lib.flash_set_brown_out()
+        assert part.lib.flash_brown_out_mv() == 2830
+        assert part.is_at_rest()
+        assert part.program(0, bytes(4)) == 0
+    new = FACTORY_OPTIONS & ~LEVEL_OFF
+    assert seen == [FACTORY_OPTIONS] * 4 + [ERASED_OPTIONS] + [new] * (cut - 6)
+    assert cut == 7
 
 
 # --- what it refuses ------------------------------------------------------------------------------

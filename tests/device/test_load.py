@@ -14,6 +14,7 @@ from images import make_image, reseal
 from loopback_device import Board, Flash, Lossy, connect
 from reference_device import Start, teach
 from tracekws.device import protocol
+from tracekws.device.commands import info_table
 from tracekws.device.driver import Device
 from tracekws.errors import DeviceError, NoDeviceError, StorageError, code
 
@@ -159,6 +160,12 @@ def test_health_is_the_board_s(make: Make) -> None:
     device = connect(board)
     info = device.info()
     assert (info.reset_reason, info.watchdog_ms, info.brown_out_mv) == ("watchdog", 8000, 2700)
+    rows = []
+    for mv in (2700, 0, 0xFFFF):
+        board.c.brown_out_mv = mv
+        about = device.info()
+        rows.append((about.brown_out_mv, list(info_table(about).columns[1].cells)[-1].plain))
+    assert rows == [(2700, "2700 mV"), (0, "none"), (None, "not known")]
     device.save()
     device.save()
     device.save()

@@ -105,6 +105,7 @@ extern volatile uint32_t vreg_and_chip_reset[];
 #define CHIP_RESET WORD(0x8)
 #define BOD_ENABLE (1u << 0)
 #define BOD_VSEL(bod) ((bod) >> 4 & 15u)
+#define BOD_VSEL_946_MV (11u << 4)
 #define HAD_POR (1u << 8)
 #define HAD_RUN (1u << 16)
 

@@ -217,8 +217,10 @@ void board_feed_watchdog(void)
 
 static void describe_storage(tkws_board *board)
 {
-    if (!flash_answers())
+    if (!flash_answers()) {
+        board->brown_out_mv = TKWS_BOARD_BROWN_OUT_UNKNOWN;
         return;
+    }
     board->flash_read = flash_read;
     board->flash_program = flash_program;
     board->flash_erase = erase;
@@ -227,6 +229,7 @@ static void describe_storage(tkws_board *board)
     board->flash_mapped = flash_memory();
     board->sector_bytes = FLASH_SECTOR_BYTES;
     board->program_bytes = FLASH_PROGRAM_BYTES;
+    flash_set_brown_out();
     board->brown_out_mv = flash_brown_out_mv();
 }
 

@@ -21,7 +21,12 @@
 #define CR_WORDS (2u << 8)
 #define CR_STRT (1u << 16)
 #define CR_LOCK (1u << 31)
+#define OPTION_KEY1 0x08192a3bu
+#define OPTION_KEY2 0x4c5d6e7fu
+#define OPTCR_LOCK (1u << 0)
+#define OPTCR_STRT (1u << 1)
 #define OPTCR_BOR_AT 2
+#define OPTCR_BOR_OFF (3u << OPTCR_BOR_AT) /* 0 is the highest level */
 
 /* Looks at BSY: more than an erase lasts (2 s), less than the watchdog waits. */
 #define PATIENCE 40000000u
@@ -130,6 +135,26 @@ int flash_erase(void *context, size_t offset)
     flash_set(FLASH_CR, CR_LOCK);
     flush_cache();
     return done && is_erased(offset) ? TKWS_OK : TKWS_E_STORAGE;
+}
+
+/* The controller erases the option bytes and programs what the register holds. */
+void flash_set_brown_out(void)
+{
+    if ((flash_get(FLASH_OPTCR) & OPTCR_BOR_OFF) != OPTCR_BOR_OFF || !is_idle())
+        return;
+    if ((flash_get(FLASH_OPTCR) & OPTCR_LOCK) != 0) {
+        flash_set(FLASH_OPTKEYR, OPTION_KEY1);
+        flash_set(FLASH_OPTKEYR, OPTION_KEY2);
+    }
+    uint32_t before = flash_get(FLASH_OPTCR);
+    if ((before & OPTCR_LOCK) != 0)
+        return; /* for ever, on a part with RDP level 2 */
+    uint32_t options = before & ~OPTCR_BOR_OFF;
+    flash_set(FLASH_SR, SR_ERRORS);
+    flash_set(FLASH_OPTCR, options);
+    flash_set(FLASH_OPTCR, options | OPTCR_STRT);
+    bool done = finish();
+    flash_set(FLASH_OPTCR, OPTCR_LOCK | (done ? options : before));
 }
 
 uint16_t flash_brown_out_mv(void)

@@ -29,6 +29,7 @@
 enum {
     FLASH_ACR = 0x00,
     FLASH_KEYR = 0x04,
+    FLASH_OPTKEYR = 0x08,
     FLASH_SR = 0x0c,
     FLASH_CR = 0x10,
     FLASH_OPTCR = 0x14,
@@ -48,6 +49,14 @@ bool flash_answers(void);
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes);
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes);
 int flash_erase(void *context, size_t offset);
+
+/** Have the part reset below 2.83 V, by its option bytes, when no level is set there, as the factory leaves it.
+ *
+ * It is the level that keeps the supply where words may be programmed, 2.75 V at least. Programmed once in the
+ * life of the part, since a level that is there stays, whichever it is; the other options stay in any case. Power
+ * that fails in that moment leaves the options erased: the part runs, but is protected from being read
+ * (RDP level 1). */
+void flash_set_brown_out(void);
 
 /** Voltage below which the part resets, by its option bytes: typical, falling. @return 0 when it is off */
 uint16_t flash_brown_out_mv(void);

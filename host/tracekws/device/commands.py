@@ -677,6 +677,12 @@ def info(port: Port = None, as_json: Json = False) -> None:
         out.print(info_table(about))
 
 
+def _brown_out(level_mv: int | None) -> str:
+    if level_mv is None:
+        return "not known"
+    return f"{level_mv} mV" if level_mv else "none"
+
+
 def info_table(about: DeviceInfo) -> Table:
     """What a device says of itself, as a table."""
     table = Table.grid(padding=(0, 2))
@@ -697,7 +703,7 @@ def info_table(about: DeviceInfo) -> Table:
         ("room for a model", f"{about.image_bytes} bytes" if about.image_bytes else "none"),
         ("started by", about.reset_reason),
         ("watchdog", f"{about.watchdog_ms} ms" if about.watchdog_ms else "none"),
-        ("brown-out", f"{about.brown_out_mv} mV" if about.brown_out_mv else "not known"),
+        ("brown-out", _brown_out(about.brown_out_mv)),
     ):
         table.add_row(name, Text(str(value), overflow="fold"))
     return table

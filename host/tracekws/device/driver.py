@@ -71,8 +71,8 @@ class DeviceInfo:
     """Why the board started: unknown, power-on, pin, watchdog, software, brown-out."""
     watchdog_ms: int
     """Of the watchdog; 0 when none runs."""
-    brown_out_mv: int
-    """Supply below which the board resets; 0 when it is not set or not known."""
+    brown_out_mv: int | None
+    """Supply below which the board resets; 0 when nothing watches it, None when not known."""
     n_neurons: int
     max_data_bytes: int
     """Bytes of PCM or features in one message, at most."""
@@ -369,7 +369,7 @@ class Device:
         except DeviceError as error:
             if error.name != "REQUEST":  # an older firmware
                 raise
-            return Health(False, 0, 0, "unknown", 0, 0)
+            return Health(False, 0, 0, "unknown", 0, None)
 
     @property
     def _data_bytes(self) -> int:

@@ -63,6 +63,7 @@ _HELLO = struct.Struct("<HIIHHHIh16s")
 _INFO = struct.Struct("<16sIIHHHHHHIBBI")
 _SLOT = struct.Struct("<BII")
 _HEALTH = struct.Struct("<BIIBHH")
+_BROWN_OUT_UNKNOWN = 0xFFFF
 _TAKE = struct.Struct(f"<BHH{LABEL_BYTES}s")
 _DATA = struct.Struct("<II")
 _POSITION = struct.Struct("<IHIB")
@@ -201,8 +202,8 @@ class Health(NamedTuple):
     """One of RESET_REASONS."""
     watchdog_ms: int
     """0 when none runs."""
-    brown_out_mv: int
-    """0 when none is set or it is not known."""
+    brown_out_mv: int | None
+    """0 when nothing watches the supply; None when that is not known."""
 
 
 class RawEvent(NamedTuple):
@@ -308,8 +309,9 @@ def parse_health(body: bytes) -> Health:
     """Read the answer to HEALTH."""
     if len(body) != _HEALTH.size:
         raise _malformed("HEALTH")
-    loaded, loads, image_bytes, reason, watchdog_ms, brown_out_mv = _HEALTH.unpack(body)
+    loaded, loads, image_bytes, reason, watchdog_ms, brown_out = _HEALTH.unpack(body)
     word = RESET_REASONS[reason] if reason < len(RESET_REASONS) else f"reason {reason}"
+    brown_out_mv = None if brown_out == _BROWN_OUT_UNKNOWN else brown_out
     return Health(bool(loaded), loads, image_bytes, word, watchdog_ms, brown_out_mv)
 
 
