@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: make setup-tr
 
 import safetensors.torch  # noqa: E402
 
-from tracekws.train import loop  # noqa: E402
+from tracekws.train import dataset, loader, loop  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
 
 PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "anchors.py"
@@ -22,11 +22,11 @@ NAMES = ["ds-cnn-s", "bc-resnet-1"]
 BASE = load_config("base")
 SMALL = replace(
     BASE,
-    epochs=3,
-    batch=32,
-    clips_per_epoch=512,
+    epochs=2,
+    batch=16,
+    clips_per_epoch=32,
     seed=7,
-    teacher=replace(BASE.teacher, epochs=2, channels=(24, 32), kernel=5),
+    teacher=replace(BASE.teacher, epochs=1, channels=(24, 32), kernel=5),
     augment=replace(BASE.augment, copies=2),
 )
 
@@ -81,6 +81,34 @@ def test_the_picture_is_frames_by_channels(anchors, name):
         assert (where - at).abs().max() < reach
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_anchors_learn_from_labels_and_from_a_teacher(anchors, tmp_path, name):
+    """The same few clips again and again: three classes, told apart by where they are loud."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(12) % 3
+    features = rng.integers(0, 20, (12, 49, 80)).astype(np.int8)
+    for clip, label in zip(features, labels, strict=True):
+        clip[15 * label : 15 * label + 15, 20:40] += 60
+    config = replace(SMALL, teachers=0)
+    held = dataset.Evaluation(features, labels)
+
+    def wrong(inputs):
+        """Says class 5 of everything."""
+        return torch.nn.functional.one_hot(torch.full((len(inputs),), 5), 12) * 20.0
+
+    run = anchors.AnchorRun(name, config, tmp_path, "", [])
+    before = run.train_epoch([loader.Batch(features, labels)], 1)
+    for _ in range(2):
+        after = run.train_epoch([loader.Batch(features, labels)] * 20, 20)
+    assert after < before / 2
+    assert run.accuracy(held) > 90
+    run.teachers = [wrong]
+    run.config = replace(config, teachers=1, soft_weight=1.0)
+    for _ in range(2):
+        run.train_epoch([loader.Batch(features, labels)] * 20, 20)
+    assert run.accuracy(held) < 10
+
+
 class Killed(Exception):
     pass
 
@@ -93,7 +121,7 @@ def kill_behind(epoch_number):
     return report
 
 
-def test_anchors_learn_go_on_after_a_kill_and_keep_other_rows(anchors, tree, tmp_path, monkeypatch):
+def test_anchors_go_on_after_a_kill_and_keep_other_rows(anchors, tree, tmp_path, monkeypatch):
     jobs = [
         anchors.Job(tree, tmp_path / name, tmp_path / f"{name}.json")
         for name in ("straight", "broken")
@@ -116,8 +144,6 @@ def test_anchors_learn_go_on_after_a_kill_and_keep_other_rows(anchors, tree, tmp
         state = safetensors.torch.load_file(folder / f"{row['model']}.safetensors")
         assert all(torch.isfinite(value).all() for value in state.values())
     by_name = {row["model"]: row for row in rows[1:]}
-    assert by_name["ds-cnn-s"]["validation"] > 30  # eleven classes
-    assert by_name["ds-cnn-s"]["testing"] > 30
 
     teacher = tmp_path / "broken" / f"seed-{SMALL.seed}" / "teacher-1.safetensors"
     teacher.parent.mkdir(parents=True)
