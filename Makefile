@@ -7,7 +7,7 @@
 # make test         everything, in its own environment: sanitized builds, lint, tests
 # make lint         formats, types, static analysis, generated files
 # make bench        benchmarks/results.json and benchmarks/README.md
-# make cost         instructions on the boards' processors: benchmarks/cost.json and README.md
+# make cost         instructions on the boards' processors: benchmarks/cost.json, README.md, cards
 # make sizes        memory of the firmware on every board: benchmarks/sizes.json and README.md
 # make equality     the same bits on every machine, for hours: benchmarks/equality.json
 # make clean        removes what was built (.venv stays)
@@ -103,7 +103,8 @@ lint: .venv/.installed-test
 	else echo "cppcheck is not installed: skipped"; fi
 
 cost: setup
-	.venv/bin/tracekws bench cost --json > build/cost.json
+	.venv/bin/tracekws bench cost models/small.tkws --card
+	.venv/bin/tracekws bench cost models/base.tkws --card --json > build/cost.json
 	mv build/cost.json benchmarks/cost.json
 	$(PYTHON) benchmarks/run.py --page
 

@@ -2,8 +2,8 @@
 """Measure what the README quotes: writes results.json and README.md beside this file.
 
 Usage: python benchmarks/run.py [--page]. A function a measurement; one whose tool is missing says
-so and leaves its rows out. --page measures nothing: README.md is written from results.json,
-sizes.json and cost.json as they are.
+so and leaves its rows out. --page measures nothing: README.md and accuracy.png are written from
+results.json, sizes.json, cost.json, anchors.json, tried.json and the models' cards as they are.
 """
 
 import json
@@ -25,11 +25,15 @@ from tracekws import cost
 from tracekws._core import ffi, lib
 from tracekws.core import Model
 from tracekws.evaluate import classify
+from tracekws.pictures import write_figure
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CORE = ROOT / "firmware" / "core"
 MODEL = ROOT / "models" / "base.tkws"
+SHIPPED = ("base", "small")
+COUNTED_ON = "Cortex-M4"
+"""Processor whose instructions the picture has."""
 SECONDS = 4
 COMPILE = ("-std=c11", "-O2", "-fno-tree-vectorize", f"-I{CORE / 'include'}")
 
@@ -272,6 +276,140 @@ def cost_tables() -> list[str]:
     return lines
 
 
+def shipped_models() -> list[Row]:
+    """What the cards of the shipped models say."""
+    rows = []
+    for name in SHIPPED:
+        card = json.loads((ROOT / "models" / f"{name}.json").read_text())
+        config = card["config"]
+        instructions = [
+            cost["total"]
+            for cost in card.get("cost", [])
+            if cost["processor"] == COUNTED_ON and cost["sound"] == "speech"
+        ]
+        rows.append(
+            {
+                "model": name,
+                "parameters": card["trainable_bytes"] // 2,
+                "bytes": card["trainable_bytes"],
+                "instructions": instructions[0] if instructions else None,
+                "seeds": [config["seed"]],
+                "epochs": config["epochs"],
+                "validation": [card["results"]["validation"]["accuracy"]],
+                "testing": [card["results"]["testing"]["accuracy"]],
+                "training_data": card["training_data"],
+            }
+        )
+    return rows
+
+
+def anchors() -> list[Row]:
+    """Of anchors.json, all seeds of a model with the same epochs and clips in one row."""
+    path = HERE / "anchors.json"
+    groups: dict[tuple[object, ...], Row] = {}
+    for row in json.loads(path.read_text()) if path.exists() else []:
+        group = groups.setdefault(
+            (row["model"], row["epochs"], row["training_data"]),
+            {**row, "bytes": row["int8_bytes"], "seeds": [], "validation": [], "testing": []},
+        )
+        group["seeds"].append(row["seed"])
+        for split in ("validation", "testing"):
+            group[split].append(row[split])
+    return list(groups.values())
+
+
+def mean(values: list[float]) -> float:
+    """Arithmetic mean."""
+    return sum(values) / len(values)
+
+
+def spread(values: list[float]) -> str:
+    """Their mean, and the lowest and the highest where there are several."""
+    text = f"{mean(values):.2f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.2f} to {max(values):.2f})"
+
+
+def accuracy_table() -> list[str]:
+    """Of the shipped models and the anchors, a row a model."""
+    lines = [
+        "",
+        "## Accuracy, size and cost",
+        "",
+        "![accuracy over bytes of weights, and over instructions](accuracy.png)",
+        "",
+        "Percent of the clips of words, of validation and testing speakers: the mean, and from the "
+        "lowest to the highest seed where there are several. Ours are the shipped images, through "
+        "the C core, in int16; their weights are those that can be trained on the device, and the "
+        f"instructions are those of a second of speech on a {COUNTED_ON}, front end included.",
+        "The anchors are conventional networks, made by `benchmarks/anchors.py` with our features, "
+        "augmentation and teachers; the same figures stand in `anchors.json`. They are measured in "
+        "floating point; their weights are taken as a byte a parameter, and multiply-adds are "
+        "those of one inference of a second, without the front end. "
+        "DS-CNN-S is that of arXiv 1711.07128 with steps of 4 x 4 in its first convolution, "
+        "BC-ResNet-1 that of arXiv 2106.04140.",
+        "",
+        "| model | parameters | bytes of weights | instructions | multiply-adds | seeds | epochs "
+        "| clips | validation | testing |",
+        "|---|---:|---:|---:|---:|---|---:|---|---:|---:|",
+    ]
+    for row in [*shipped_models(), *anchors()]:
+        counts = [row.get(key) for key in ("parameters", "bytes", "instructions", "multiply_adds")]
+        cells = [
+            row["model"],
+            *("-" if count is None else f"{count:,}" for count in counts),
+            ", ".join(map(str, sorted(row["seeds"]))),
+            row["epochs"],
+            row["training_data"],
+            *(spread(row[split]) for split in ("validation", "testing")),
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def accuracy_picture(path: Path) -> None:
+    """Draw accuracy over bytes of weights, all models, and over instructions, ours.
+
+    tried.json has what the cards of earlier models said, with the commits that have them.
+    """
+    from matplotlib.figure import Figure
+
+    ours, others = shipped_models(), anchors()
+    tried = [
+        {**row, "model": "", **{split: [row[split]] for split in ("validation", "testing")}}
+        for row in json.loads((HERE / "tried.json").read_text())
+    ]
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    colours = {"validation": "tab:blue", "testing": "tab:orange"}
+
+    def draw(axes: Any, key: str, unit: int, rows: list[Row], marker: str, size: int) -> None:
+        for row in rows:
+            if row[key] is None:
+                continue
+            for split, colour in colours.items():
+                values = row[split]
+                x, y = row[key] / unit, mean(values)
+                axes.plot([x, x], [min(values), max(values)], color=colour, linewidth=1)
+                axes.plot(x, y, marker, color=colour, markersize=size)
+                axes.annotate(row["model"], (x, y), (6, 4), textcoords="offset points", fontsize=8)
+
+    draw(left, "bytes", 1000, tried, ".", 6)
+    draw(left, "bytes", 1000, others, "^", 7)
+    draw(left, "bytes", 1000, ours, "o", 10)
+    draw(right, "instructions", 10**6, ours, "o", 10)
+    left.set_xlabel("1000 bytes of weights: ours int16; anchors (triangles) a byte a parameter")
+    right.set_xlabel(f"million instructions of a second of speech, {COUNTED_ON}; ours alone")
+    left.set_ylabel("percent of the clips of words")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.set_xlim(0, 1.2 * axes.get_xlim()[1])
+    for split, colour in colours.items():
+        right.plot([], [], "s", color=colour, label=split)
+    right.legend(loc="lower right")
+    left.set_title("shipped models large, earlier ones as dots")
+    write_figure(figure, path)
+
+
 def table(results: Row) -> str:
     """The page of results."""
     where = results["machine"]
@@ -289,19 +427,24 @@ def table(results: Row) -> str:
     for row in results["rows"]:
         value = f"{row['value']:,}"
         lines.append(f"| {row['what']} | {value} | {row['unit']} | {row.get('note', '')} |")
-    return "\n".join([*lines, *memory_table(), *cost_tables()]) + "\n"
+    return "\n".join([*lines, *accuracy_table(), *memory_table(), *cost_tables()]) + "\n"
+
+
+def write_page(results: Row) -> None:
+    """Write README.md and its picture."""
+    (HERE / "README.md").write_text(table(results))
+    accuracy_picture(HERE / "accuracy.png")
 
 
 def main() -> None:
-    """Run every measurement and write both files."""
+    """Run every measurement and write the files."""
     if sys.argv[1:] == ["--page"]:
-        results = json.loads((HERE / "results.json").read_text())
-        (HERE / "README.md").write_text(table(results))
+        write_page(json.loads((HERE / "results.json").read_text()))
         return
     rows = [row for measurement in MEASUREMENTS for row in measurement()]
     results = {"machine": machine(), "rows": rows}
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (HERE / "README.md").write_text(table(results))
+    write_page(results)
     print(table(results))
 
 

@@ -482,6 +482,9 @@ def bench_cost(
     board: Annotated[
         str | None, typer.Option(help="Board whose code is counted; all by default.")
     ] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write the counts onto the model's card, beside it.")
+    ] = False,
     as_json: commands.Json = False,
 ) -> None:
     """Count the instructions of a second of audio, and of a step of learning, on each board.
@@ -492,6 +495,7 @@ def bench_cost(
     Example: `tracekws bench cost --board stm32f405`
     """
     from tracekws import cost
+    from tracekws.card import complete
 
     if board is not None and board not in cost.TARGETS:
         raise typer.BadParameter(
@@ -511,6 +515,8 @@ def bench_cost(
                 commands.say(talk, f"{name} left out: {error}")
     if not rows:
         raise TraceKwsError("no board's code could be counted")
+    if card:
+        complete(model_path, [row for costs in rows.values() for row in costs])
     methods = cost.method_names(model)
     if as_json:
         print_json(

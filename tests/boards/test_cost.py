@@ -147,6 +147,18 @@ def test_the_recorded_counts_are_of_the_shipped_model_and_meet_the_goals() -> No
     page = (ROOT / "benchmarks" / "README.md").read_text()
     for row in report["rows"]:
         assert f"{row['total']:,}" in page
+    card = json.loads((ROOT / "models" / "base.json").read_text())
+    assert card["cost"] == report["rows"]
+
+
+@pytest.mark.parametrize("name", ["base", "small"])
+def test_the_cards_of_the_shipped_models_have_their_instructions(name: str) -> None:
+    card = json.loads((ROOT / "models" / f"{name}.json").read_text())
+    assert card["crc"] == Model.load(ROOT / "models" / f"{name}.tkws").identity["crc"]
+    assert [row["board"] for row in card["cost"] if row["sound"] == "speech"] == [*cost.TARGETS]
+    text = (ROOT / "models" / f"{name}.md").read_text()
+    for row in card["cost"]:
+        assert row["sound"] != "speech" or f"{row['total']:,} on {row['processor']}" in text
 
 
 def test_unknown_board_is_one_line(model: Path) -> None:

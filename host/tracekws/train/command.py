@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tracekws import modelfile
+from tracekws import card, modelfile
 from tracekws._core import lib
 from tracekws.core import FeatureConfig, Model
 from tracekws.data import Progress, Recordings, read_tree, split_by_hash
@@ -296,6 +296,7 @@ def write_card(
             f"{model.header.n_latent} mean-rate vectors, {model.header.n_sequences} sequences",
         ),
         ("Firing", f"{last.rate or 0:.1f} % of the neurons in a step"),
+        (card.WHAT, card.not_counted(model.name)),
     ]
     for split, result in results.items():
         rows += [

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instructions of a second of speech on a model's card, NAME.md and NAME.json.
+
+Training writes the card, where no emulator may be installed; who has one completes it.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracekws import modelfile
+from tracekws.core import Model
+from tracekws.cost import Cost
+from tracekws.errors import DataError
+
+WHAT = "Instructions, a second of speech"
+_ROW = re.compile(rf"^\| {WHAT} \|.*\n", re.MULTILINE)
+_NEXT = re.compile(r"^\| Accuracy", re.MULTILINE)
+
+
+def not_counted(name: str) -> str:
+    """What the card of a model says before its instructions are counted."""
+    return f"not counted; `tracekws bench cost {name}.tkws --card` does it"
+
+
+def counted(costs: Sequence[Cost]) -> str:
+    """What the card says then: the recognizer, on each processor."""
+    parts = {cost.processor: cost.total for cost in costs if cost.sound == "speech"}
+    return "; ".join(f"{total:,} on {processor}" for processor, total in parts.items())
+
+
+def complete(model_path: Path, costs: Sequence[Cost]) -> None:
+    """Put instructions onto the card beside a model's image, in place of any that are there.
+
+    Args:
+        model_path: image whose card is meant.
+        costs: counted with that image.
+
+    Raises:
+        DataError: there is no such card, or it is of another model, or no card of ours.
+    """
+    model = Model.load(model_path)
+    as_json, as_text = model_path.with_suffix(".json"), model_path.with_suffix(".md")
+    try:
+        facts = json.loads(as_json.read_text(encoding="utf-8"))
+        text = as_text.read_text(encoding="utf-8")
+        crc = facts["crc"]
+    except OSError as error:
+        raise DataError(f"{error.filename}: no card to complete ({error.strerror})") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{as_json}: no card of a model") from error
+    if crc != f"{model.crc:08x}" or f"CRC {crc}" not in text:
+        raise DataError(f"{as_json}, {as_text}: the card of another model than {model_path}")
+    text = _ROW.sub("", text)
+    place = _NEXT.search(text)
+    if place is None:
+        raise DataError(f"{as_text}: no card of a model")
+    row = f"| {WHAT} | {counted(costs)} |\n"
+    text = text[: place.start()] + row + text[place.start() :]
+    facts["cost"] = [cost.summary() for cost in costs]
+    modelfile.write_file(as_json, (json.dumps(facts, indent=2) + "\n").encode())
+    modelfile.write_file(as_text, text.encode())

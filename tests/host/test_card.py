@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions on a model's card: put there, put anew, and never those of another model."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from tracekws import card
+from tracekws.core import Model
+from tracekws.cost import Cost
+from tracekws.errors import DataError
+
+CORTEX = Cost("stm32f405", "Cortex-M4", "mps2-an386", "speech", 1000, 200, 30, 4, 5, 6, 7)
+COSTS = [
+    CORTEX,
+    replace(CORTEX, sound="noise", network=99),
+    replace(CORTEX, board="riscv-virt", processor="RV32IMAC", front_end=2000),
+]
+LINE = f"| {card.WHAT} | 1,230 on Cortex-M4; 2,230 on RV32IMAC |"
+
+
+@pytest.fixture
+def model(model_file, tmp_path):
+    """An image with a card as training writes it, in what matters here."""
+    path = tmp_path / "tiny.tkws"
+    shutil.copy(model_file, path)
+    identity = Model.load(path).identity
+    path.with_suffix(".json").write_text(json.dumps({**identity, "neurons": 24}))
+    rows = [
+        f"| Image | 1 bytes, CRC {identity['crc']} |",
+        f"| {card.WHAT} | {card.not_counted('tiny')} |",
+        "| Accuracy, validation, C core | 90.00 % |",
+        "| Accuracy, testing, C core | 80.00 % |",
+    ]
+    path.with_suffix(".md").write_text("\n".join(["# tiny", "", *rows, "", "The end."]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("has_row", [True, False], ids=["as written", "of an older version"])
+def test_a_card_gets_its_instructions_once(model, has_row):
+    as_text = model.with_suffix(".md")
+    before = as_text.read_text().splitlines()
+    if not has_row:
+        as_text.write_text("\n".join(before[:3] + before[4:]) + "\n")
+    stale = [replace(cost, network=7) for cost in COSTS]
+    for costs in (stale, COSTS, COSTS):
+        card.complete(model, costs)
+    assert as_text.read_text().splitlines() == [*before[:3], LINE, *before[4:]]
+    facts = json.loads(model.with_suffix(".json").read_text())
+    assert facts["cost"] == [cost.summary() for cost in COSTS]
+    assert facts["neurons"] == 24
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "said"),
+    [
+        (".json", '{"crc": "00000000"}', "another model"),
+        (".md", "# tiny\n\n| Image | CRC 00000000 |\n| Accuracy | 1 % |\n", "another model"),
+        (".json", "[]", "no card of a model"),
+        (".json", "{", "no card of a model"),
+        (".json", None, "no card to complete"),
+        (".md", None, "no card to complete"),
+    ],
+)
+def test_what_is_not_the_model_s_card_is_refused_and_left_alone(model, suffix, content, said):
+    model.with_suffix(suffix).unlink()
+    if content is not None:
+        model.with_suffix(suffix).write_text(content)
+    before = {path: path.read_bytes() for path in model.parent.iterdir()}
+    with pytest.raises(DataError, match=said):
+        card.complete(model, COSTS)
+    assert {path: path.read_bytes() for path in model.parent.iterdir()} == before
