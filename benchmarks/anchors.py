@@ -3,9 +3,9 @@
 
 Usage: python benchmarks/anchors.py --data DATA --run RUN [--seeds 1,2,3] [--epochs N] [MODEL ...],
 with MODEL ds-cnn-s or bc-resnet-1; both by default. They get the features, the augmentation, the
-teacher and the epochs of configs/base.toml, and the optimiser's settings of its teacher. RUN has a
-folder a seed, with the checkpoint of its teacher, of that seed too, as `tracekws train --seed N`
-makes it: copied to RUN/seed-N/teacher-1.safetensors it is used, else trained. Start the same
+teacher, the batches and the epochs of configs/base.toml, and the optimiser's settings of its
+teacher. RUN has the checkpoint of the teacher, which `tracekws train` makes: copied to
+RUN/teacher-1.safetensors it is used, else trained; and a folder a seed. Start the same
 command again, and training goes on. One thread trains, another process augments; a second command
 with another MODEL may run beside the first as soon as the teachers are there.
 
@@ -41,7 +41,7 @@ from tracekws.train.dataset import (
     training_clips,
 )
 from tracekws.train.group import Group
-from tracekws.train.loader import Loader
+from tracekws.train.loader import Loader, Sampling
 from tracekws.train.loop import Epoch, Run, TeacherRun, accuracy, answers
 from tracekws.train.teacher import TeacherNetwork, answer, soft_loss
 
@@ -214,14 +214,14 @@ class AnchorRun(Run):
     ) -> None:
         """Start, or go on; see Run. `teachers` are trained before this is."""
         torch.manual_seed(config.seed)
-        names = ("epochs", "teachers", "soft_weight", "temperature")
+        names = ("seed", "batch", "epochs", "teachers", "soft_weight", "temperature")
         super().__init__(
             name,
             ANCHORS[name](len(config.classes)),
             folder,
             {**config.of_teachers, **{key: getattr(config, key) for key in names}, "name": name},
             clips,
-            STREAM,
+            Sampling(STREAM, config.seed, config.batch),
             config.epochs,
             config.teacher.learning_rate,
             config.teacher.weight_decay,
@@ -288,7 +288,7 @@ def train_seed(job: Job, names: list[str], config: TrainConfig, tree: Tree) -> N
     check_folder(cache)
     digest = names_digest(training_clips(tree, frozenset(), config.classes))
     teachers = [
-        TeacherRun(config, number, folder, digest, Group()) for number in range(config.teachers)
+        TeacherRun(config, number, job.run, digest, Group()) for number in range(config.teachers)
     ]
     networks = [teacher.network for teacher in teachers]
     anchors = [AnchorRun(name, config, folder, digest, networks) for name in names]

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: make setup-tr
 
 import safetensors.torch  # noqa: E402
 
-from tracekws.train import dataset, loader, loop  # noqa: E402
+from tracekws.train import loader, loop  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
 
 PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "anchors.py"
@@ -26,7 +26,7 @@ SMALL = replace(
     batch=16,
     clips_per_epoch=32,
     seed=7,
-    teacher=replace(BASE.teacher, epochs=1, channels=(24, 32), kernel=5),
+    teacher=replace(BASE.teacher, epochs=1, batch=16, channels=(24, 32), kernel=5),
     augment=replace(BASE.augment, copies=2),
 )
 
@@ -150,9 +150,9 @@ def test_anchors_go_on_after_a_kill_and_keep_other_rows(anchors, tree, tmp_path,
         assert all(torch.isfinite(value).all() for value in state.values())
     by_name = {row["model"]: row for row in rows[1:]}
 
-    teacher = tmp_path / "broken" / f"seed-{SMALL.seed}" / "teacher-1.safetensors"
+    teacher = tmp_path / "broken" / "teacher-1.safetensors"
     teacher.parent.mkdir(parents=True)
-    teacher.write_bytes((folder / teacher.name).read_bytes())
+    teacher.write_bytes((tmp_path / "straight" / teacher.name).read_bytes())
     with monkeypatch.context() as patch:
         patch.setattr(anchors, "report", kill_behind(1))
         patch.setattr(loop.TeacherRun, "loss", None)  # a teacher that is there is not trained

@@ -193,7 +193,8 @@ def loaded(pcm: np.ndarray, folder: Path, part: slice = slice(None)) -> Loaded:
     """Features and labels of epochs 2 and 3."""
     loader = Loader(source(pcm), folder, FRONT_END, SETTINGS, 1, part)
     try:
-        batches = [b for epoch in loader.epochs(Sampling(1, 1, SETTINGS.batch), range(2, 4)) for b in epoch]
+        sampling = Sampling(1, 1, SETTINGS.batch)
+        batches = [b for epoch in loader.epochs(sampling, range(2, 4)) for b in epoch]
         once = loader.each_once()
     finally:
         loader.close()
