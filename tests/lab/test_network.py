@@ -109,9 +109,7 @@ def test_an_impossible_network_is_refused(
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_the_optimiser_is_torch_s(kind: str) -> None:
     ours, theirs = torch.ones(5), torch.ones(5, requires_grad=True)
-    reference = (
-        torch.optim.Adam([theirs], 0.1) if kind == "adam" else torch.optim.SGD([theirs], 0.1)
-    )
+    reference = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[kind]([theirs], 0.1)
     optimiser = Optimiser(kind)
     for seed in range(20):
         gradient = torch.randn(5, generator=torch.Generator().manual_seed(seed))

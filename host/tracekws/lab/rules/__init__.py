@@ -4,7 +4,7 @@
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules.bptt import Bptt
 from tracekws.lab.rules.device import DeviceRule
-from tracekws.lab.rules.eprop import EProp
+from tracekws.lab.rules.eprop import EProp, EPropRandom
 from tracekws.lab.rules.prototype import Prototype
 from tracekws.lab.rules.readout import ReadoutOnly
 from tracekws.lab.rules.tp import TracesPropagation
@@ -14,6 +14,7 @@ ALL: tuple[type[Rule], ...] = (
     TracesPropagation,
     DeviceRule,
     EProp,
+    EPropRandom,
     ReadoutOnly,
     Prototype,
 )

@@ -34,7 +34,7 @@ class EProp(Rule):
 
     name = "eprop"
     paper = "Bellec et al. 2020, Nature Communications 11, 3625, eq. 1, 4, 22-28"
-    summary = "e-prop: a trace for every synapse, symmetric or random feedback"
+    summary = "e-prop with symmetric feedback: a trace for every synapse"
 
     update: str = "clip"
     feedback: str = "symmetric"
@@ -80,3 +80,13 @@ class EProp(Rule):
             self.vectors[name] = alpha * self.vectors[name] + x
             self.traces[name].addcmul_(psi, self.vectors[name])
         return self.traces[name]
+
+
+@dataclass(eq=False, kw_only=True)
+class EPropRandom(EProp):
+    """e-prop with random feedback to every layer."""
+
+    name = "eprop-random"
+    summary = "e-prop with fixed random feedback"
+
+    feedback: str = "random"
