@@ -11,7 +11,7 @@ from tracekws.core import Model
 from tracekws.lab.network import Constants, Dense, LabError, Network
 from tracekws.lab.rules.device import DeviceRule
 
-FEATURE = 2.0**lib.TKWS_FEATURE_Q
+FEATURE: float = 2.0**lib.TKWS_FEATURE_Q
 
 
 def numbers(model: Model, name: str, shape: tuple[int, ...], bits: int) -> Tensor:

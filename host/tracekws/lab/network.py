@@ -120,6 +120,8 @@ class Layer:
     """
 
     shape: Shape
+    summed: tuple[int, ...] = (0,)
+    """Dimensions of delta that share a bias."""
 
     def __init__(self, constants: Constants) -> None:
         """Take the neurons' numbers; a subclass draws the weights."""
@@ -171,13 +173,15 @@ class Layer:
         """dE/dW of delta = dE/du, summed over the batch; x is the input or a trace of it."""
         raise NotImplementedError
 
-    def gradients(self, x: Tensor, before: Tensor, delta: Tensor) -> dict[str, Tensor]:
-        """Gradients of all weights, of the input and last spikes, or of traces of the two."""
+    def gradients(
+        self, x: Tensor, before: Tensor, delta: Tensor, one: float = 1.0
+    ) -> dict[str, Tensor]:
+        """Gradients of all weights, of the input, last spikes and the bias's 1, or their traces."""
         found = {"W": self.gradient(x, delta)}
         if "R" in self.weights:
             found["R"] = before.T @ delta
         if "b" in self.weights:
-            found["b"] = delta.sum(0)
+            found["b"] = one * delta.sum(self.summed).view_as(self.weights["b"])
         return found
 
 
@@ -212,6 +216,8 @@ class DenseLayer(Layer):
 
 class ConvLayer(Layer):
     """Neurons in channels of a plane, and the mean over pool x pool of them as output."""
+
+    summed = (0, 2, 3)
 
     def __init__(
         self, spec: Conv, inputs: Shape, constants: Constants, random: torch.Generator
@@ -267,13 +273,6 @@ class ConvLayer(Layer):
             x, size, delta, self.stride, self.padding
         )
         return gradient
-
-    def gradients(self, x: Tensor, before: Tensor, delta: Tensor) -> dict[str, Tensor]:
-        """Gradients of W and b."""
-        found = {"W": self.gradient(x, delta)}
-        if "b" in self.weights:
-            found["b"] = delta.sum((0, 2, 3))[:, None, None]
-        return found
 
 
 def normal(shape: Shape, deviation: float, random: torch.Generator) -> Tensor:

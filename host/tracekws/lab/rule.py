@@ -190,7 +190,7 @@ def numbered(layer: int, gradients: Gradients) -> Gradients:
 
 
 class InputTraces:
-    """What each layer has heard, filtered as its membranes do: x^ = alpha x^ + x, and last spikes.
+    """What each layer has heard, as its membranes sum it up: x^ = alpha x^ + x; so the last spikes.
 
     Raises:
         LabError: the neurons of a layer differ in alpha, so that no trace serves them all.
@@ -199,6 +199,7 @@ class InputTraces:
     def __init__(self, network: Network, state: State) -> None:
         """Start from silence."""
         batch = len(state.m)
+        self.network = network
         self.alphas = []
         for layer in network.layers:
             if isinstance(layer.alpha, Tensor):
@@ -206,12 +207,19 @@ class InputTraces:
             self.alphas.append(layer.alpha)
         self.x = [torch.zeros(batch, *layer.inputs) for layer in network.layers]
         self.before = [torch.zeros_like(layer.v) for layer in state.layers]
+        self.one = [0.0] * len(self.alphas)
 
     def step(self, fired: list[Fired]) -> None:
         """Hear one step."""
         for k, (alpha, own) in enumerate(zip(self.alphas, fired, strict=True)):
             self.x[k] = alpha * self.x[k] + own.x.view_as(self.x[k])
             self.before[k] = alpha * self.before[k] + own.before
+            self.one[k] = alpha * self.one[k] + 1
+
+    def gradients(self, k: int, delta: Tensor) -> Gradients:
+        """Gradients of layer k, of delta = dE/du times these traces, by the network's names."""
+        layer = self.network.layers[k]
+        return numbered(k, layer.gradients(self.x[k], self.before[k], delta, self.one[k]))
 
 
 def tensors(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
@@ -228,4 +236,5 @@ def tensors(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
     else:
         return
     for key, part in items:
-        yield from tensors(f"{name}.{key}", part)
+        if not isinstance(part, Network):
+            yield from tensors(f"{name}.{key}", part)

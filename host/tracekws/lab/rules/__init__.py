@@ -3,18 +3,26 @@
 
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules.bptt import Bptt
+from tracekws.lab.rules.decolle import Decolle
 from tracekws.lab.rules.device import DeviceRule
 from tracekws.lab.rules.eprop import EProp, EPropRandom
+from tracekws.lab.rules.etlp import Etlp
+from tracekws.lab.rules.ottt import Ottt
 from tracekws.lab.rules.prototype import Prototype
 from tracekws.lab.rules.readout import ReadoutOnly
+from tracekws.lab.rules.stllr import Stllr
 from tracekws.lab.rules.tp import TracesPropagation
 
 ALL: tuple[type[Rule], ...] = (
-    Bptt,
     TracesPropagation,
     DeviceRule,
+    Bptt,
     EProp,
     EPropRandom,
+    Ottt,
+    Stllr,
+    Decolle,
+    Etlp,
     ReadoutOnly,
     Prototype,
 )
