@@ -8,7 +8,7 @@ gather them. The same stages here, smaller and simpler:
 
 - 64 gammatone filters (order 4, equal steps of the ERB scale, 80 Hz to 7 kHz; Glasberg and Moore
   1990) in place of the membrane; only the envelope is kept, so that no spike locks to the phase of
-  low tones, and a band is cut off 1 kHz from its centre;
+  low tones, and the widest bands are cut off 500 Hz from their centre;
 - a hair cell compresses (power 0.3) and has one store of transmitter that release empties and time
   fills again (Meddis 1986 has three), without randomness;
 - one leaky integrate-and-fire neuron a channel, in steps of 1 ms, reset to 0.
@@ -36,8 +36,8 @@ from tracekws.lab.network import Constants, Dense
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CHANNELS = 64
 LOWEST_HZ, HIGHEST_HZ = 80.0, 7000.0
-BAND = 2000
-"""Width of the spectrum that a channel keeps, Hz; the envelope's rate too."""
+BAND = 1000
+"""Width of the spectrum that a channel keeps, Hz: the envelope comes in steps of 1 ms."""
 STEP_MS = 10
 STEPS = CLIP_SAMPLES * 1000 // SAMPLE_RATE // STEP_MS
 POWER = 0.3
@@ -45,7 +45,7 @@ REFILL_MS = 60.0
 RELEASE = 0.05
 """Share of the store that full drive (1) releases a millisecond."""
 MEMBRANE_MS = 5.0
-GAIN = 6.0
+GAIN = 24.0
 """Membrane that a full store under full drive gains a millisecond, per share released."""
 LOUDNESS = 0.1
 """Root mean square of a clip whose full scale is 1."""
@@ -85,8 +85,7 @@ def envelopes(pcm: Tensor) -> Tensor:
     bins, response = filters()
     spectrum = torch.fft.rfft(pcm)
     bands = torch.fft.ifftshift(spectrum[:, bins] * response, dim=-1)
-    fine = torch.fft.ifft(bands).abs() * (2 * BAND / CLIP_SAMPLES)
-    return fine.unflatten(-1, (1000, -1)).mean(-1).transpose(1, 2)
+    return torch.fft.ifft(bands).abs().transpose(1, 2) * (2 * BAND / CLIP_SAMPLES)
 
 
 def spikes_of(envelope: Tensor) -> Tensor:
