@@ -18,6 +18,7 @@ sides, if the order is what it seems; that nobody is cannot be shown.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def path() -> NDArray[np.float64]:
     """Place of the gaze a millisecond: pixels (3 saccades * 100 ms, 2), x and y, middle at 0."""
     corners = AMPLITUDE * (np.array(CORNERS) - 0.5)
     share = np.arange(1, SACCADE_MS + 1)[:, None] / SACCADE_MS
-    legs = [a + share * (b - a) for a, b in zip(corners, corners[1:], strict=False)]
+    legs = [a + share * (b - a) for a, b in pairwise(corners)]
     return np.concatenate([corners[:1], *legs])
 
 

@@ -15,7 +15,7 @@ gather them. The same stages here, smaller and simpler:
 
 Clips are brought to one loudness first. SHD's speakers are 12 in two languages in a studio, its
 classes 20; these are many speakers, English, on their own microphones, 10 classes, and the tree's
-own lists split them, so that no speaker is on two sides. Nothing is random: the seed changes nothing.
+own lists split them, so that no speaker is on two sides. Nothing is random: the seed has no effect.
 """
 
 from collections.abc import Mapping
