@@ -175,9 +175,10 @@ def compare(
     with torch_there():
         from tracekws.lab import experiment, report
         from tracekws.lab.rules import RULES
+        from tracekws.lab.tasks import task_of
     with stages() as stage:
         comparison = experiment.compare(
-            task,
+            task_of(task),
             config,
             data,
             rule or list(RULES),

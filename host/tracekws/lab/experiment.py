@@ -25,7 +25,6 @@ from tracekws.lab.data import Clips, Config, Split, Task
 from tracekws.lab.network import LabError, Network
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules import RULES
-from tracekws.lab.tasks import task_of
 from tracekws.parallel import spread
 
 TRIAL_SEED = 0
@@ -335,7 +334,7 @@ class Comparison:
 
 
 def compare(
-    task_name: str,
+    task: Task,
     config: str | None,
     data: Path | None,
     rules: Sequence[str],
@@ -350,8 +349,8 @@ def compare(
     """Compare rules on a task; what the file of results has by now is not run again.
 
     Args:
-        task_name: of the registry.
-        config: of the task.
+        task: what is learned.
+        config: of the task; its first one by default.
         data: folder of the user's copy, for tasks that need one.
         rules: names.
         seeds: runs of each rule, with the seeds 1, 2, ...
@@ -363,12 +362,11 @@ def compare(
         progress: over runs.
 
     Raises:
-        DataError: no such task, rule or config, or a file that is no file of results.
-        LabError: a rule does not fit the network.
+        DataError: no such rule or config, data that is not usable, or a file that is no file of
+            results.
     """
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     torch.set_num_threads(1)  # a pool of threads would not survive into the processes
-    task = task_of(task_name)
     name, settings = config_of(task, config)
     passes = epochs or settings.epochs
     rounds = [trials(rule, passes, trial_count) for rule in rules]

@@ -38,8 +38,8 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         if not result.trial:
-            key = (result.task, result.config, result.data, result.rule)
-            key += (str(result.settings), str(result.epochs))
+            about = (result.task, result.config, result.data, result.rule, result.epochs)
+            key = (*map(str, about), str(result.settings))
             groups.setdefault(key, []).append(result)
     rows = []
     for group in groups.values():
