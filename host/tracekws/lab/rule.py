@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tracekws.lab.network import Fired, LabError, Network, State
+from tracekws.lab.network import Fired, LabError, Layer, Network, State
 
 Gradients = dict[str, Tensor]
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -160,11 +160,10 @@ class Rule:
 
     def stored(self) -> dict[str, Tensor]:
         """All tensors that the rule keeps at this moment beside weights and labels, by name."""
-        hidden = ("network", "labels")
         return {
             name: tensor
             for key, value in vars(self).items()
-            if key not in hidden
+            if key != "labels"
             for name, tensor in tensors(key, value)
         }
 
@@ -192,40 +191,51 @@ def numbered(layer: int, gradients: Gradients) -> Gradients:
 class InputTraces:
     """What each layer has heard, as its membranes sum it up: x^ = alpha x^ + x; so the last spikes.
 
+    Args:
+        network: whose layers hear.
+        state: its state, at rest.
+        decay: in the place of alpha, if given.
+
     Raises:
         LabError: the neurons of a layer differ in alpha, so that no trace serves them all.
     """
 
-    def __init__(self, network: Network, state: State) -> None:
+    def __init__(self, network: Network, state: State, decay: float | None = None) -> None:
         """Start from silence."""
-        batch = len(state.m)
         self.network = network
-        self.alphas = []
+        self.decays = []
         for layer in network.layers:
-            if isinstance(layer.alpha, Tensor):
+            if decay is None and isinstance(layer.alpha, Tensor):
                 raise LabError("this rule needs neurons of one alpha in each layer")
-            self.alphas.append(layer.alpha)
-        self.x = [torch.zeros(batch, *layer.inputs) for layer in network.layers]
-        self.before = [torch.zeros_like(layer.v) for layer in state.layers]
-        self.one = [0.0] * len(self.alphas)
+            self.decays.append(float(layer.alpha if decay is None else decay))
+        self.x = [torch.zeros(len(state.m), *layer.inputs) for layer in network.layers]
+        self.before = {
+            k: torch.zeros_like(own.v)
+            for k, own in enumerate(state.layers)
+            if "R" in network.layers[k].weights
+        }
+        self.one = [0.0] * len(self.decays)
 
     def step(self, fired: list[Fired]) -> None:
         """Hear one step."""
-        for k, (alpha, own) in enumerate(zip(self.alphas, fired, strict=True)):
-            self.x[k] = alpha * self.x[k] + own.x.view_as(self.x[k])
-            self.before[k] = alpha * self.before[k] + own.before
-            self.one[k] = alpha * self.one[k] + 1
+        for k, (decay, own) in enumerate(zip(self.decays, fired, strict=True)):
+            self.x[k] = decay * self.x[k] + own.x.view_as(self.x[k])
+            self.one[k] = decay * self.one[k] + 1
+            if k in self.before:
+                self.before[k] = decay * self.before[k] + own.before
 
     def gradients(self, k: int, delta: Tensor) -> Gradients:
         """Gradients of layer k, of delta = dE/du times these traces, by the network's names."""
-        layer = self.network.layers[k]
-        return numbered(k, layer.gradients(self.x[k], self.before[k], delta, self.one[k]))
+        before = self.before.get(k, delta)
+        return numbered(k, self.network.layers[k].gradients(self.x[k], before, delta, self.one[k]))
 
 
 def tensors(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in an object of dicts, lists, tuples and dataclasses, with its path."""
+    """Every tensor in dicts, lists, tuples and objects, with its path; networks are left out."""
     if isinstance(value, Tensor):
         yield name, value
+        return
+    if isinstance(value, Network | Layer):
         return
     if isinstance(value, Mapping):
         items = list(value.items())
@@ -236,5 +246,4 @@ def tensors(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
     else:
         return
     for key, part in items:
-        if not isinstance(part, Network):
-            yield from tensors(f"{name}.{key}", part)
+        yield from tensors(f"{name}.{key}", part)

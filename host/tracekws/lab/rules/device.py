@@ -51,8 +51,7 @@ class DeviceRule(Rule):
 
     def begin(self) -> None:
         """Traces and bank start at zero."""
-        classes = torch.eye(self.network.classes)
-        self.target = TargetPath(self.network, self.fixed["S"], classes)
+        self.target = TargetPath(self.network, self.fixed["S"])
         self.eps = [torch.zeros_like(layer.v) for layer in self.state.layers]
         self.bank = [torch.zeros_like(v) for v in self.target.v]
         self.count = torch.zeros_like(self.eps[-1])

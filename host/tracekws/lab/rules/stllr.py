@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from tracekws.lab.network import Fired
-from tracekws.lab.rule import Rule, numbered
+from tracekws.lab.rule import InputTraces, Rule
 
 
 @dataclass(eq=False, kw_only=True)
@@ -40,27 +40,21 @@ class Stllr(Rule):
 
     def begin(self) -> None:
         """Traces start at zero."""
-        batch = len(self.truth)
-        self.x = [torch.zeros(batch, *layer.inputs) for layer in self.network.layers]
-        self.before = [torch.zeros_like(layer.v) for layer in self.state.layers]
-        self.one = 0.0
+        self.heard = InputTraces(self.network, self.state, self.lambda_pre)
         self.psi = [torch.zeros_like(layer.v) for layer in self.state.layers]
 
     def learn(self, fired: list[Fired]) -> None:
         """One step of the traces, and the error on them."""
         gradients = self.delta_rule(fired)
         slopes = self.network.back(fired, self.error())
-        self.one = self.lambda_pre * self.one + 1
+        self.heard.step(fired)
         for k, (layer, own) in enumerate(zip(self.network.layers, fired, strict=True)):
-            self.x[k] = self.lambda_pre * self.x[k] + own.x.view_as(self.x[k])
-            self.before[k] = self.lambda_pre * self.before[k] + own.before
             past, psi = self.lambda_post * self.psi[k], layer.psi(own.u)
             self.psi[k] = past + psi
             causal = self.alpha_pre * slopes[k] * psi
             other = self.alpha_post * slopes[k] * past
-            found = layer.gradients(self.x[k], self.before[k], causal, self.one)
+            gradients |= self.heard.gradients(k, causal)
             for name, gradient in layer.gradients(own.x, own.before, other).items():
-                found[name] += gradient
-            gradients |= numbered(k, found)
+                gradients[f"{k}.{name}"] += gradient
         if self.state.steps > self.first:
             self.apply(gradients)

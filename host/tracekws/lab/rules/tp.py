@@ -30,13 +30,13 @@ from tracekws.lab.rule import Gradients, Rule, numbered
 
 
 class TargetPath:
-    """The network as one-hot vectors drive it, (N, C): the first layer through S (C, H_1)."""
+    """The network as one-hot vectors drive it: the first layer by their rows of S, (N, H_1)."""
 
-    def __init__(self, network: Network, s_matrix: Tensor, codes: Tensor) -> None:
+    def __init__(self, network: Network, rows: Tensor) -> None:
         """Start from rest."""
         self.layers = network.layers
-        self.v = [torch.zeros(len(codes), *layer.shape) for layer in self.layers]
-        self.current = (codes @ s_matrix).view(self.v[0].shape)
+        self.v = [torch.zeros(len(rows), *layer.shape) for layer in self.layers]
+        self.current = rows.view_as(self.v[0])
 
     def step(self) -> list[Fired]:
         """One time step; the first layer has no x."""
@@ -75,7 +75,7 @@ class TracesPropagation(Rule):
         """Traces of both paths start at zero; that of the one-hot is the target path's layer 0."""
         if len(self.truth) < 2:
             raise LabError("tp contrasts the samples of a batch: it needs two or more (see device)")
-        self.target = TargetPath(self.network, self.fixed["S"], self.truth)
+        self.target = TargetPath(self.network, self.fixed["S"][self.labels])
         self.code_trace = torch.zeros_like(self.truth)
         self.eps = [torch.zeros_like(layer.v) for layer in self.state.layers]
         self.eps_target = [torch.zeros_like(v) for v in self.target.v]
