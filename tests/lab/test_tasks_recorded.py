@@ -111,9 +111,9 @@ def test_dvs_gesture_cuts_training_recordings_in_pieces(tmp_path: Path) -> None:
         for user in users:
             for label in range(11):
                 path = root / f"ibmGesture{part}/user{user:02}_led/{label}.npy"
-                ef.write_gesture(path, ef.random_events(100 * user + label, 4000, 128, 4_000_000))
+                ef.write_gesture(path, ef.random_events(100 * user + label, 2000, 128, 4_000_000))
     split = DvsGesture().load(tmp_path, seed=0)
-    assert split.train.events.shape == (22, 21, 2, 32, 32)  # two whole pieces of 11 recordings
+    assert split.train.events.shape == (22, 20, 2, 32, 32)  # two whole pieces of 11 recordings
     assert split.validation.events.shape[0] == 11
     assert split.validation.events.shape[1] >= 52
     assert split.test.groups is not None
