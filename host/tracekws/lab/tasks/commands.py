@@ -4,10 +4,10 @@
 All clips of a speaker are held out of training. Of each word that the speaker said a part is the
 support, to learn from (none, 1, 3, 5 or all takes a word), the rest the query, to be asked. The
 features follow the authors' released program: the clip at full scale, 40 mel bands of 20 Hz to
-4 kHz (windows of 30 ms, hops of 10), log(1 + S / max S), the first and second delta beside them, each of
-the 120 values divided by its standard deviation over the clip, then over the data. There the last
-one is of a batch of 512; here it is of the training clips. There short clips are filled on both
-sides; here at the end.
+4 kHz (windows of 30 ms, hops of 10), log(1 + S / max S), the first and second delta beside them,
+each of the 120 values divided by its standard deviation over the clip, then over the data. There
+the last one is of a batch of 512; here it is of the training clips. There short clips are filled on
+both sides; here at the end.
 
 Two ways to split a speaker's clips:
 

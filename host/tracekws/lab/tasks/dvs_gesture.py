@@ -2,9 +2,9 @@
 """DVS128 Gesture (Amir et al. 2017) from the user's copy, as in the paper (arXiv 2509.13053).
 
 From the authors' released program: frames of 75 ms, made smaller to 32 x 32; training recordings
-are cut into pieces of 21 frames, test recordings are whole. Missing: random crops (32 of a frame
-padded by 4), drawn anew in each epoch there; a split here is fixed. Ours: a tenth of the training
-recordings validates, whole. Groups are the subjects.
+are cut into pieces of 1.575 s (20 whole frames), test recordings are whole. Missing: random crops
+(32 of a frame padded by 4), drawn anew in each epoch there; a split here is fixed. Ours: a tenth of
+the training recordings validates, whole. Groups are the subjects.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ from tracekws.lab.recorded import (
 )
 
 FRAME_US = 75_000
-PIECE_FRAMES = 21
+PIECE_US = 1_575_000
 SIDE = 32
 CLASSES = (
     "hand clap",
@@ -124,8 +124,8 @@ class DvsGesture(Configured):
 
 
 def pieces(events: Events) -> list[Events]:
-    """Consecutive pieces of PIECE_FRAMES frames; what is left over is dropped."""
-    slicer = need_package("tonic.slicers").SliceByTime(time_window=PIECE_FRAMES * FRAME_US)
+    """Consecutive pieces of PIECE_US; what is left over is dropped."""
+    slicer = need_package("tonic.slicers").SliceByTime(time_window=PIECE_US)
     cut: list[Events] = slicer.slice(events, 0)[0]
     return cut
 

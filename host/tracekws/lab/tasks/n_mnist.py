@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tracekws.errors import DataError
 from tracekws.lab.data import (
     Clips,
     Config,
@@ -28,6 +29,7 @@ from tracekws.lab.network import Constants, Dense
 from tracekws.lab.recorded import events_at, first_of_each, framed, needs_line, own_copy
 
 FRAME_US = 1000
+EVENT_BYTES = 5
 
 CONFIGS = {
     "dense": Config(
@@ -82,6 +84,9 @@ class NMnist(Configured):
             first_saccade_only=True,
         )
         chosen = first_of_each(recordings.targets, self.samples)
+        for path in (recordings.data[i] for i in chosen):
+            if Path(path).stat().st_size % EVENT_BYTES:
+                raise DataError(f"{path}: not whole events of {EVENT_BYTES} bytes")
         to_frame = need_package("tonic.transforms").ToFrame(
             sensor_size=recordings.sensor_size, time_window=FRAME_US
         )
