@@ -21,7 +21,7 @@ DENSE = Config((Dense(24),), CONSTANTS, batch=16, epochs=6, rate=1e-3, origin="o
 
 
 def clips(count: int, seed: int) -> Clips:
-    """Three classes of trains of spikes on 12 lines; a class fires on its own four twice as often."""
+    """Three classes of spikes on 12 lines; a class fires on its own four twice as often."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
     rates = torch.full((count, 12), 0.2)
@@ -196,3 +196,17 @@ def test_report_draws(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "prototype" in done.stdout
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_memory_is_shown_along_an_axis(tmp_path: Path) -> None:
+    done = tracekws(
+        *("lab", "memory", "--axis", "steps", "--rule", "bptt", "--rule", "tp", "--json")
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["steps"]
+    kept = {
+        rule: [row["state_bytes"] for row in rows if row["rule"] == rule] for rule in ("bptt", "tp")
+    }
+    assert len(set(kept["tp"])) == 1
+    assert kept["bptt"] == sorted(set(kept["bptt"]))
+    assert tracekws("lab", "memory", "--axis", "colour").returncode == 2

@@ -233,3 +233,49 @@ def show_report(
         print_json(report.summary(rows))
     else:
         show(rows)
+
+
+@app.command("memory")
+def show_memory(
+    axis: Annotated[
+        str | None,
+        typer.Option(help="Only along: steps, layers, width, classes or batch; else along all."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Only this rule; may be given several times.")
+    ] = None,
+    picture: Picture = None,
+    as_json: Json = False,
+) -> None:
+    """Measure who keeps how many bytes, and who grows with what.
+
+    Example: `tracekws lab memory --picture memory.png`
+    """
+    with torch_there():
+        from tracekws.lab import memory
+        from tracekws.lab.experiment import rule_of
+    if axis is not None and axis not in memory.SWEEPS:
+        raise typer.BadParameter(f"'{axis}' is none of {', '.join(memory.SWEEPS)}")
+    names = [memory.FORWARD, *[rule_of(name).name for name in rule or memory.RULES]]
+    swept = {}
+    with stages() as stage:
+        progress = stage("axes")
+        axes = [axis] if axis else list(memory.SWEEPS)
+        for number, one in enumerate(axes):
+            swept[one] = memory.sweep(one, memory.SWEEPS[one], names)
+            progress(number + 1, len(axes))
+    if picture is not None:
+        memory.picture(swept, picture)
+    if as_json:
+        print_json({one: memory.rows(costs) for one, costs in swept.items()})
+        return
+    for one, costs in swept.items():
+        table = Table(f"bytes, by {one}", *map(str, memory.SWEEPS[one]), "operations a step")
+        for name in names:
+            own = [cost for cost in costs if cost.rule == name]
+            table.add_row(name, *(f"{cost.total:,}" for cost in own), f"{own[-1].operations:,}")
+        out.print(table)
+    out.print(
+        f"beside weights and what an optimiser keeps; else {memory.Size()}; operations: "
+        "multiply-adds of a batch, at the last size"
+    )
