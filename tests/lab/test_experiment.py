@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-import torch
-from tests.host_cli import tracekws
 
-from tracekws.errors import DataError
-from tracekws.lab import experiment, report
-from tracekws.lab.data import Clips, Config, Split, split_of_three
-from tracekws.lab.experiment import Plan, compare
-from tracekws.lab.network import Constants, Conv, Dense
+torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
+
+from host_cli import tracekws  # noqa: E402
+from tracekws.errors import DataError  # noqa: E402
+from tracekws.lab import experiment, report  # noqa: E402
+from tracekws.lab.data import Clips, Config, Split, split_of_three  # noqa: E402
+from tracekws.lab.experiment import Plan, compare  # noqa: E402
+from tracekws.lab.network import Constants, Conv, Dense  # noqa: E402
 
 CONSTANTS = Constants(alpha=0.9, beta=0.9, v_th=1.0, weight_scale=2.0)
 DENSE = Config((Dense(24),), CONSTANTS, batch=16, epochs=6, rate=1e-3, origin="of this test")

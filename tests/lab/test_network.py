@@ -3,7 +3,7 @@
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-train")
+torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
 from labnets import CONSTANTS, NETWORKS, clip, network, same  # noqa: E402
 from tracekws.lab.network import (  # noqa: E402

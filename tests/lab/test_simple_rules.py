@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-train")
+torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
 from labnets import CONSTANTS, clip, labels, network  # noqa: E402
 from tracekws.lab.network import Constants, Dense, LabError, Network  # noqa: E402
