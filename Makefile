@@ -45,7 +45,7 @@ setup-test: .venv/.installed-test board
 	@touch $@ .venv/.installed-base
 
 .venv/.installed-test: $(PACKAGE) scripts/make_venv.sh
-	scripts/make_venv.sh train,dev
+	scripts/make_venv.sh train,lab,dev
 	@touch $@ .venv/.installed-base .venv/.installed-train
 
 demo: setup

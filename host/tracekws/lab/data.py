@@ -140,7 +140,7 @@ def digest_of(train: Clips, validation: Clips, test: Clips, classes: tuple[str, 
                 sha.update(b"none")
                 continue
             sha.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            sha.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
+            sha.update(tensor.contiguous().numpy().reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
 
 
