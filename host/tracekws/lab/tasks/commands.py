@@ -169,7 +169,8 @@ class HeldOut:
 
 def read_all_names(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], NDArray[np.int16]]:
     """Every readable clip, repeated recordings under each of their names; (N, 16000)."""
-    kept, pcm = [], np.zeros((len(clips), SAMPLE_RATE), dtype=np.int16)
+    kept: list[Clip] = []
+    pcm = np.zeros((len(clips), SAMPLE_RATE), dtype=np.int16)
     for clip in clips:
         try:
             samples = read_clip(clip.path)
@@ -284,8 +285,8 @@ class Commands(Configured):
 def deviation_of(events: Tensor) -> Tensor:
     """Standard deviation of each feature over clips and time, float16; 1 where it is 0."""
     total = torch.zeros(2, FEATURES, dtype=torch.float64)
-    for block in events.split(BLOCK):
-        values = block.double()
+    for start in range(0, len(events), BLOCK):
+        values = events[start : start + BLOCK].double()
         total += torch.stack([values.sum((0, 1)), values.square().sum((0, 1))])
     mean, square = total / (events.shape[0] * events.shape[1])
     deviation = (square - mean.square()).clamp(min=0).sqrt()
