@@ -52,7 +52,7 @@ setup-test: .venv/.installed-test board
 	@touch $@ .venv/.installed-base
 
 .venv/.installed-test: $(PACKAGE) scripts/make_venv.sh
-	scripts/make_venv.sh train,lab,dev
+	scripts/make_venv.sh train,lab,events,dev
 	@touch $@ .venv/.installed-base .venv/.installed-train .venv/.installed-lab
 
 demo: setup
