@@ -181,7 +181,7 @@ def need_folder(data: Path | None, task: str, needs: str) -> Path:
     return data
 
 
-HOW = {name: ".venv/bin/pip install -e '.[events]' (GPL)" for name in ("tonic", "aedat")}
+HOW = {name: ".venv/bin/pip install -e '.[events]' (GPL)" for name in ("aedat", "h5py", "tonic")}
 """What brings packages that make setup-lab does not."""
 
 
@@ -195,5 +195,5 @@ def need_package(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingTool(
-            f"{error.name} is not installed; {HOW.get(module, 'make setup-lab')} brings it"
+            f"{error.name} is not installed; {HOW.get(module.partition('.')[0], 'make setup-lab')} brings it"
         ) from error
