@@ -194,6 +194,5 @@ def need_package(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingTool(
-            f"{error.name} is not installed; {HOW.get(module.partition('.')[0], 'make setup-lab')} brings it"
-        ) from error
+        how = HOW.get(module.partition(".")[0], "make setup-lab")
+        raise MissingTool(f"{error.name} is not installed; {how} brings it") from error
