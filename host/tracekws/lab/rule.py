@@ -110,7 +110,13 @@ class Rule:
 
     @torch.no_grad()
     def finish(self) -> Tensor:
-        """End the clips: what is left is learned; the logits (B, C) of before that."""
+        """End the clips: what is left is learned; the logits (B, C) of before that.
+
+        Raises:
+            LabError: there was no step.
+        """
+        if self.state.steps == 0:
+            raise LabError("a clip needs a step")
         logits = self.logits().detach()
         if self.labels is not None:
             self.end()
