@@ -94,7 +94,7 @@ class Rule:
 
     def start(self, batch: int, labels: Tensor | None) -> None:
         """Begin a batch of clips with the network at rest; labels (B,) if it shall learn."""
-        self.labels = labels
+        self.labels, self.sums = labels, {}
         self.state: State = self.network.rest(batch)
         self.readout_trace: Tensor | None = None
         if labels is not None:
