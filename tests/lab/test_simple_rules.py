@@ -149,6 +149,14 @@ def test_a_rule_of_one_s_own_is_a_screen_of_code(name: str) -> None:
     assert all(not torch.equal(w, before[n]) for n, w in net.parameters().items())
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_a_clip_without_a_step_is_refused(name: str) -> None:
+    rule = RULES[name](network=network("one layer"))
+    rule.start(2, labels(2))
+    with pytest.raises(LabError, match="needs a step"):
+        rule.finish()
+
+
 def test_a_setting_that_does_not_exist_is_refused() -> None:
     net = network("one layer")
     with pytest.raises(LabError, match="optimiser 'lion': one of adam, sgd"):

@@ -154,7 +154,9 @@ def crossing(layers: int, batch: int, most: int = 4096, width: int = 128) -> Cla
     """Put the paper's claim to the test, by bisection over the number of classes.
 
     The claim: Traces Propagation has the advantage over rules with an auxiliary matrix a layer
-    where there are more classes than samples in a batch. Here by bytes, all that each keeps.
+    where there are more classes than samples in a batch. Here by bytes, all that each keeps: not
+    only a trace but a membrane too of the target path, and S, which is one such matrix itself. So
+    it takes more: with L layers about (2 L + 1) / (L - 1) times the batch.
     """
 
     def wins(classes: int) -> bool:
