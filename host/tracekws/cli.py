@@ -25,6 +25,7 @@ from tracekws.errors import (
     StorageError,
     TraceKwsError,
 )
+from tracekws.lab import command as lab
 
 app = typer.Typer(
     name="tracekws",
@@ -610,6 +611,7 @@ def train(
 
 commands.register(app)
 demo.register(app)
+app.add_typer(lab.app, name="lab")
 
 
 def exit_code(error: TraceKwsError) -> int:

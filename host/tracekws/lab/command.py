@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tracekws lab`: parses, calls one function, renders; torch is imported when it is needed."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from tracekws.console import out, picture_file, print_json, stages, talk
+from tracekws.device.commands import Json, say
+from tracekws.errors import DataError, MissingTool
+
+if TYPE_CHECKING:
+    from tracekws.lab.report import Row
+
+app = typer.Typer(
+    help="Traces Propagation as published, beside its rivals, on tasks of its own.",
+    no_args_is_help=True,
+)
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the task's data, where it needs one.")
+]
+Config = Annotated[
+    str | None, typer.Option(help="Network and settings of the task; `lab list` has them.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Passes, not the config's.", min=1)]
+Output = Annotated[
+    Path, typer.Option(help="File of results, a JSON line each; what it has is not run again.")
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option(callback=picture_file, help="Draw accuracy and memory: .png, .svg, .pdf."),
+]
+
+
+@contextmanager
+def torch_there() -> Iterator[None]:
+    """Say how to install what the lab needs, where it is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingTool(f"the lab needs {error.name}; install it with: make setup-lab") from error
+
+
+def show(rows: Sequence["Row"]) -> None:
+    """Print rows as a table."""
+    table = Table("task", "rule", "seeds", "validation %", "testing %", "state, bytes", "s a run")
+    for row in rows:
+        spread = "" if row.deviation is None else f" ± {row.deviation:.1f}"
+        table.add_row(
+            f"{row.task}, {row.config}",
+            row.rule,
+            str(row.seeds),
+            f"{row.validation:.1f}",
+            f"{row.test:.1f}{spread}",
+            f"{row.state_bytes:,}",
+            f"{row.seconds:.0f}",
+        )
+    out.print(table)
+
+
+@app.command("list")
+def list_all(as_json: Json = False) -> None:
+    """List tasks, with their configs, and rules, with their settings."""
+    with torch_there():
+        from tracekws.lab.rules import RULES
+        from tracekws.lab.tasks import TASKS
+    if as_json:
+        print_json(
+            {
+                "tasks": [
+                    {
+                        "name": task.name,
+                        "summary": task.summary,
+                        "needs": task.needs,
+                        "configs": {name: asdict(c) for name, c in task.configs.items()},
+                    }
+                    for task in TASKS
+                ],
+                "rules": [
+                    {
+                        "name": rule.name,
+                        "summary": rule.summary,
+                        "paper": rule.paper,
+                        "settings": rule.settings(),
+                    }
+                    for rule in RULES.values()
+                ],
+            }
+        )
+        return
+    tasks = Table("task", "what it is", "configs", "data")
+    for task in TASKS:
+        tasks.add_row(task.name, task.summary, ", ".join(task.configs), task.needs or "made here")
+    rules = Table("rule", "what it is", "paper")
+    for rule in RULES.values():
+        rules.add_row(rule.name, rule.summary, rule.paper)
+    out.print(tasks)
+    out.print(rules)
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Option(help="Task; see `lab list`.")],
+    rule: Annotated[str, typer.Option(help="Rule; see `lab list`.")],
+    data: Data = None,
+    seeds: Annotated[int, typer.Option(help="Runs, with the seeds 1, 2, ...", min=1)] = 1,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the rule, as in rate=1e-3.")
+    ] = None,
+    config: Config = None,
+    epochs: Epochs = None,
+    output: Output = Path("lab.jsonl"),
+    as_json: Json = False,
+) -> None:
+    """Train and test by one rule.
+
+    Example: `tracekws lab run --task digits --rule tp --set rate=3e-4`
+    """
+    with torch_there():
+        from tracekws.lab import experiment, report
+        from tracekws.lab.tasks import task_of
+    chosen = task_of(task)
+    name, settings = experiment.config_of(chosen, config)
+    wanted = experiment.settings_of(rule, given or [])
+    passes = epochs or settings.epochs
+    known = experiment.read_results(output)
+    results = []
+    with stages() as stage:
+        split = chosen.load(data, experiment.TRIAL_SEED)
+        for seed in range(1, seeds + 1):
+            plan = experiment.Plan(rule, wanted, seed, passes)
+            there = experiment.found(known, plan, chosen, name, split)
+            if there is None:
+                progress = stage(f"{rule}, seed {seed}")
+                there = experiment.run(chosen, name, split, plan, progress)
+                assert there is not None  # there is no deadline
+                experiment.write_result(output, there)
+            results.append(there)
+    rows = report.rows_of(results)
+    if as_json:
+        print_json(report.summary(rows))
+    else:
+        show(rows)
+
+
+@app.command()
+def compare(
+    task: Annotated[str, typer.Option(help="Task; see `lab list`.")],
+    data: Data = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Only this rule; may be given several times.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each rule, seeds 1, 2, ...", min=1)] = 5,
+    trials: Annotated[int, typer.Option(help="Runs that choose each rule's rates.", min=1)] = 6,
+    minutes: Annotated[
+        float | None, typer.Option(help="What would last longer is left out.", min=0)
+    ] = None,
+    config: Config = None,
+    epochs: Epochs = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
+    output: Output = Path("lab.jsonl"),
+    picture: Picture = None,
+    as_json: Json = False,
+) -> None:
+    """Compare rules: the same weights, passes, and trials to choose rates.
+
+    Example: `tracekws lab compare --task digits --minutes 20`
+    """
+    with torch_there():
+        from tracekws.lab import experiment, report
+        from tracekws.lab.rules import RULES
+        from tracekws.lab.tasks import task_of
+    with stages() as stage:
+        comparison = experiment.compare(
+            task_of(task),
+            config,
+            data,
+            rule or list(RULES),
+            seeds,
+            trials,
+            epochs,
+            output,
+            minutes,
+            workers,
+            stage("runs"),
+        )
+    rows = report.rows_of(comparison.results)
+    if picture is not None and rows:
+        report.picture(rows, picture)
+    left_out = [
+        f"{plan.rule}, {'a trial' if plan.trial else f'seed {plan.seed}'}"
+        for plan in comparison.left_out
+    ]
+    if as_json:
+        print_json({"rows": report.summary(rows), "left_out": left_out, "unfit": comparison.unfit})
+        return
+    show(rows)
+    for name, reason in comparison.unfit.items():
+        say(talk, f"{name} left out: {reason}")
+    if left_out:
+        say(talk, f"did not fit into {minutes:g} minutes: {'; '.join(left_out)}")
+
+
+@app.command("report")
+def show_report(
+    files: Annotated[list[Path], typer.Argument(help="Files of results.")],
+    picture: Picture = None,
+    as_json: Json = False,
+) -> None:
+    """Tables and a picture of results.
+
+    Example: `tracekws lab report lab.jsonl --picture lab.png`
+    """
+    with torch_there():
+        from tracekws.lab import experiment, report
+    results = []
+    for path in files:
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file; `tracekws lab compare` writes one")
+        results += experiment.read_results(path)
+    rows = report.rows_of(results)
+    if not rows:
+        raise DataError(f"{', '.join(map(str, files))}: no results but trials yet")
+    if picture is not None:
+        report.picture(rows, picture)
+    if as_json:
+        print_json(report.summary(rows))
+    else:
+        show(rows)
+
+
+@app.command("memory")
+def show_memory(
+    axis: Annotated[
+        str | None,
+        typer.Option(help="Only along: steps, layers, width, classes or batch; else along all."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Only this rule; may be given several times.")
+    ] = None,
+    picture: Picture = None,
+    as_json: Json = False,
+) -> None:
+    """Measure who keeps how many bytes, and who grows with what.
+
+    Example: `tracekws lab memory --picture memory.png`
+    """
+    with torch_there():
+        from tracekws.lab import memory
+        from tracekws.lab.experiment import rule_of
+        from tracekws.lab.rules import RULES
+    if axis is not None and axis not in memory.SWEEPS:
+        raise typer.BadParameter(f"'{axis}' is none of {', '.join(memory.SWEEPS)}")
+    names = [memory.FORWARD, *[rule_of(name).name for name in rule or RULES]]
+    swept = {}
+    with stages() as stage:
+        progress = stage("axes")
+        axes = [axis] if axis else list(memory.SWEEPS)
+        for number, one in enumerate(axes):
+            swept[one] = memory.sweep(one, memory.SWEEPS[one], names)
+            progress(number + 1, len(axes))
+    if picture is not None:
+        memory.picture(swept, picture)
+    if as_json:
+        print_json({one: memory.rows(costs) for one, costs in swept.items()})
+        return
+    for one, costs in swept.items():
+        table = Table(f"bytes, by {one}", *map(str, memory.SWEEPS[one]), "operations a step")
+        for name in names:
+            own = [cost for cost in costs if cost.rule == name]
+            table.add_row(name, *(f"{cost.total:,}" for cost in own), f"{own[-1].operations:,}")
+        out.print(table)
+    out.print(
+        f"beside weights and what an optimiser keeps; else {memory.Size()}; operations: "
+        "multiply-adds of a batch, at the last size"
+    )

@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rule on a task: training passes, accuracy, time and memory; and rules compared fairly.
+
+All rules of a comparison get the same starting weights, passes, batches and number of trials to
+choose their rates. A trial is a run with seed 0 whose rates are the rule's defaults times two
+random factors (Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13, 2012);
+the one that is best on validation then runs with every seed, and is tested.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from tracekws.data import Progress
+from tracekws.errors import DataError
+from tracekws.lab.data import Clips, Config, Split, Task
+from tracekws.lab.network import LabError, Network
+from tracekws.lab.rule import Rule
+from tracekws.lab.rules import RULES
+from tracekws.parallel import spread
+
+TRIAL_SEED = 0
+FACTOR = 10.0
+"""Rates of a trial lie within this factor of the defaults, either way."""
+LAST_RATE = 0.25
+"""What is left of the rates in the last pass, after a cosine."""
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run."""
+
+    rule: str
+    settings: Settings
+    seed: int
+    epochs: int
+    trial: bool = False
+    """Whether it only chooses rates: then it is not tested."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a plan gave; a line of the file of results."""
+
+    task: str
+    config: str
+    rule: str
+    settings: Settings
+    seed: int
+    epochs: int
+    trial: bool
+    data: str
+    """Digest of the split."""
+    version: str
+    validation: float
+    """Accuracy in percent."""
+    test: float | None
+    """In percent; None for a trial."""
+    seconds: float
+    state_bytes: int
+    """Most that the rule kept between two steps of a training batch, weights aside."""
+    fixed_bytes: int
+    """Of it, matrices that never change."""
+
+
+def found(
+    results: Sequence[Result], plan: Plan, task: Task, config: str, split: Split
+) -> Result | None:
+    """The result that a plan would give again."""
+    wanted = asdict(plan) | {"task": task.name, "config": config, "data": split.digest}
+    for result in results:
+        if all(getattr(result, key) == value for key, value in wanted.items()):
+            return result
+    return None
+
+
+def rule_of(name: str) -> type[Rule]:
+    """The rule of this name.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name not in RULES:
+        raise DataError(f"no rule '{name}'; there are: {', '.join(RULES)}")
+    return RULES[name]
+
+
+def config_of(task: Task, name: str | None) -> tuple[str, Config]:
+    """A task's config and its name; the first one by default.
+
+    Raises:
+        DataError: there is none of this name.
+    """
+    if name is None:
+        name = next(iter(task.configs))
+    if name not in task.configs:
+        raise DataError(
+            f"task {task.name} has no config '{name}'; there are: {', '.join(task.configs)}"
+        )
+    return name, task.configs[name]
+
+
+def settings_of(rule: str, given: Iterable[str]) -> Settings:
+    """A rule's settings from texts key=value.
+
+    Raises:
+        DataError: a key that the rule does not have, or a value of another kind.
+    """
+    known = {k: v for k, v in rule_of(rule).settings().items() if k != "seed"}
+    settings: Settings = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if key not in known or not equals:
+            raise DataError(f"--set {text}: key=value, and {rule} has {', '.join(known)}")
+        kind: Callable[[str], Any] = type(known[key])
+        try:
+            settings[key] = kind(value)
+        except ValueError as error:
+            raise DataError(f"--set {text}: {key} is a number") from error
+    return settings
+
+
+def batches(clips: Clips, size: int, rng: np.random.Generator | None) -> Iterator[Clips]:
+    """Clips in batches, shuffled by a generator; a last batch of one joins the one before."""
+    order = np.arange(len(clips)) if rng is None else rng.permutation(len(clips))
+    cuts = list(range(size, len(order) - 1, size))
+    for part in np.split(order, cuts):
+        yield clips.take(part)
+
+
+def hear(rule: Rule, clips: Clips, learn: bool) -> tuple[torch.Tensor, dict[str, int]]:
+    """Run a rule over a batch; logits (B, C), and bytes of what it kept in the middle of it."""
+    rule.start(len(clips), clips.labels if learn else None)
+    steps = clips.events.shape[1]
+    kept: dict[str, int] = {}
+    for t in range(steps):
+        rule.step(clips.events[:, t].to(torch.float32))
+        if t == steps - 1:
+            kept = {
+                name: tensor.numel() * tensor.element_size()
+                for name, tensor in rule.stored().items()
+            }
+    return rule.finish(), kept
+
+
+def accuracy(rule: Rule, clips: Clips, size: int) -> float:
+    """Percent of clips heard right."""
+    right = 0
+    for batch in batches(clips, size, None):
+        logits, _ = hear(rule, batch, learn=False)
+        right += int((logits.argmax(1) == batch.labels).sum())
+    return 100 * right / len(clips)
+
+
+def falling(progress: float) -> float:
+    """Share of the rates after a share of the passes."""
+    cosine = (1 + np.cos(np.pi * progress)) / 2
+    return float(LAST_RATE + (1 - LAST_RATE) * cosine)
+
+
+def train(
+    rule: Rule,
+    clips: Clips,
+    epochs: int,
+    size: int,
+    seed: int,
+    progress: Progress,
+    deadline: float,
+) -> dict[str, int] | None:
+    """Passes over clips; bytes of what the rule keeps, or None when the deadline comes first."""
+    rates = {
+        name: value
+        for name, value in vars(rule).items()
+        if name == "rate" or name.endswith("_rate")
+    }
+    rng = np.random.default_rng(seed)
+    start = time.monotonic()
+    kept: dict[str, int] = {}
+    done, total = 0, epochs * sum(1 for _ in batches(clips, size, None))
+    for epoch in range(epochs):
+        for name, value in rates.items():
+            setattr(rule, name, value * falling(epoch / epochs))
+        for batch in batches(clips, size, rng):
+            _, kept = hear(rule, batch, learn=True)
+            done += 1
+            progress(done, total)
+            now = time.monotonic()
+            if now + (now - start) * (total - done) / done > deadline:
+                return None
+    return kept
+
+
+def run(
+    task: Task,
+    config_name: str | None,
+    split: Split,
+    plan: Plan,
+    progress: Progress = lambda done, total: None,
+    deadline: float = float("inf"),
+) -> Result | None:
+    """Train by a rule and measure; None where it would not be done by the deadline (monotonic).
+
+    The same seed gives every rule the same starting weights and the same batches.
+
+    Raises:
+        LabError: the rule does not fit the network.
+    """
+    name, config = config_of(task, config_name)
+    start = time.monotonic()
+    network = Network(
+        config.network,
+        tuple(split.train.events.shape[2:]),
+        len(split.classes),
+        config.constants,
+        seed=plan.seed,
+    )
+    rule = rule_of(plan.rule)(network=network, seed=plan.seed, **plan.settings)
+    kept = train(rule, split.train, plan.epochs, config.batch, plan.seed, progress, deadline)
+    if kept is None:
+        return None
+    return Result(
+        task=task.name,
+        config=name,
+        **asdict(plan),
+        data=split.digest,
+        version=version("tracekws"),
+        validation=accuracy(rule, split.validation, config.batch),
+        test=None if plan.trial else accuracy(rule, split.test, config.batch),
+        seconds=time.monotonic() - start,
+        state_bytes=sum(kept.values()),
+        fixed_bytes=sum(size for path, size in kept.items() if path.startswith("fixed.")),
+    )
+
+
+def read_results(path: Path) -> list[Result]:
+    """Results in a file, a line each; none where there is no file.
+
+    Raises:
+        DataError: a line is no result of this version's form.
+    """
+    results: list[Result] = []
+    if not path.exists():
+        return results
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            results.append(Result(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"{path}: line {number} is no result; remove it, or name another file"
+            ) from error
+    return results
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Add a line.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(result)) + "\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def trials(rule: str, epochs: int, count: int) -> list[Plan]:
+    """Runs that choose a rule's rates; the first has the defaults."""
+    rng = np.random.default_rng(TRIAL_SEED)
+    defaults = cast(dict[str, float], rule_of(rule).settings())
+    plans = []
+    for number in range(count):
+        factors = FACTOR ** rng.uniform(-1, 1, 2) if number else np.ones(2)
+        pairs = zip(("rate", "readout_rate"), factors, strict=True)
+        rates = {name: float(f"{defaults[name] * factor:.3g}") for name, factor in pairs}
+        plans.append(Plan(rule, rates, TRIAL_SEED, epochs, trial=True))
+    return plans
+
+
+def best_of(results: Sequence[Result]) -> Settings:
+    """Settings of the result that is best on validation; the first of equals."""
+    return max(results, key=lambda result: result.validation).settings
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A process's copy of a task with its data."""
+
+    task: Task
+    config: str | None
+    split: Split
+    deadline: float
+
+
+_lab: Lab | None = None
+
+
+def start_worker(lab: Lab) -> None:
+    """Give this process the task."""
+    global _lab
+    torch.set_num_threads(1)
+    _lab = lab
+
+
+def run_plan(plan: Plan) -> Result | str | None:
+    """Work of one process on one plan; text where the rule does not fit the network."""
+    assert _lab is not None
+    try:
+        return run(_lab.task, _lab.config, _lab.split, plan, deadline=_lab.deadline)
+    except LabError as error:
+        return str(error)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison gave."""
+
+    results: list[Result]
+    """Of the seeds, not of the trials."""
+    left_out: list[Plan]
+    """What did not fit into the time."""
+    unfit: dict[str, str]
+    """Rules that do not fit the network, and why."""
+
+
+def compare(
+    task: Task,
+    config: str | None,
+    data: Path | None,
+    rules: Sequence[str],
+    seeds: int,
+    trial_count: int,
+    epochs: int | None,
+    path: Path,
+    minutes: float | None,
+    workers: int | None,
+    progress: Progress,
+) -> Comparison:
+    """Compare rules on a task; what the file of results has by now is not run again.
+
+    Args:
+        task: what is learned.
+        config: of the task; its first one by default.
+        data: folder of the user's copy, for tasks that need one.
+        rules: names.
+        seeds: runs of each rule, with the seeds 1, 2, ...
+        trial_count: runs that choose each rule's rates.
+        epochs: passes of every run; the config's by default.
+        path: file of results.
+        minutes: what would last longer is left out.
+        workers: processes; all cores by default.
+        progress: over runs.
+
+    Raises:
+        DataError: no such rule or config, data that is not usable, or a file that is no file of
+            results.
+    """
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    torch.set_num_threads(1)  # a pool of threads would not survive into the processes
+    name, settings = config_of(task, config)
+    passes = epochs or settings.epochs
+    rounds = [trials(rule, passes, trial_count) for rule in rules]
+    known = read_results(path)
+    split = task.load(data, TRIAL_SEED)
+    start = partial(start_worker, Lab(task, name, split, deadline))
+    total, done = len(rules) * (trial_count + seeds), 0
+    out = Comparison([], [], {})
+
+    def carry_out(plans: Sequence[Plan]) -> list[Result]:
+        """Results of plans, those that the file has first."""
+        nonlocal done
+        there = [r for plan in plans if (r := found(known, plan, task, name, split))]
+        missing = [plan for plan in plans if not found(known, plan, task, name, split)]
+        done += len(there)
+        for plan, result in zip(missing, spread(run_plan, missing, workers, start), strict=True):
+            done += 1
+            progress(done, total)
+            if isinstance(result, Result):
+                write_result(path, result)
+                there.append(result)
+            elif result is None:
+                out.left_out.append(plan)
+            else:
+                out.unfit[plan.rule] = result
+        return there
+
+    tried = carry_out([plan for one_of_each in zip(*rounds, strict=True) for plan in one_of_each])
+    chosen = {}
+    for rule in rules:
+        of_rule = [result for result in tried if result.rule == rule]
+        if len(of_rule) == trial_count:
+            chosen[rule] = best_of(of_rule)
+    plans = [
+        Plan(rule, chosen.get(rule, {}), seed, passes)
+        for seed in range(1, seeds + 1)
+        for rule in rules
+        if rule not in out.unfit
+    ]
+    out.left_out.extend(plan for plan in plans if plan.rule not in chosen)
+    out.results.extend(carry_out([plan for plan in plans if plan.rule in chosen]))
+    return out

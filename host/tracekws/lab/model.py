@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The device's models in the lab: an image's numbers as a float network, a rule and its input."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracekws._core import ffi, lib
+from tracekws.core import Model
+from tracekws.lab.network import Constants, Dense, LabError, Network
+from tracekws.lab.rules.device import DeviceRule
+
+FEATURE: float = 2.0**lib.TKWS_FEATURE_Q
+
+
+def numbers(model: Model, name: str, shape: tuple[int, ...], bits: int) -> Tensor:
+    """An array of int16 in the image, as numbers."""
+    count = int(np.prod(shape))
+    raw = np.frombuffer(bytes(ffi.buffer(getattr(model.c, name), 2 * count)), "<i2")
+    return torch.from_numpy(raw.astype(np.float32)).view(shape) / 2.0**bits
+
+
+def network_of(model: Model) -> Network:
+    """The network of an image: 80 filtered features in, one recurrent layer, decays of its own.
+
+    Raises:
+        LabError: the image's surrogate is not the lab's triangle.
+    """
+    h = model.header
+    if h.surrogate_q != h.membrane_q:
+        raise LabError(f"{model.name}: its surrogate is not as wide as the membrane's unit")
+    constants = Constants(
+        alpha=0.0,  # replaced by each neuron's own
+        beta=h.trace_decay_q15 / 32768,
+        v_th=h.threshold / 2.0**h.membrane_q,
+        surrogate="triangle",
+    )
+    n, c = h.n_neurons, h.n_classes
+    layer = Dense(n, recurrent=True, bias=True)
+    network = Network((layer,), (h.n_inputs,), c, constants, readout_bias=True)
+    network.layers[0].alpha = numbers(model, "decay", (n,), 15)
+    set_trainable(network, model, bytes(ffi.buffer(model.c.trainable, model.trainable_bytes)))
+    return network
+
+
+def set_trainable(network: Network, model: Model, state: bytes) -> None:
+    """Set a model's network to trainable weights as the device sends them."""
+    h = model.header
+    weights = network.parameters()
+    bits = {"0.W": h.weight_q, "0.R": h.recurrent_q, "0.b": h.membrane_q}
+    at = 0
+    raw = np.frombuffer(state, "<i2").astype(np.float32)
+    for name in ("0.W", "0.R", "0.b", "V", "c"):
+        part = torch.from_numpy(raw[at : at + weights[name].numel()])
+        at += len(part)
+        # the image has a row of W a neuron
+        rows = part.view(weights[name].T.shape).T if name == "0.W" else part.view_as(weights[name])
+        weights[name].copy_(rows / 2.0 ** bits.get(name, lib.TKWS_LOGIT_Q))
+
+
+def rule_of(model: Model) -> DeviceRule:
+    """The device's rule with a model's network, target path and rates."""
+    h = model.header
+    rule = DeviceRule(
+        network=network_of(model),
+        rate=h.rate_bias / 2.0 ** (16 + h.membrane_q),
+        readout_rate=h.rate_readout / 2.0 ** (16 + lib.TKWS_LOGIT_Q),
+        readout_bias_rate=h.rate_readout_bias / 2.0 ** (16 + lib.TKWS_LOGIT_Q),
+        gain=h.contrast_gain_q8 / 256 * h.n_neurons**0.5,
+    )
+    rule.fixed["S"] = numbers(model, "target", (h.n_classes, h.n_neurons), h.membrane_q)
+    return rule
+
+
+def filtered(model: Model, features: NDArray[np.int8]) -> Tensor:
+    """What the core's filters in time make of features (T, 80): (T, 80), exact."""
+    h = model.header
+    size = h.n_taps * h.n_inputs
+    taps = np.frombuffer(bytes(ffi.buffer(model.c.taps, size)), np.int8).reshape(h.n_taps, -1)
+    heard = np.pad(features.astype(np.int32), ((h.n_taps - 1, 0), (0, 0)))
+    steps = len(features)
+    sums = sum(
+        taps[k].astype(np.int32) * heard[h.n_taps - 1 - k : h.n_taps - 1 - k + steps]
+        for k in range(h.n_taps)
+    )
+    half = 1 << (lib.TKWS_TAP_Q - 1)
+    inputs = np.clip((sums + half) >> lib.TKWS_TAP_Q, -128, 127)
+    return torch.from_numpy(inputs.astype(np.float32)) / FEATURE

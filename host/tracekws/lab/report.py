@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables and pictures of results."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tracekws.lab.experiment import Result, Settings
+from tracekws.pictures import write_figure
+
+
+@dataclass(frozen=True)
+class Row:
+    """A rule on a task: what its seeds gave together."""
+
+    task: str
+    config: str
+    rule: str
+    settings: Settings
+    epochs: int
+    data: str
+    seeds: int
+    validation: float
+    """Mean accuracy in percent."""
+    test: float
+    deviation: float | None
+    """Standard deviation of the tests over seeds; None for a single one."""
+    seconds: float
+    """Mean of a run."""
+    state_bytes: int
+    fixed_bytes: int
+
+
+def rows_of(results: Sequence[Result]) -> list[Row]:
+    """Rows of all results that are no trials, the best test of each task first."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        if not result.trial:
+            about = (result.task, result.config, result.data, result.rule, result.epochs)
+            key = (*map(str, about), str(result.settings))
+            groups.setdefault(key, []).append(result)
+    rows = []
+    for group in groups.values():
+        tests = [float(result.test or 0) for result in group]
+        first = group[0]
+        rows.append(
+            Row(
+                task=first.task,
+                config=first.config,
+                rule=first.rule,
+                settings=first.settings,
+                epochs=first.epochs,
+                data=first.data,
+                seeds=len(group),
+                validation=float(np.mean([result.validation for result in group])),
+                test=float(np.mean(tests)),
+                deviation=float(np.std(tests, ddof=1)) if len(tests) > 1 else None,
+                seconds=float(np.mean([result.seconds for result in group])),
+                state_bytes=max(result.state_bytes for result in group),
+                fixed_bytes=max(result.fixed_bytes for result in group),
+            )
+        )
+    return sorted(rows, key=lambda row: (row.task, row.config, row.data, -row.test))
+
+
+def summary(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """Plain data for --json."""
+    return [asdict(row) for row in rows]
+
+
+def picture(rows: Sequence[Row], path: Path) -> None:
+    """Draw accuracy with its spread, and beside it the bytes of state; a line a rule.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    tasks = list(dict.fromkeys((row.task, row.config, row.data) for row in rows))
+    height = 1.2 * len(tasks) + 0.35 * len(rows)
+    figure = Figure(figsize=(10, height), layout="constrained")
+    axes = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
+    for (left, right), task in zip(axes, tasks, strict=True):
+        of_task = [row for row in rows if (row.task, row.config, row.data) == task][::-1]
+        names = [row.rule for row in of_task]
+        spread = [row.deviation or 0 for row in of_task]
+        left.errorbar([row.test for row in of_task], names, xerr=spread, fmt="o", capsize=3)
+        left.set_xlabel("accuracy on testing, %, and its standard deviation over seeds")
+        left.set_title(f"{task[0]}, {task[1]}")
+        right.barh(names, [max(1, row.state_bytes) for row in of_task])
+        right.set_xscale("log")
+        right.set_xlabel("bytes that the rule keeps for a batch")
+        for one in (left, right):
+            one.grid(alpha=0.3)
+    write_figure(figure, path)

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running and comparing rules: a task that can be learned, files of results, budgets, refusals."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
+
+from host_cli import tracekws  # noqa: E402
+from tracekws.errors import DataError  # noqa: E402
+from tracekws.lab import experiment, report  # noqa: E402
+from tracekws.lab.data import Clips, Config, Split, split_of_three  # noqa: E402
+from tracekws.lab.experiment import Plan, compare  # noqa: E402
+from tracekws.lab.network import Constants, Conv, Dense  # noqa: E402
+
+CONSTANTS = Constants(alpha=0.9, beta=0.9, v_th=1.0, weight_scale=2.0)
+DENSE = Config((Dense(24),), CONSTANTS, batch=16, epochs=6, rate=1e-3, origin="of this test")
+
+
+def clips(count: int, seed: int) -> Clips:
+    """Three classes of spikes on 12 lines; a class fires on its own four twice as often."""
+    random = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    rates = torch.full((count, 12), 0.2)
+    for line in range(12):
+        rates[labels == line // 4, line] = 0.4
+    events = torch.rand(count, 15, 12, generator=random) < rates[:, None, :]
+    return Clips(events.to(torch.uint8), labels)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A task made on the spot."""
+
+    name: str = "lines"
+    summary: str = "which lines fire most"
+    needs: str = ""
+    configs: Mapping[str, Config] = field(default_factory=lambda: {"dense": DENSE})
+
+    @property
+    def network(self) -> tuple[Dense | Conv, ...]:
+        """Of the first config."""
+        return next(iter(self.configs.values())).network
+
+    @property
+    def constants(self) -> Constants:
+        """Of the first config."""
+        return next(iter(self.configs.values())).constants
+
+    def load(self, data: Path | None, seed: int) -> Split:
+        """90, 45 and 60 clips."""
+        return split_of_three(clips(90, 1), clips(45, 2), clips(60, 3), ("a", "b", "c"))
+
+
+TASK = Lines()
+FILE = "results.jsonl"
+
+
+def compared(folder: Path, *rules: str, minutes: float | None = None) -> experiment.Comparison:
+    """Two trials and two seeds of each rule."""
+    return compare(
+        TASK, None, None, rules, 2, 2, None, folder / FILE, minutes, 1, lambda done, total: None
+    )
+
+
+def test_a_task_that_can_be_learned_is_learned() -> None:
+    split = TASK.load(None, 0)
+    learned = experiment.run(TASK, None, split, Plan("bptt", {"rate": 3e-3}, 1, 20))
+    assert learned is not None
+    assert learned.test is not None
+    assert learned.test > 70  # chance is 33
+    assert learned.data == split.digest
+    again = experiment.run(TASK, None, split, Plan("bptt", {"rate": 3e-3}, 1, 20))
+    assert again is not None
+    assert replace(again, seconds=learned.seconds) == learned
+    still = experiment.run(
+        TASK, None, split, Plan("bptt", {"rate": 0.0, "readout_rate": 0.0}, 1, 1)
+    )
+    assert still is not None
+    assert still.test is not None
+    assert still.test < learned.test - 15
+
+
+def test_rates_fall_and_are_scaled_alike_for_every_rule() -> None:
+    assert experiment.falling(0) == 1
+    assert experiment.falling(1) == pytest.approx(experiment.LAST_RATE)
+    for rule in ("tp", "bptt"):
+        defaults = experiment.rule_of(rule).settings()
+        first, *others = experiment.trials(rule, 3, 4)
+        assert first.settings == {k: defaults[k] for k in ("rate", "readout_rate")}
+        factors = [
+            tuple(p.settings[k] / float(str(defaults[k])) for k in p.settings) for p in others
+        ]
+        assert all(0.1 <= f <= 10 for pair in factors for f in pair)
+        assert len(set(factors)) == 3
+
+
+def test_a_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
+    whole = compared(tmp_path, "readout", "tp")
+    lines = (tmp_path / FILE).read_text().splitlines()
+    assert len(lines) == 8  # 2 rules, 2 trials and 2 seeds
+    assert {json.loads(line)["trial"] for line in lines} == {True, False}
+    rows = report.rows_of(whole.results)
+    assert [row.seeds for row in rows] == [2, 2]
+    assert {row.rule for row in rows} == {"readout", "tp"}
+
+    (tmp_path / FILE).write_text("\n".join(lines[:5]) + "\n")
+    resumed = compared(tmp_path, "readout", "tp")
+    assert (tmp_path / FILE).read_text().splitlines()[:5] == lines[:5]
+
+    def of(comparison: experiment.Comparison) -> list[tuple[str, int, float]]:
+        return sorted((r.rule, r.seed, r.validation) for r in comparison.results)
+
+    assert of(resumed) == of(whole)
+    assert report.rows_of(experiment.read_results(tmp_path / FILE)) == report.rows_of(
+        resumed.results
+    )
+
+
+def test_rates_are_those_that_are_best_on_validation(tmp_path: Path) -> None:
+    done = compared(tmp_path, "bptt")
+    tried = [r for r in experiment.read_results(tmp_path / FILE) if r.trial]
+    best = max(tried, key=lambda result: result.validation)
+    assert {str(result.settings) for result in done.results} == {str(best.settings)}
+    assert all(result.test is None for result in tried)
+
+
+def test_what_does_not_fit_into_the_time_is_named(tmp_path: Path) -> None:
+    done = compared(tmp_path, "readout", "tp", minutes=0)
+    assert done.results == []
+    assert {(plan.rule, plan.trial) for plan in done.left_out} == {
+        (rule, trial) for rule in ("readout", "tp") for trial in (True, False)
+    }
+
+
+def test_a_rule_that_does_not_fit_the_network_is_named(tmp_path: Path) -> None:
+    plane = Config((Conv(2),), CONSTANTS, 16, 1, 1e-3, "of this test")
+
+    class Planes(Lines):
+        """The same spikes on a plane."""
+
+        def load(self, data: Path | None, seed: int) -> Split:
+            """As a picture of 3 x 4."""
+            split = super().load(data, seed)
+            parts = (split.train, split.validation, split.test)
+            return split_of_three(
+                *(replace(c, events=c.events.view(len(c), 15, 1, 3, 4)) for c in parts),  # type: ignore[call-arg, arg-type]
+                split.classes,
+            )
+
+    task = Planes(configs={"plane": plane})
+    done = compare(
+        task, None, None, ["eprop", "tp"], 1, 1, None, tmp_path / FILE, None, 1, lambda a, b: None
+    )
+    assert set(done.unfit) == {"eprop"}
+    assert "dense" in done.unfit["eprop"]
+    assert [result.rule for result in done.results] == ["tp"]
+    assert done.left_out == []
+
+
+def test_damaged_results_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.write_text('{"task": "lines"}\n')
+    with pytest.raises(DataError, match="line 1 is no result"):
+        experiment.read_results(path)
+    path.write_text("no JSON\n")
+    with pytest.raises(DataError, match="line 1 is no result"):
+        experiment.read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "--task", "nothing", "--rule", "tp"), "no task 'nothing'"),
+        (("run", "--task", "digits", "--rule", "magic"), "no rule 'magic'"),
+        (("run", "--task", "digits", "--rule", "tp", "--set", "rate=fast"), "rate is a number"),
+        (("run", "--task", "digits", "--rule", "tp", "--set", "speed=1"), "tp has"),
+        (("run", "--task", "digits", "--rule", "tp", "--config", "huge"), "no config 'huge'"),
+        (("report", "missing.jsonl"), "no such file"),
+    ],
+)
+def test_what_cannot_be_is_one_line(arguments: tuple[str, ...], says: str) -> None:
+    done = tracekws("lab", *arguments)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_report_draws(tmp_path: Path) -> None:
+    compared(tmp_path, "readout", "prototype")
+    done = tracekws("lab", "report", str(tmp_path / FILE), "--picture", str(tmp_path / "a.png"))
+    assert done.returncode == 0, done.stderr
+    assert "prototype" in done.stdout
+    assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_memory_is_shown_along_an_axis(tmp_path: Path) -> None:
+    done = tracekws(
+        *("lab", "memory", "--axis", "steps", "--rule", "bptt", "--rule", "tp", "--json")
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["steps"]
+    kept = {
+        rule: [row["state_bytes"] for row in rows if row["rule"] == rule] for rule in ("bptt", "tp")
+    }
+    assert len(set(kept["tp"])) == 1
+    assert kept["bptt"] == sorted(set(kept["bptt"]))
+    assert tracekws("lab", "memory", "--axis", "colour").returncode == 2
