@@ -48,20 +48,24 @@ def torch_there() -> Iterator[None]:
 
 
 def show(rows: Sequence["Row"]) -> None:
-    """Print rows as a table."""
-    table = Table("task", "rule", "seeds", "validation %", "testing %", "state, bytes", "s a run")
-    for row in rows:
-        spread = "" if row.deviation is None else f" ± {row.deviation:.1f}"
-        table.add_row(
-            f"{row.task}, {row.config}",
-            row.rule,
-            str(row.seeds),
-            f"{row.validation:.1f}",
-            f"{row.test:.1f}{spread}",
-            f"{row.state_bytes:,}",
-            f"{row.seconds:.0f}",
-        )
-    out.print(table)
+    """Print rows, a table a task."""
+    for task in dict.fromkeys((row.task, row.config, row.data) for row in rows):
+        title = f"{task[0]}, {task[1]}, data {task[2][:8]}"
+        columns = ("rule", "seeds", "validation %", "testing %", "bytes kept", "s a run")
+        table = Table(*columns, title=title)
+        for row in rows:
+            if (row.task, row.config, row.data) != task:
+                continue
+            spread = "" if row.deviation is None else f" ± {row.deviation:.1f}"
+            table.add_row(
+                row.rule,
+                str(row.seeds),
+                f"{row.validation:.1f}",
+                f"{row.test:.1f}{spread}",
+                f"{row.state_bytes:,}",
+                f"{row.seconds:.0f}",
+            )
+        out.print(table)
 
 
 @app.command("list")
