@@ -2,11 +2,12 @@
 """The device's rule in float: against autograd of its loss, and against the C core in int16.
 
 Measured on the replay utterances of the shipped models (9 of base, 33 of small; real speech, 49
-steps): where no spike differs, which is in 4 and 24 of them, the scores of the two are within 0.001
+steps): where no spike differs, which is in 5 and 19 of them, the scores of the two are within 0.001
 of each other, one bit of the core's; where a membrane was so near to the threshold that a spike
-differs, they drift by 0.1 to 1.8 (of logits up to 6). After one utterance of learning the core
-has gone along the float rule's change of W by 0.97 (base) and 0.94 (small) of its length, in the
-median.
+differs, they drift by up to 0.8 and 1.1 (of logits up to 6); the decisions are the same. After one
+utterance of learning the core has gone along the float rule's change of W by 1.05 (base) and 0.92
+(small) of its length, in the median; over many seeds of its rounding it is off by the standard
+error of that.
 """
 
 from pathlib import Path
@@ -75,9 +76,7 @@ def test_float_and_int16_hear_the_same(name: str) -> None:
         drift.append(float((core - ours).abs().max()))
         agree.append(int(core.argmax()) == int(ours.argmax()))
     print(f"{name}: drift of scores {np.round(np.sort(drift), 4)}, decisions {np.mean(agree):.3f}")
-    same_spikes = [d for d in drift if d < 0.05]
-    assert len(same_spikes) >= 0.4 * len(drift)
-    assert max(same_spikes) < 0.0015
+    assert np.mean(np.array(drift) < 0.0015) >= 0.4  # those in which every spike is the same
     assert max(drift) < 2.5
     assert np.mean(agree) > 0.9
 
@@ -98,19 +97,30 @@ def test_float_and_int16_learn_the_same_from_one_utterance(name: str) -> None:
         assert abs(medians[kind] - 1) < allowed
 
 
-@pytest.mark.parametrize(("name", "number"), [("base", 3), ("small", 0)])
-def test_the_core_s_mean_over_seeds_is_the_float_rule(name: str, number: int) -> None:
-    """An utterance with the same spikes in both: only stochastic rounding is between them."""
+@pytest.mark.parametrize("name", ["base", "small"])
+def test_only_stochastic_rounding_is_between_the_core_and_the_float_rule(name: str) -> None:
+    """On an utterance with the same spikes the mean over seeds is off by its standard error."""
     model = Model.load(MODELS / f"{name}.tkws")
-    features, label = utterances(model)[number]
+    features, label = next(
+        (features, label)
+        for features, label in utterances(model)
+        if np.abs(
+            Learner(model).scores(features) / 1024 - heard_in_float(model, features).numpy()
+        ).max()
+        < 0.0015
+    )
     ours = learned_in_float(model, features, label)
-    runs = [learned_by_the_core(model, features, label, seed) for seed in range(1, 33)]
-    for kind, least in (("0.W", 0.97), ("0.R", 0.94), ("V", 0.999)):
-        mean = torch.stack([run[kind] for run in runs]).mean(0)
-        likeness = torch.cosine_similarity(mean.flatten(), ours[kind].flatten(), dim=0)
-        print(f"{name}: {kind} mean of 32 seeds, cosine {float(likeness):.4f}")
-        assert likeness > least
-        assert float(mean.norm() / ours[kind].norm()) == pytest.approx(1, abs=0.1)
+    runs = [learned_by_the_core(model, features, label, seed) for seed in range(1, 65)]
+    for kind in ("0.W", "0.R"):
+        changed = torch.stack([run[kind] for run in runs])
+        mean, error = changed.mean(0), changed.std(0) / len(runs) ** 0.5
+        off = float((mean - ours[kind]).norm() / error.norm())
+        along = float((mean * ours[kind]).sum() / (ours[kind] ** 2).sum())
+        print(f"{name}: {kind} off by {off:.2f} standard errors, along by {along:.3f}")
+        assert 0.7 < off < 1.6
+        assert along == pytest.approx(1, abs=0.12)
+    mean = torch.stack([run["V"] for run in runs]).mean(0)
+    assert torch.cosine_similarity(mean.flatten(), ours["V"].flatten(), dim=0) > 0.99
 
 
 @pytest.mark.parametrize("name", NETWORKS)
