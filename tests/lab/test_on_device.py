@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules in the device's setting: against the C core, by hand, and through the command."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ from tracekws.lab.on_device import BATCH, METHODS, FloatLearner, float_learner  
 
 LAYER = ("0.W", "0.R", "0.b")
 MOVES = ("tp+replay", "tp-batch+replay", "eprop+replay", "bptt+replay")
-AGREE = 5.0
+AGREE = 15.0
 """Points; a clip of the speakers' 40 is 2.5."""
+MOVED = 80.0
+"""Points that learning changes a column by, at least, in float and in the core."""
 IN_CORE = ("readout", "readout+replay", "tp", "tp+replay")
 
 
@@ -66,7 +69,11 @@ def learner_of(model: Model, name: str, **given: object) -> FloatLearner:
 
 
 def test_float_agrees_with_the_core_in_every_column(tree: Path) -> None:
-    """The small model learns made-up words; how near the two are on speech is in docs/lab.md."""
+    """The small model learns made-up words; how near the two are on speech is in docs/lab.md.
+
+    Replay is drawn by generators of their own, rounding is random in the core, and on tones a spike
+    more or less decides: 12.5 points apart at most where learning moves a column by 96.
+    """
     model = Model.load(Path(__file__).parents[2] / "models" / "small.tkws")
     settings = Settings(shots=2, passes=3, draws=1)
     cast = adaptbench.gather(model, read_tree(tree), None, None, settings, lambda done, total: None)
@@ -79,6 +86,10 @@ def test_float_agrees_with_the_core_in_every_column(tree: Path) -> None:
             print(f"{row.method} {name}: core {a:.1f} %, float {b:.1f} %")
             assert isinstance(a, float)
             assert a == pytest.approx(b, abs=AGREE)
+        for own in (theirs.summary(), row.summary()) if "tp" == row.method else ():
+            gain = own["gain"]
+            assert isinstance(gain, dict)
+            assert gain["unknown_self"]["mean"] < -MOVED
 
 
 def test_every_method_hears_the_same_takes(model: Model, tree: Path) -> None:
@@ -209,7 +220,7 @@ def test_settings_are_of_methods_whose_layer_learns() -> None:
         ("tp.readout_rate=1", "tp has rate"),
         ("bptt+replay.rate=fast", "rate is a number"),
     ):
-        with pytest.raises(DataError, match=reason):
+        with pytest.raises(DataError, match=re.escape(reason)):
             on_device.settings_of([text])
 
 
