@@ -86,7 +86,7 @@ def test_float_agrees_with_the_core_in_every_column(tree: Path) -> None:
             print(f"{row.method} {name}: core {a:.1f} %, float {b:.1f} %")
             assert isinstance(a, float)
             assert a == pytest.approx(b, abs=AGREE)
-        for own in (theirs.summary(), row.summary()) if "tp" == row.method else ():
+        for own in (theirs.summary(), row.summary()) if row.method == "tp" else ():
             gain = own["gain"]
             assert isinstance(gain, dict)
             assert gain["unknown_self"]["mean"] < -MOVED

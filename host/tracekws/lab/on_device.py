@@ -165,7 +165,8 @@ class FloatLearner:
 
     def logits(self, rates: Tensor) -> Tensor:
         """The readout of mean rates, (..., C)."""
-        return self.window * rates @ self.weights["V"] + self.weights["c"]
+        logits: Tensor = self.window * rates @ self.weights["V"] + self.weights["c"]
+        return logits
 
     def descend_readout(self, rates: Tensor, label: int, scale: float) -> None:
         """The readout's delta rule on mean rates (H,)."""
