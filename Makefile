@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make setup        .venv with the package, and the virtual board at build/tracekws-board
 # make setup-train  adds torch and what training needs
+# make setup-lab    adds torch and what the lab needs
 # make demo         sets up, then shows the whole product on the virtual board
 # make board        the virtual board alone
 # make firmware     firmware for microcontrollers into build/firmware; BOARD=NAME for one board
@@ -28,11 +29,13 @@ OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
 	$(wildcard tests/core/*.c tests/boards/*.c benchmarks/*.c)
 OUR_PYTHON := firmware host tests scripts benchmarks setup.py
 
-.PHONY: setup setup-train setup-test demo board firmware test lint bench cost sizes equality clean
+.PHONY: setup setup-train setup-lab setup-test demo board firmware test lint bench cost sizes equality clean
 
 setup: .venv/.installed-base board
 
 setup-train: .venv/.installed-train board
+
+setup-lab: .venv/.installed-lab board
 
 setup-test: .venv/.installed-test board
 
@@ -44,9 +47,13 @@ setup-test: .venv/.installed-test board
 	scripts/make_venv.sh train
 	@touch $@ .venv/.installed-base
 
+.venv/.installed-lab: $(PACKAGE) scripts/make_venv.sh
+	scripts/make_venv.sh lab
+	@touch $@ .venv/.installed-base
+
 .venv/.installed-test: $(PACKAGE) scripts/make_venv.sh
-	scripts/make_venv.sh train,dev
-	@touch $@ .venv/.installed-base .venv/.installed-train
+	scripts/make_venv.sh train,lab,events,dev
+	@touch $@ .venv/.installed-base .venv/.installed-train .venv/.installed-lab
 
 demo: setup
 	.venv/bin/tracekws demo

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-train")
+torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
 from labnets import CONSTANTS, NETWORKS, clip, labels, network, same, steps  # noqa: E402
 from tracekws._core import ffi  # noqa: E402

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-train")
+torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
 from torch.nn.functional import cross_entropy  # noqa: E402
 

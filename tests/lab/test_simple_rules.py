@@ -2,14 +2,15 @@
 """Readout only and nearest prototype, by hand; what holds for every rule."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-train")
+torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
 from labnets import CONSTANTS, clip, labels, network  # noqa: E402
-from tracekws.lab.network import Constants, Dense, LabError, Network  # noqa: E402
-from tracekws.lab.rule import Rule  # noqa: E402
+from tracekws.lab.network import Constants, Dense, Fired, LabError, Network  # noqa: E402
+from tracekws.lab.rule import Rule, numbered  # noqa: E402
 from tracekws.lab.rules import RULES  # noqa: E402
 from tracekws.lab.rules.prototype import Prototype  # noqa: E402
 from tracekws.lab.rules.readout import ReadoutOnly  # noqa: E402
@@ -111,6 +112,49 @@ def test_every_rule_says_what_it_is(name: str) -> None:
     assert rule.summary
     assert {"rate", "readout_rate", "optimiser", "update", "seed"} <= set(rule.settings())
     assert rule.__doc__
+
+
+@dataclass(eq=False, kw_only=True)
+class Feedback(Rule):
+    """A rule of one's own: the error, sent back by fixed random weights, times the input."""
+
+    name = "feedback"
+    paper = "Nokland 2016, arXiv 1609.01596, without traces"
+    summary = "direct feedback alignment of each step"
+    scale: float = 0.1
+
+    def prepare(self) -> None:
+        for k, layer in enumerate(self.network.layers):
+            size = (self.network.classes, math.prod(layer.shape))
+            self.fixed[f"B{k}"] = self.scale * torch.randn(size, generator=self.random)
+
+    def learn(self, fired: list[Fired]) -> None:
+        gradients = self.delta_rule(fired)
+        for k, (layer, own) in enumerate(zip(self.network.layers, fired, strict=True)):
+            signal = (self.error() @ self.fixed[f"B{k}"]).view_as(own.u) * layer.psi(own.u)
+            gradients |= numbered(k, layer.gradients(own.x, own.before, signal))
+        self.apply(gradients)
+
+
+@pytest.mark.parametrize("name", ["two layers", "convolutions"])
+def test_a_rule_of_one_s_own_is_a_screen_of_code(name: str) -> None:
+    net = network(name)
+    rule = Feedback(network=net)
+    assert rule.settings()["scale"] == 0.1
+    before = {n: w.clone() for n, w in net.parameters().items()}
+    rule.start(3, labels(3))
+    for x in clip(net.inputs, 3, 8):
+        rule.step(x)
+    rule.finish()
+    assert all(not torch.equal(w, before[n]) for n, w in net.parameters().items())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_clip_without_a_step_is_refused(name: str) -> None:
+    rule = RULES[name](network=network("one layer"))
+    rule.start(2, labels(2))
+    with pytest.raises(LabError, match="needs a step"):
+        rule.finish()
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speech Commands with a speaker held out: features, both splits, and the leak of the published one."""
+"""Speech Commands with a speaker held out: features, both splits, the leak of the published one."""
 
 import shutil
 from pathlib import Path
@@ -8,8 +8,8 @@ import librosa
 import numpy as np
 import pytest
 import torch
-from recordings import write_take
 
+from recordings import write_take
 from tracekws.audio import read_clip
 from tracekws.errors import DataError
 from tracekws.lab.data import Clips

@@ -197,7 +197,7 @@ def test_broken_file_is_named(task: NMnist, files: tuple[str, ...], tmp_path: Pa
     for name in files:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"\xff not what it should be \xff")
+        path.write_bytes(b"\xff not what it should be! \xff")
     with pytest.raises(DataError) as error:
         task.load(tmp_path, seed=0)
     assert files[0].split("/")[0] in str(error.value)

@@ -3,7 +3,7 @@
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-train")
+torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
 from labnets import CONSTANTS, NETWORKS, TRIANGLE, clip, labels, network, same, steps  # noqa: E402
 from tracekws.lab.network import Constants, LabError, Layer  # noqa: E402
@@ -12,7 +12,7 @@ from tracekws.lab.rules.tp import TracesPropagation  # noqa: E402
 
 
 def loss(eps: "torch.Tensor", eps_target: "torch.Tensor", upstream: "torch.Tensor") -> torch.Tensor:
-    """Eq. 13 to 15, sample by sample."""
+    """Eq. 13-15, sample by sample."""
     total = torch.zeros(())
     for b in range(len(eps)):
         z = torch.stack([eps[b].flatten() @ other.flatten() for other in eps_target])

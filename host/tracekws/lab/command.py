@@ -273,9 +273,10 @@ def show_memory(
     with torch_there():
         from tracekws.lab import memory
         from tracekws.lab.experiment import rule_of
+        from tracekws.lab.rules import RULES
     if axis is not None and axis not in memory.SWEEPS:
         raise typer.BadParameter(f"'{axis}' is none of {', '.join(memory.SWEEPS)}")
-    names = [memory.FORWARD, *[rule_of(name).name for name in rule or memory.RULES]]
+    names = [memory.FORWARD, *[rule_of(name).name for name in rule or RULES]]
     swept = {}
     with stages() as stage:
         progress = stage("axes")

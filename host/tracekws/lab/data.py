@@ -140,7 +140,7 @@ def digest_of(train: Clips, validation: Clips, test: Clips, classes: tuple[str, 
                 sha.update(b"none")
                 continue
             sha.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            sha.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
+            sha.update(tensor.contiguous().numpy().reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
 
 
@@ -181,8 +181,12 @@ def need_folder(data: Path | None, task: str, needs: str) -> Path:
     return data
 
 
+HOW = {name: ".venv/bin/pip install -e '.[events]' (GPL)" for name in ("aedat", "h5py", "tonic")}
+"""What brings packages that make setup-lab does not."""
+
+
 def need_package(module: str) -> ModuleType:
-    """Import a module of the extra `lab`, late, since some take seconds.
+    """Import a module that not everybody has, late, since some take seconds.
 
     Raises:
         MissingTool: it is not installed.
@@ -190,6 +194,5 @@ def need_package(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingTool(
-            f"{error.name} is not installed; pip install 'tracekws[lab]' brings it"
-        ) from error
+        how = HOW.get(module.partition(".")[0], "make setup-lab")
+        raise MissingTool(f"{error.name} is not installed; {how} brings it") from error

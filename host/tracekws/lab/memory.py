@@ -154,7 +154,9 @@ def crossing(layers: int, batch: int, most: int = 4096, width: int = 128) -> Cla
     """Put the paper's claim to the test, by bisection over the number of classes.
 
     The claim: Traces Propagation has the advantage over rules with an auxiliary matrix a layer
-    where there are more classes than samples in a batch. Here by bytes, all that each keeps.
+    where there are more classes than samples in a batch. Here by bytes, all that each keeps: not
+    only a trace but a membrane too of the target path, and S, which is one such matrix itself. So
+    it takes more: with L layers about (2 L + 1) / (L - 1) times the batch.
     """
 
     def wins(classes: int) -> bool:
@@ -191,22 +193,27 @@ def picture(sweeps: Mapping[str, Sequence[Cost]], path: Path) -> None:
 
     figure = Figure(figsize=(4 * len(sweeps), 7.5), layout="constrained")
     grid = figure.subplots(2, len(sweeps), sharey="row", squeeze=False)
+    lines = {}
     for column, (axis, costs) in enumerate(sweeps.items()):
         for row, what in enumerate(("total", "operations")):
             axes = grid[row][column]
-            for number, name in enumerate(dict.fromkeys(cost.rule for cost in costs)):
+            for number, name in enumerate((FORWARD, *RULES)):
                 own = [cost for cost in costs if cost.rule == name]
                 x = [getattr(cost.size, axis) for cost in own]
                 y = [getattr(cost, what) for cost in own]
+                marker, colour = "osv^D*Pp<>hX"[number % 12], f"C{number % 10}"
                 style = "--" if name == FORWARD else "-"
-                marker = "osv^D*Pp<>hX"[number % 12]
-                axes.plot(x, y, style, marker=marker, markersize=4, label=name)
+                (line,) = axes.plot(x, y, style, marker=marker, markersize=4, color=colour)
+                if own:
+                    lines[name] = line
             axes.set_xscale("log")
             axes.set_yscale("log")
+            values = sorted({getattr(cost.size, axis) for cost in costs})
+            axes.set_xticks(values, [f"{value:,}" for value in values])
+            axes.minorticks_off()
             axes.grid(alpha=0.3)
             axes.set_xlabel(axis)
     grid[0][0].set_ylabel("bytes beside the weights")
     grid[1][0].set_ylabel("multiply-adds a step")
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center")
+    figure.legend(list(lines.values()), list(lines), loc="outside right center")
     write_figure(figure, path)

@@ -94,7 +94,7 @@ class Rule:
 
     def start(self, batch: int, labels: Tensor | None) -> None:
         """Begin a batch of clips with the network at rest; labels (B,) if it shall learn."""
-        self.labels = labels
+        self.labels, self.sums = labels, {}
         self.state: State = self.network.rest(batch)
         self.readout_trace: Tensor | None = None
         if labels is not None:
@@ -110,7 +110,13 @@ class Rule:
 
     @torch.no_grad()
     def finish(self) -> Tensor:
-        """End the clips: what is left is learned; the logits (B, C) of before that."""
+        """End the clips: what is left is learned; the logits (B, C) of before that.
+
+        Raises:
+            LabError: there was no step.
+        """
+        if self.state.steps == 0:
+            raise LabError("a clip needs a step")
         logits = self.logits().detach()
         if self.labels is not None:
             self.end()

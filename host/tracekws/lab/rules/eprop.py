@@ -2,7 +2,8 @@
 """e-prop: eligibility traces of every synapse, times a learning signal of every neuron.
 
 Bellec et al., "A solution to the learning dilemma for recurrent networks of spiking neurons",
-Nature Communications 11, 3625, 2020. For LIF neurons (its eq. 1, 4, 22-25, 28), i presynaptic:
+Nature Communications 11, 3625, 2020. Its eq. 1 and 4, and of the methods 13-14, 22-23 (LIF neurons)
+and 28, with i presynaptic:
 
     eps_ij = alpha eps_ij + x_i               eligibility vector (one a presynaptic neuron, where
                                               all neurons share alpha)
@@ -33,7 +34,7 @@ class EProp(Rule):
     """e-prop on dense layers."""
 
     name = "eprop"
-    paper = "Bellec et al. 2020, Nature Communications 11, 3625, eq. 1, 4, 22-28"
+    paper = "Bellec et al. 2020, Nature Communications 11, 3625, eq. 1, 4, 13-14, 22-23, 28"
     summary = "e-prop with symmetric feedback: a trace for every synapse"
 
     update: str = "clip"

@@ -52,4 +52,4 @@ class Ottt(Rule):
 
     def logits(self) -> Tensor:
         """The mean of the readout of each step."""
-        return self.network.biased(self.state.m / max(self.state.steps, 1))
+        return self.network.biased(self.state.m / self.state.steps)

@@ -6,9 +6,9 @@ in Spiking Neural Networks", arXiv 2509.13053. Its equations, b and b' samples o
 target path:
 
     eps_t  = beta eps_{t-1} + s_t,   eps~_t = beta eps~_{t-1} + s~_t             (11, 12)
-    y[b,b'] = softmax_b'( -|| eps~_{l-1}[b] - eps~_{l-1}[b'] ||_2 )              (13)
-    z[b,b'] = eps_l[b] . eps~_l[b']                                              (14)
-    E_l     = - sum_b' y[b,b'] log softmax_b'(z[b,b'])                           (15)
+    z[b,b'] = eps_l[b] . eps~_l[b']
+    y[b,b'] = softmax_b'( -|| eps~_{l-1}[b] - eps~_{l-1}[b'] ||_2 )
+    E_l     = - sum_b' y[b,b'] log softmax_b'(z[b,b'])                       (13-15)
     dE/dW   = (softmax(z) - y)[b,b'] ( eps~_l[b'] psi(u[b]) x[b]
                                      + eps_l[b] psi(u~[b']) x~[b'] )             (18)
 

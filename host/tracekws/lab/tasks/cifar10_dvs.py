@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -110,7 +111,7 @@ def smaller(frames: Tensor) -> Tensor:
     return functional.interpolate(frames, size=(SIDE, SIDE), mode="bilinear", align_corners=True)
 
 
-def by_order(labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def by_order(labels: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the first nine tenths of each class, and of the rest."""
     first, rest = [], []
     for label in torch.unique(labels).tolist():

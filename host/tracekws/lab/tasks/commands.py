@@ -19,7 +19,7 @@ Two ways to split a speaker's clips:
   speakers of a word gave, three and two). A word with too few takes is left out of both, and named.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,7 +169,8 @@ class HeldOut:
 
 def read_all_names(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], NDArray[np.int16]]:
     """Every readable clip, repeated recordings under each of their names; (N, 16000)."""
-    kept, pcm = [], np.zeros((len(clips), SAMPLE_RATE), dtype=np.int16)
+    kept: list[Clip] = []
+    pcm = np.zeros((len(clips), SAMPLE_RATE), dtype=np.int16)
     for clip in clips:
         try:
             samples = read_clip(clip.path)
@@ -265,37 +266,28 @@ class Commands(Configured):
             )
 
         free = [i for i, clip in enumerate(names) if clip.speaker not in speakers]
-        parts = [clips_of([i for i in free if names[i].split == split]) for split in SPLITS]
+        train, validation, test = (
+            clips_of([i for i in free if names[i].split == split]) for split in SPLITS
+        )
         kept = [i for i, clip in enumerate(names) if clip.speaker in speakers]
         held = clips_of(kept)
-        if len(parts[0]):
-            scale = deviation_of(parts[0].events)
-            for part in (*parts, held):
+        if len(train):
+            scale = deviation_of(train.events)
+            for part in (train, validation, test, held):
                 part.events.div_(scale)
-        if self.splitting == "published" and len(parts[0]):
-            parts[0] = parts[0].take(drawn_evenly(parts[0].labels, np.random.default_rng(seed)))
+            if self.splitting == "published":
+                train = train.take(drawn_evenly(train.labels, np.random.default_rng(seed)))
         keys = tuple(recording_key(pcm[i]) for i in kept)
-        return split_of_three(*parts, classes), HeldOut(
-            held, tuple(names[i] for i in kept), keys, speakers, self.splitting
-        )
+        split = split_of_three(train, validation, test, classes)
+        return split, HeldOut(held, tuple(names[i] for i in kept), keys, speakers, self.splitting)
 
 
 def deviation_of(events: Tensor) -> Tensor:
     """Standard deviation of each feature over clips and time, float16; 1 where it is 0."""
     total = torch.zeros(2, FEATURES, dtype=torch.float64)
-    for block in events.split(BLOCK):
-        values = block.double()
+    for start in range(0, len(events), BLOCK):
+        values = events[start : start + BLOCK].double()
         total += torch.stack([values.sum((0, 1)), values.square().sum((0, 1))])
     mean, square = total / (events.shape[0] * events.shape[1])
     deviation = (square - mean.square()).clamp(min=0).sqrt()
     return torch.where(deviation > 1e-3, deviation, 1.0).to(events.dtype)
-
-
-def repeats_of(names: Sequence[Clip], recordings: Sequence[bytes]) -> dict[str, int]:
-    """How many of a speaker's names are copies of an earlier one."""
-    seen: set[tuple[str, bytes]] = set()
-    copies: Counter[str] = Counter()
-    for name, key in zip(names, recordings, strict=True):
-        copies[name.speaker] += (name.speaker, key) in seen
-        seen.add((name.speaker, key))
-    return dict(copies)

@@ -66,11 +66,12 @@ def view(gaze: NDArray[np.float64], side: int) -> NDArray[np.float64]:
         (SENSOR^2, side^2): a matrix that takes an image's values to the pixels'.
     """
 
-    def axis(offset: float) -> NDArray[np.float64]:
+    def axis(offset: np.float64) -> NDArray[np.float64]:
         at = (np.arange(SENSOR) - (SENSOR - 1) / 2 + offset) * side / WIDTH + (side - 1) / 2
-        return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(side)))
+        near: NDArray[np.float64] = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(side)))
+        return near
 
-    return np.kron(axis(gaze[1]), axis(gaze[0]))
+    return np.kron(axis(gaze[1]), axis(gaze[0])).astype(np.float64)
 
 
 def events_of(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -85,7 +85,8 @@ def envelopes(pcm: Tensor) -> Tensor:
     bins, response = filters()
     spectrum = torch.fft.rfft(pcm)
     bands = torch.fft.ifftshift(spectrum[:, bins] * response, dim=-1)
-    return torch.fft.ifft(bands).abs().transpose(1, 2) * (2 * BAND / CLIP_SAMPLES)
+    level: Tensor = torch.fft.ifft(bands).abs() * (2 * BAND / CLIP_SAMPLES)
+    return level.transpose(1, 2)
 
 
 def spikes_of(envelope: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ def encode(pcm: NDArray[np.int16]) -> Tensor:
         sound = torch.from_numpy(pcm[start : start + BATCH].astype(np.float32) / 32768)
         level = sound.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-4)
         spikes = spikes_of(envelopes(sound * (LOUDNESS / level)))
-        coded.append(spikes.unflatten(1, (STEPS, STEP_MS)).sum(2, dtype=torch.uint8))
+        coded.append(spikes.reshape(-1, STEPS, STEP_MS, CHANNELS).sum(2, dtype=torch.uint8))
     return torch.cat([*coded, torch.zeros((0, STEPS, CHANNELS), dtype=torch.uint8)])
 
 
@@ -165,5 +166,5 @@ class SpokenDigits(Configured):
         recordings = read_recordings(found)
         names = sorted({clip.speaker for clip in recordings.clips})
         speakers = {name: i for i, name in enumerate(names)}
-        parts = [clips_of(recordings, split, speakers) for split in SPLITS]
-        return split_of_three(*parts, WORDS)
+        train, validation, test = (clips_of(recordings, split, speakers) for split in SPLITS)
+        return split_of_three(train, validation, test, WORDS)
