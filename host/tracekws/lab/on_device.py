@@ -15,8 +15,8 @@ Traces Propagation by batch is the published rule. The stream of single takes is
 heard again, side by side. What waits at the end is not learned by the layer. Its gain and rate give
 the same logits and the same step for the same error as the device's rule.
 
-The rates of e-prop and BPTT (Adam) are not tuned yet. To tune them, run on the tuning speakers, with
-a model trained without them, and change --set:
+The rates of e-prop and BPTT (Adam) are not tuned yet. To tune them, run on the tuning speakers,
+with a model trained without them, and change --set:
 
     tracekws lab learn-on-device tuning.tkws --data DATA --speakers tuning_speakers.txt --draws 1
         --method bptt+replay --set bptt+replay.rate=3e-4
