@@ -9,9 +9,10 @@ rejection, keywords are also given at the unadapted rejection: a threshold on th
 best keyword and the best of unknown and silence is moved until the pooled rejection is as before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,25 @@ FIXED_SEED = (1, 0)
 MIN_WORDS = 5
 """Words with enough takes that a speaker must have to be chosen without a list."""
 RESAMPLES = 2000
+
+
+class Adapting(Protocol):
+    """Whatever learns from takes and is then tested: the core's Learner, or another."""
+
+    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
+        """Learn from one take (steps, 80) by a method's flags, with its rates scaled."""
+
+    def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Scores (N, classes) of clips (N, steps, 80), each heard from rest."""
+
+
+Maker = Callable[[Model, str, int], Adapting]
+"""Makes what learns by a method of this name, with this seed."""
+
+
+def core_learner(model: Model, method: str, seed: int) -> Adapting:
+    """The C core, which is told the method with each take."""
+    return Learner(model, seed)
 
 
 @dataclass(frozen=True)
@@ -225,55 +245,58 @@ class Bench:
     """One process's copy of the experiment."""
 
     def __init__(
-        self, image: bytes, cast: Cast, settings: Settings, methods: Sequence[str]
+        self,
+        image: bytes,
+        cast: Cast,
+        settings: Settings,
+        methods: Mapping[str, int],
+        maker: Maker = core_learner,
     ) -> None:
-        """Keep what every draw needs."""
+        """Keep what every draw needs; methods by name, with the flags of their takes."""
         self.model = Model(image)
         self.cast = cast
         self.settings = settings
         self.methods = methods
-        self.truth = [self.model.class_of(clip.word) for clip in cast.clips]
+        self.maker = maker
+        self.truth = np.array([self.model.class_of(clip.word) for clip in cast.clips], np.int64)
 
-    def adapt(self, learner: Learner, draw: Episode, method: int, rng: np.random.Generator) -> None:
+    def adapt(
+        self, learner: Adapting, draw: Episode, method: int, rng: np.random.Generator
+    ) -> None:
         """The schedule of adaptation: shuffled passes with falling rates."""
         takes = [*draw.support, *draw.negatives]
         for scale in pass_scales(self.settings.passes):
             for i in rng.permutation(takes):
-                learner.take(self.cast.features[i], self.truth[i], method, scale)
+                learner.take(self.cast.features[i], int(self.truth[i]), method, scale)
 
-    def measure(self, learner: Learner, draw: Episode) -> Outcome:
+    def measure(self, learner: Adapting, draw: Episode) -> Outcome:
         """The columns after adaptation."""
         others = [i for i in self.cast.others if self.cast.clips[i].speaker != draw.speaker]
         unknown = self.model.unknown
 
-        def clips(indices: Sequence[int]) -> list[tuple[NDArray[np.int8], int]]:
-            return [(self.cast.features[i], self.truth[i]) for i in indices]
+        def clips(indices: Sequence[int]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+            at = np.array(indices, np.int64)
+            return self.cast.features[at], self.truth[at]
 
         groups = (
             clips(draw.query),
             clips(draw.other_words),
             clips([i for i in others if self.truth[i] != unknown]),
             clips([i for i in others if self.truth[i] == unknown]),
-            [(heard, unknown) for heard in self.cast.outside],
+            (self.cast.outside, np.full(len(self.cast.outside), unknown)),
         )
         no_keyword = [unknown, self.model.silence]
-        keyword = [c for c in range(len(self.model.labels)) if c not in no_keyword]
-        right = np.zeros(len(COLUMNS), dtype=np.int64)
-        margins: list[list[int]] = []
-        for column, group in enumerate(groups):
-            margins.append([])
-            for heard, truth in group:
-                scores = learner.scores(heard).astype(np.int64)
-                best = keyword[int(scores[keyword].argmax())]
-                margin = int(scores[best] - scores[no_keyword].max())
-                if truth == unknown:
-                    right[column] += margin <= 0
-                else:
-                    right[column] += margin > 0 and best == truth
-                    margin = margin if best == truth else np.iinfo(np.int64).min
-                margins[-1].append(margin)
-        total = np.array([len(group) for group in groups])
-        return Outcome(right, total, np.array(margins[0], np.int64), np.array(margins[1], np.int64))
+        keyword = np.setdiff1d(np.arange(len(self.model.labels)), no_keyword)
+        right, margins = [], []
+        for heard, truth in groups:
+            scores = learner.scores_of(heard).astype(np.int64)
+            best = keyword[scores[:, keyword].argmax(1)]
+            margin = scores[np.arange(len(scores)), best] - scores[:, no_keyword].max(1)
+            fits = (truth == unknown) | (best == truth)
+            right.append(int((fits & ((margin > 0) == (truth != unknown))).sum()))
+            margins.append(np.where(fits, margin, np.iinfo(np.int64).min))
+        total = np.array([len(truth) for _, truth in groups])
+        return Outcome(np.array(right), total, margins[0], margins[1])
 
     def run(self, speaker: str, draw_number: int) -> list[Outcome]:
         """All methods on one draw of one speaker."""
@@ -292,10 +315,10 @@ class Bench:
             rng(0),
         )
         outcomes = []
-        for name in self.methods:
-            learner = Learner(self.model, seed=int(rng(1).integers(1, 2**32)))
-            if METHODS[name]:
-                self.adapt(learner, draw, METHODS[name], rng(2))
+        for name, flags in self.methods.items():
+            learner = self.maker(self.model, name, int(rng(1).integers(1, 2**32)))
+            if flags:
+                self.adapt(learner, draw, flags, rng(2))
             outcomes.append(self.measure(learner, draw))
         return outcomes
 
@@ -303,10 +326,12 @@ class Bench:
 _bench: Bench | None = None
 
 
-def start_worker(image: bytes, cast: Cast, settings: Settings, methods: Sequence[str]) -> None:
+def start_worker(
+    image: bytes, cast: Cast, settings: Settings, methods: Mapping[str, int], maker: Maker
+) -> None:
     """Give this process the experiment."""
     global _bench
-    _bench = Bench(image, cast, settings, methods)
+    _bench = Bench(image, cast, settings, methods, maker)
 
 
 def run_draw(task: tuple[str, int]) -> list[Outcome]:
@@ -430,6 +455,8 @@ def bench_adapt(
     methods: Sequence[str] = tuple(METHODS),
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
+    flags: Mapping[str, int] = METHODS,
+    maker: Maker = core_learner,
 ) -> Report:
     """Run methods ("none" is always among them) over all speakers and draws.
 
@@ -437,13 +464,16 @@ def bench_adapt(
         model: the model, with the rates to use.
         cast: from gather().
         settings: the experiment.
-        methods: names of METHODS.
+        methods: names in flags.
         workers: processes; all cores by default.
         progress: over draws of speakers.
+        flags: of each method's takes; none for "none", which does not learn.
+        maker: of what learns by a method; the C core by default.
     """
     methods = tuple(dict.fromkeys(["none", *methods]))
     tasks = [(speaker, draw) for speaker in cast.speakers for draw in range(settings.draws)]
-    start = partial(start_worker, model.image, cast, settings, methods)
+    chosen = {name: flags[name] for name in methods}
+    start = partial(start_worker, model.image, cast, settings, chosen, maker)
     outcomes: dict[str, list[list[Outcome]]] = {m: [[] for _ in cast.speakers] for m in methods}
     for done, results in enumerate(spread(run_draw, tasks, workers, start)):
         person = done // settings.draws

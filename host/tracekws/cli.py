@@ -2,7 +2,6 @@
 """The command line: parses, calls one function, renders."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +10,28 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from tracekws import data, demo
+from tracekws import adaptbench, data, demo
 from tracekws.audio import read_clip
 from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
+from tracekws.datacommand import (
+    DataOption,
+    Draws,
+    Methods,
+    ModelArgument,
+    Negatives,
+    Others,
+    OutsideOption,
+    Passes,
+    Seed,
+    Shots,
+    Speakers,
+    Workers,
+    gather,
+    methods_of,
+    say_left_out,
+    show_adaptation,
+)
 from tracekws.device import commands
 from tracekws.errors import (
     DataError,
@@ -40,19 +57,6 @@ bench_app = typer.Typer(help="Measure.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
-ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
-DataOption = Annotated[
-    Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")
-]
-OutsideOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Tree of words that the model was not trained on, whatever their names, as of "
-        "another language: how many are rejected."
-    ),
-]
-Workers = Annotated[int | None, typer.Option(help="Processes; all cores by default.", min=1)]
-
 
 def show_version(wanted: bool) -> None:
     """Print the version and stop."""
@@ -68,21 +72,6 @@ def root(
     ] = False,
 ) -> None:
     """Keyword spotting that learns its user's voice on the microcontroller."""
-
-
-SHOWN_BAD_FILES = 5
-
-
-def say_left_out(repeats: int, bad: Sequence[str]) -> None:
-    """Count the files that were left out, and name the first bad ones with the reason."""
-    if repeats or bad:
-        out.print(f"left out: {repeats} repeated recordings, {len(bad)} bad files")
-    for reason in bad[:SHOWN_BAD_FILES]:
-        commands.say(talk, f"bad: {reason}")
-    if len(bad) > SHOWN_BAD_FILES:
-        commands.say(
-            talk, f"and {len(bad) - SHOWN_BAD_FILES} more; `tracekws data check` names all"
-        )
 
 
 @data_app.command()
@@ -220,26 +209,15 @@ def evaluate(
 def bench_adapt(
     folder: DataOption,
     model_path: ModelArgument = commands.MODEL,
-    others: Annotated[
-        Path | None, typer.Option(help="Tree of the other speakers; the same tree by default.")
-    ] = None,
-    speakers: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with the speakers to adapt to; by default those with enough takes."
-        ),
-    ] = None,
+    others: Others = None,
+    speakers: Speakers = None,
     outside: OutsideOption = None,
-    shots: Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)] = 3,
-    passes: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 5,
-    negatives: Annotated[
-        int, typer.Option(help="Takes of the speaker's other words learned as unknown.", min=0)
-    ] = 0,
-    draws: Annotated[int, typer.Option(help="Random divisions of each speaker.", min=1)] = 10,
-    seed: Annotated[int, typer.Option(help="Of divisions, order and rounding.", min=0)] = 1,
-    method: Annotated[
-        list[str] | None, typer.Option(help="Only this method; may be given several times.")
-    ] = None,
+    shots: Shots = 3,
+    passes: Passes = 5,
+    negatives: Negatives = 0,
+    draws: Draws = 10,
+    seed: Seed = 1,
+    method: Methods = None,
     workers: Workers = None,
     as_json: commands.Json = False,
 ) -> None:
@@ -247,71 +225,13 @@ def bench_adapt(
 
     Example: `tracekws bench adapt --data speech_commands --shots 3`
     """
-    from tracekws import adaptbench
-
-    wanted = method or list(adaptbench.METHODS)
-    strange = sorted(set(wanted) - set(adaptbench.METHODS))
-    if strange:
-        raise typer.BadParameter(f"'{strange[0]}' is none of {', '.join(adaptbench.METHODS)}")
+    wanted = methods_of(method, adaptbench.METHODS)
     model = Model.load(model_path)
-    tree = data.read_tree(folder)
     settings = adaptbench.Settings(shots, passes, negatives, draws, seed)
     with stages() as stage:
-        cast = adaptbench.gather(
-            model,
-            tree,
-            data.read_tree(others) if others else None,
-            data.read_names(speakers) if speakers else None,
-            settings,
-            stage("reading"),
-            data.read_tree(outside) if outside else None,
-        )
+        cast = gather(model, folder, others, speakers, outside, settings, stage("reading"))
         report = adaptbench.bench_adapt(model, cast, settings, wanted, workers, stage("adapting"))
-    if as_json:
-        print_json(
-            {
-                "rows": [row.summary() for row in report.rows],
-                "model": model.identity,
-                "settings": settings.__dict__,
-                "speakers": len(cast.speakers),
-                "speakers_left_out": list(cast.speakers_left_out),
-                "words_left_out": cast.words_left_out,
-                "unknown_self_clips": report.unknown_self_clips,
-                "others_clips": len(cast.others),
-                "outside_clips": len(cast.outside),
-                "replay_sequences": int(model.header.n_sequences),
-                "repeats_dropped": cast.repeats,
-                "bad_files": len(cast.bad),
-                "bad": list(cast.bad),
-                "data": cast.digest,
-            }
-        )
-        return
-    columns = [*adaptbench.COLUMNS, adaptbench.SAME_REJECTION]
-    if outside is None:
-        columns.remove("unknown_outside")
-    table = Table("method", *(name.replace("_", " ") for name in columns))
-    for row in report.rows:
-        cells = []
-        for name in columns:
-            value, gain = row.columns[name], row.differences[name]
-            if value is None or gain is None:
-                cells.append("-")
-            elif row.method == "none":
-                cells.append(f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})")
-            else:
-                cells.append(
-                    f"{value.mean:.1f}, {gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})"
-                )
-        table.add_row(row.method, *cells)
-    out.print(table)
-    out.print(
-        f"{len(cast.speakers)} speakers, {draws} draws, {shots} takes a word; percent, then the "
-        f"paired difference to 'none', in brackets 95 % over speakers"
-    )
-    if cast.speakers_left_out:
-        commands.say(out, f"too few takes: {', '.join(cast.speakers_left_out)}")
-    say_left_out(cast.repeats, cast.bad)
+    show_adaptation(report, model, settings, as_json)
 
 
 @bench_app.command("stream")

@@ -203,6 +203,13 @@ class Learner:
         lib.tkws_network_scores(self._network, self._scores)
         return np.frombuffer(ffi.buffer(self._scores), dtype=np.int32).copy()
 
+    def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Scores of clips (N, steps, 80), each heard from rest: int32 (N, classes), Q10."""
+        out = np.empty((len(clips), self.model.header.n_classes), dtype=np.int32)
+        for row, clip in zip(out, clips, strict=True):
+            row[:] = self.scores(clip)
+        return out
+
     def stream(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
         """Scores of every step of a stream heard from rest: int32 (steps, classes), Q10."""
         lib.tkws_network_reset(self._network)

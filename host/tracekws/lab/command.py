@@ -10,8 +10,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from tracekws import adaptbench
 from tracekws.console import out, picture_file, print_json, stages, talk
-from tracekws.device.commands import Json, say
+from tracekws.core import Model
+from tracekws.datacommand import (
+    DataOption,
+    Draws,
+    Methods,
+    ModelArgument,
+    Negatives,
+    Others,
+    OutsideOption,
+    Passes,
+    Seed,
+    Shots,
+    Speakers,
+    Workers,
+    gather,
+    methods_of,
+    show_adaptation,
+)
+from tracekws.device.commands import MODEL, Json, say
 from tracekws.errors import DataError, MissingTool
 
 if TYPE_CHECKING:
@@ -284,3 +303,41 @@ def show_memory(
         f"beside weights and what an optimiser keeps; else {memory.Size()}; operations: "
         "multiply-adds of a batch, at the last size"
     )
+
+
+@app.command("learn-on-device")
+def learn_on_device(
+    folder: DataOption,
+    model_path: ModelArgument = MODEL,
+    others: Others = None,
+    speakers: Speakers = None,
+    outside: OutsideOption = None,
+    shots: Shots = 3,
+    passes: Passes = 5,
+    negatives: Negatives = 0,
+    draws: Draws = 10,
+    seed: Seed = 1,
+    method: Methods = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of a method, as in eprop+replay.rate=1e-3."),
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Compare rules in the device's own setting, in float: the experiment of `bench adapt`.
+
+    Example: `tracekws lab learn-on-device --data speech_commands --draws 2`
+    """
+    with torch_there():
+        from tracekws.lab import on_device
+    wanted = methods_of(method, on_device.METHODS)
+    changed = on_device.settings_of(given or [])
+    model = Model.load(model_path)
+    settings = adaptbench.Settings(shots, passes, negatives, draws, seed)
+    with stages() as stage:
+        cast = gather(model, folder, others, speakers, outside, settings, stage("reading"))
+        report = on_device.compare(
+            model, cast, settings, wanted, changed, workers, stage("adapting")
+        )
+    show_adaptation(report, model, settings, as_json)

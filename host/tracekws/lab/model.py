@@ -73,15 +73,25 @@ def rule_of(model: Model) -> DeviceRule:
     return rule
 
 
+def latent_of(model: Model) -> tuple[Tensor, Tensor]:
+    """The image's latent replay: mean rates (n, H), and the class of each, (n,)."""
+    h = model.header
+    size = h.n_latent * (1 + h.n_neurons)
+    raw = np.frombuffer(bytes(ffi.buffer(model.c.latent, size)), np.uint8)
+    rows = torch.from_numpy(raw.reshape(h.n_latent, 1 + h.n_neurons).astype(np.float32))
+    return rows[:, 1:] / 256, rows[:, 0].to(torch.int64)
+
+
 def filtered(model: Model, features: NDArray[np.int8]) -> Tensor:
-    """What the core's filters in time make of features (T, 80): (T, 80), exact."""
+    """What the core's filters in time make of features (..., T, 80): (..., T, 80), exact."""
     h = model.header
     size = h.n_taps * h.n_inputs
     taps = np.frombuffer(bytes(ffi.buffer(model.c.taps, size)), np.int8).reshape(h.n_taps, -1)
-    heard = np.pad(features.astype(np.int32), ((h.n_taps - 1, 0), (0, 0)))
-    steps = len(features)
+    before = np.zeros((*features.shape[:-2], h.n_taps - 1, h.n_inputs), np.int32)
+    heard = np.concatenate([before, features], axis=-2)
+    steps = features.shape[-2]
     sums = sum(
-        taps[k].astype(np.int32) * heard[h.n_taps - 1 - k : h.n_taps - 1 - k + steps]
+        taps[k].astype(np.int32) * heard[..., h.n_taps - 1 - k : h.n_taps - 1 - k + steps, :]
         for k in range(h.n_taps)
     )
     half = 1 << (lib.TKWS_TAP_Q - 1)

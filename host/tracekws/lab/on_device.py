@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules in the device's own setting: the shipped model learns from one utterance at a time.
+
+The experiment is `bench adapt`'s own (adaptbench.py): the same speakers, divisions, order of takes,
+passes with falling rates, and columns. In the place of the C core learns, in float, a rule of the
+lab on the image's network. The readout learns in the same way beside every rule, so that only what
+moves W, R and b differs: once a take, by its delta rule on the take's mean rates, with the image's
+rates, and then on mean rates drawn from the image's latent replay.
+
+The lab's readout sums up, that of the device takes the mean over its window of T steps: here V is
+kept divided by T, and the sum over a window is the device's score.
+
+Traces Propagation by batch is the published rule. The stream of single takes is cut into batches of
+10 as it comes, over the ends of passes: a take's features wait until there are 10, then these are
+heard again, side by side. What waits at the end is not learned by the layer. Its gain and rate give
+the same logits and the same step for the same error as the device's rule.
+
+The rates of e-prop and BPTT (Adam) are not tuned yet. To tune them, run on the tuning speakers,
+with a model trained without them, and change --set:
+
+    tracekws lab learn-on-device tuning.tkws --data DATA --speakers tuning_speakers.txt --draws 1
+        --method bptt+replay --set bptt+replay.rate=3e-4
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from tracekws import adaptbench
+from tracekws.adaptbench import Adapting, Cast
+from tracekws.core import LATENT, READOUT, Model
+from tracekws.data import Progress
+from tracekws.errors import DataError
+from tracekws.lab import experiment
+from tracekws.lab.experiment import Settings
+from tracekws.lab.model import filtered, latent_of, network_of, rule_of
+from tracekws.lab.rule import Rule
+from tracekws.lab.rules.prototype import Prototype
+
+BATCH = 10
+"""Takes in a batch of Traces Propagation by batch."""
+UNTUNED_RATE = 1e-4
+"""Of e-prop and BPTT, by Adam."""
+ONE = 1024
+"""Of scores in Q10."""
+
+
+def device_settings(model: Model) -> Settings:
+    """Rate and gain of the image."""
+    rule = rule_of(model)
+    return {"rate": rule.rate, "gain": rule.gain, "readout_bias_rate": 0.0}
+
+
+def batch_settings(model: Model) -> Settings:
+    """Those of the image, for traces that are sums, not means, and for the mean over a batch."""
+    own = device_settings(model)
+    rest = 1 - model.header.trace_decay_q15 / 32768
+    gain = own["gain"] * model.header.n_neurons**-0.5 * rest**2
+    return {"rate": own["rate"] * BATCH * rest / gain, "gain": gain, "optimiser": "sgd"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """What learns."""
+
+    flags: int
+    """READOUT and LATENT, as the core has them; 0 if nothing is learned."""
+    rule: str = "readout"
+    """Of the lab."""
+    batch: int = 0
+    """Takes that the rule learns from at once; with 0 the layer stays as it is."""
+    settings: Callable[[Model], Settings] = lambda model: {}
+    """Of the rule, where the lab's defaults do not fit."""
+
+    def settable(self) -> list[str]:
+        """Settings of the rule that change anything here."""
+        fixed = ("seed", "readout_rate", "readout_bias_rate")
+        known = experiment.rule_of(self.rule).settings()
+        return [name for name in known if name not in fixed] if self.batch else []
+
+
+METHODS = {
+    "none": Method(0),
+    "readout": Method(READOUT),
+    "readout+replay": Method(READOUT | LATENT),
+    "tp": Method(READOUT, "device", 1, device_settings),
+    "tp+replay": Method(READOUT | LATENT, "device", 1, device_settings),
+    "tp-batch+replay": Method(READOUT | LATENT, "tp", BATCH, batch_settings),
+    "eprop+replay": Method(READOUT | LATENT, "eprop", 1, lambda model: {"rate": UNTUNED_RATE}),
+    "bptt+replay": Method(READOUT | LATENT, "bptt", 1, lambda model: {"rate": UNTUNED_RATE}),
+    "prototype": Method(READOUT, "prototype"),
+}
+
+
+def hear(rule: Rule, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Run a rule over clips (N, T, 80), to learn if there are labels.
+
+    Returns:
+        Mean rates of the last layer's neurons, (N, H), and the rule's logits, (N, C).
+    """
+    rule.start(len(x), labels)
+    count = torch.zeros(len(x), *rule.network.layers[-1].shape)
+    for t in range(x.shape[1]):
+        rule.step(x[:, t])
+        count += rule.state.layers[-1].s.detach()
+    return count / x.shape[1], rule.finish()
+
+
+def make_rule(model: Model, method: Method, given: Settings) -> Rule:
+    """A method's rule on the image's network and target path, its readout held still.
+
+    Raises:
+        LabError: a setting that the rule does not take.
+    """
+    settings = {**method.settings(model), **given, "readout_rate": 0.0}
+    rule = experiment.rule_of(method.rule)(network=network_of(model), **settings)
+    if "S" in rule.fixed:
+        rule.fixed["S"] = rule_of(model).fixed["S"]
+    return rule
+
+
+class FloatLearner:
+    """A rule for the layer, and the device's rules for the readout: core.Learner in float."""
+
+    def __init__(self, model: Model, method: Method, given: Settings, seed: int) -> None:
+        """Start with the model's own weights; the seed is that of the draws of replay."""
+        self.model, self.batch = model, method.batch
+        self.rule = make_rule(model, method, given)
+        self.rate = self.rule.rate
+        self.weights = self.rule.network.readout
+        self.window = model.header.window_steps
+        self.weights["V"] /= self.window
+        device = rule_of(model)
+        self.rates = {
+            "V": device.readout_rate / self.window**2,
+            "c": device.readout_bias_rate,
+        }
+        self.latent, self.latent_labels = latent_of(model)
+        self.rng = np.random.default_rng(seed)
+        self.waiting: list[tuple[Tensor, int]] = []
+
+    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
+        """Learn from one take (steps, 80) as core.Learner does, by the flags READOUT and LATENT."""
+        scale = scale_q15 / 32768
+        self.rule.rate = scale * self.rate
+        x = filtered(self.model, features)[None]
+        rates, _ = hear(self.rule, x, torch.tensor([label]) if self.batch == 1 else None)
+        if method & READOUT:
+            self.descend_readout(rates[0], label, scale)
+        if method & LATENT and len(self.latent):
+            for i in self.rng.integers(len(self.latent), size=self.model.header.latent_per_take):
+                self.descend_readout(self.latent[i], int(self.latent_labels[i]), scale)
+        if self.batch > 1:
+            self.waiting.append((x, label))
+        if self.waiting and len(self.waiting) == self.batch:
+            clips, labels = zip(*self.waiting, strict=True)
+            hear(self.rule, torch.cat(clips), torch.tensor(labels))
+            self.waiting = []
+
+    def logits(self, rates: Tensor) -> Tensor:
+        """The readout of mean rates, (..., C)."""
+        logits: Tensor = self.window * rates @ self.weights["V"] + self.weights["c"]
+        return logits
+
+    def descend_readout(self, rates: Tensor, label: int, scale: float) -> None:
+        """The readout's delta rule on mean rates (H,)."""
+        error = functional.softmax(self.logits(rates), 0)
+        error[label] -= 1
+        gradients = self.rule.readout_gradients(self.window * rates[None], error[None])
+        for name, gradient in gradients.items():
+            self.weights[name].sub_(gradient, alpha=scale * self.rates[name])
+
+    def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Scores of clips (N, steps, 80), each heard from rest: int32 (N, classes), Q10."""
+        if not len(clips):
+            return np.zeros((0, len(self.model.labels)), np.int32)
+        rates, _ = hear(self.rule, filtered(self.model, clips), None)
+        return rounded(ONE * self.logits(rates))
+
+
+class NearestPrototype:
+    """Means of the image's latent replay and of the takes; in five passes a take counts five."""
+
+    def __init__(self, model: Model, method: Method) -> None:
+        """Start with the means of the latent replay."""
+        self.model = model
+        rule = make_rule(model, method, {})
+        assert isinstance(rule, Prototype)
+        self.rule = rule
+        rates, labels = latent_of(model)
+        truth = functional.one_hot(labels, len(model.labels)).to(torch.float32)
+        rule.clips += truth.sum(0)[:, None]
+        rule.rates += truth.T @ rates / rule.clips.clamp(min=1)
+
+    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
+        """Move the mean of the label's class."""
+        hear(self.rule, filtered(self.model, features)[None], torch.tensor([label]))
+
+    def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Cosines of clips (N, steps, 80) with the prototypes: int32 (N, classes), Q20."""
+        if not len(clips):
+            return np.zeros((0, len(self.model.labels)), np.int32)
+        _, cosines = hear(self.rule, filtered(self.model, clips), None)
+        return rounded(ONE * ONE * cosines)
+
+
+def rounded(scores: Tensor) -> NDArray[np.int32]:
+    """Integers, as the measure of the columns takes them."""
+    return scores.round().to(torch.int32).numpy()
+
+
+def float_learner(
+    model: Model, name: str, seed: int, given: Mapping[str, Settings] | None = None
+) -> Adapting:
+    """What learns by one of METHODS, with settings by the method's name."""
+    torch.set_num_threads(1)
+    method = METHODS[name]
+    if method.rule == Prototype.name:
+        return NearestPrototype(model, method)
+    return FloatLearner(model, method, (given or {}).get(name, {}), seed)
+
+
+def settings_of(texts: Iterable[str]) -> dict[str, Settings]:
+    """Settings by method from texts method.key=value.
+
+    Raises:
+        DataError: no such method, a key that it does not have, or a value of another kind.
+    """
+    settings: dict[str, Settings] = {}
+    for text in texts:
+        name, _, setting = text.partition(".")
+        if name not in METHODS or not METHODS[name].settable():
+            able = ", ".join(name for name in METHODS if METHODS[name].settable())
+            raise DataError(f"--set {text}: METHOD.key=value, where METHOD is one of {able}")
+        method = METHODS[name]
+        if setting.partition("=")[0] not in method.settable():
+            raise DataError(f"--set {text}: {name} has {', '.join(method.settable())}")
+        settings.setdefault(name, {}).update(experiment.settings_of(method.rule, [setting]))
+    return settings
+
+
+def compare(
+    model: Model,
+    cast: Cast,
+    settings: adaptbench.Settings,
+    methods: Iterable[str] = tuple(METHODS),
+    given: Mapping[str, Settings] | None = None,
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> adaptbench.Report:
+    """Run methods ("none" is always among them) over all speakers and draws.
+
+    Args:
+        model: the model, with the rates to use.
+        cast: from adaptbench.gather().
+        settings: the experiment.
+        methods: names of METHODS.
+        given: settings of methods, by their names.
+        workers: processes; all cores by default.
+        progress: over draws of speakers.
+
+    Raises:
+        LabError: the image's surrogate is not the lab's, or a setting that a rule does not take.
+    """
+    chosen, given = tuple(methods), given or {}
+    for name in chosen:
+        make_rule(model, METHODS[name], given.get(name, {}))
+    return adaptbench.bench_adapt(
+        model,
+        cast,
+        settings,
+        chosen,
+        workers,
+        progress,
+        {name: method.flags for name, method in METHODS.items()},
+        partial(float_learner, given=given),
+    )
