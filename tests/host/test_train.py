@@ -39,7 +39,7 @@ SMALL = replace(
     clips_per_epoch=1024,
     seed=7,
     teachers=1,
-    teacher=replace(BASE.teacher, epochs=3, channels=(24, 32), kernel=5),
+    teacher=replace(BASE.teacher, epochs=3, batch=32, channels=(24, 32), kernel=5),
     augment=replace(BASE.augment, copies=2),
 )
 
@@ -260,7 +260,7 @@ def wait_until(condition):
 def test_a_kill_in_the_middle_of_the_teacher_leaves_nothing_running(tree, tmp_path):
     (tmp_path / "tiny.toml").write_text(
         "neurons = 16\nbatch = 32\nclips_per_epoch = 128\nepochs = 2\nteachers = 1\n"
-        "[teacher]\nepochs = 3\nchannels = [16, 16]\n[augment]\ncopies = 2\n"
+        "[teacher]\nepochs = 3\nbatch = 32\nchannels = [16, 16]\n[augment]\ncopies = 2\n"
     )
     run, output = tmp_path / "run", tmp_path / "x.tkws"
     where = ("--data", tree, "--run", run, "--output", output, "--config", tmp_path / "tiny.toml")

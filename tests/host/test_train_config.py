@@ -15,7 +15,8 @@ from tracekws.train.config import load_config, shipped
 def test_the_shipped_configurations_load_and_differ():
     assert shipped() == ["base", "small"]
     base, small = load_config("base"), load_config("small")
-    assert small == replace(base, neurons=small.neurons, epochs=small.epochs)
+    differ = {name: getattr(small, name) for name in ("seed", "neurons", "epochs")}
+    assert small == replace(base, **differ)
     assert small.neurons < base.neurons
 
 
@@ -40,7 +41,8 @@ def test_a_file_says_what_differs_and_options_come_first(tmp_path):
         ("learning_rate = 'big'", "learning_rate must be a number"),
         ("neurons = 4", "neurons = 4, but 8 to 1024 is possible"),
         ("batch = 0", "batch = 0, but at least 2 is possible"),
-        ("clips_per_epoch = 100", "clips_per_epoch is less than a batch"),
+        ("clips_per_epoch = 100", "clips_per_epoch is less than batch = 128"),
+        ("clips_per_epoch = 200", "clips_per_epoch is less than batch of [teacher] = 256"),
         ("teacher = 3", "teacher is a section: [teacher]"),
         ("[teacher]\nchannels = []", "channels must be a list"),
         ("[teacher]\nchannels = [0]", "channels = 0, but at least 1 is possible"),

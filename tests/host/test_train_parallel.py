@@ -23,6 +23,7 @@ clips_per_epoch = 128
 teachers = 1
 [teacher]
 epochs = 1
+batch = 32
 channels = [16, 16]
 [augment]
 copies = 2

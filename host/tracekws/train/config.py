@@ -231,8 +231,12 @@ def load_config(name: str, **changes: Any) -> TrainConfig:
     where = str(path) if is_path else f"configuration {name}"
     settings = merged(where, read_toml(FOLDER / "base.toml"), read_toml(path) | changes)
     check_words(where, settings["words"])
-    if settings["clips_per_epoch"] < max(settings["batch"], settings["teacher"]["batch"]):
-        raise DataError(f"{where}: clips_per_epoch is less than a batch")
+    batches = {"batch": settings["batch"]}
+    if settings["teachers"]:
+        batches["batch of [teacher]"] = settings["teacher"]["batch"]
+    for name, batch in batches.items():
+        if settings["clips_per_epoch"] < batch:
+            raise DataError(f"{where}: clips_per_epoch is less than {name} = {batch}")
     settings["teacher"] = TeacherConfig(**settings["teacher"])
     settings["augment"] = AugmentConfig(**settings["augment"])
     return TrainConfig(**settings)
