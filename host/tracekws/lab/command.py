@@ -89,7 +89,10 @@ def show(rows: Sequence["Row"]) -> None:
 
 @app.command("list")
 def list_all(as_json: Json = False) -> None:
-    """List tasks, with their configs, and rules, with their settings."""
+    """List tasks, with their configs, and rules, with their settings.
+
+    Example: `tracekws lab list`
+    """
     with torch_there():
         from tracekws.lab.rules import RULES
         from tracekws.lab.tasks import TASKS
