@@ -369,7 +369,7 @@ def accuracy_table() -> list[str]:
 def accuracy_picture(path: Path) -> None:
     """Draw accuracy over bytes of weights, all models, and over instructions, ours.
 
-    tried.json has what the cards of earlier models said, with the commits that have them.
+    tried.json has what the cards of other models said, with the commits that have them, if any.
     """
     from matplotlib.figure import Figure
 

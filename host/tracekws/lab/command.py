@@ -68,13 +68,12 @@ def torch_there() -> Iterator[None]:
 
 def show(rows: Sequence["Row"]) -> None:
     """Print rows, a table a task."""
-    for task in dict.fromkeys((row.task, row.config, row.data) for row in rows):
-        title = f"{task[0]}, {task[1]}, data {task[2][:8]}"
+    from tracekws.lab.report import by_task
+
+    for title, of_task in by_task(rows).items():
         columns = ("rule", "seeds", "validation %", "testing %", "bytes kept", "s a run")
         table = Table(*columns, title=title)
-        for row in rows:
-            if (row.task, row.config, row.data) != task:
-                continue
+        for row in of_task:
             spread = "" if row.deviation is None else f" ± {row.deviation:.1f}"
             table.add_row(
                 row.rule,

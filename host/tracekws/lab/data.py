@@ -168,6 +168,13 @@ def hold_out(
     return np.setdiff1d(np.arange(len(labels)), out), out
 
 
+SPEECH_COMMANDS = (
+    "a Speech Commands tree with its two lists: torchaudio.datasets.SPEECHCOMMANDS(DIR, "
+    "download=True) gets one"
+)
+"""What tasks on it need."""
+
+
 def need_folder(data: Path | None, task: str, needs: str) -> Path:
     """The folder that the user named.
 

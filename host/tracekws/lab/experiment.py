@@ -9,7 +9,7 @@ the one that is best on validation then runs with every seed, and is tested.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -18,10 +18,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tracekws.data import Progress
 from tracekws.errors import DataError
 from tracekws.lab.data import Clips, Config, Split, Task
+from tracekws.lab.memory import bytes_of
 from tracekws.lab.network import LabError, Network
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules import RULES
@@ -68,7 +70,7 @@ class Result:
     """In percent; None for a trial."""
     seconds: float
     state_bytes: int
-    """Most that the rule kept between two steps of a training batch, weights aside."""
+    """What the rule kept at the end of the last training batch, weights aside."""
     fixed_bytes: int
     """Of it, matrices that never change."""
 
@@ -130,35 +132,28 @@ def settings_of(rule: str, given: Iterable[str]) -> Settings:
     return settings
 
 
-def batches(clips: Clips, size: int, rng: np.random.Generator | None) -> Iterator[Clips]:
-    """Clips in batches, shuffled by a generator; a last batch of one joins the one before."""
+def batches(
+    clips: Clips, size: int, rng: np.random.Generator | None = None
+) -> list[NDArray[np.int64]]:
+    """Indices of clips in batches, shuffled if asked; a last batch of one joins that before it."""
     order = np.arange(len(clips)) if rng is None else rng.permutation(len(clips))
-    cuts = list(range(size, len(order) - 1, size))
-    for part in np.split(order, cuts):
-        yield clips.take(part)
+    return np.split(order, range(size, len(order) - 1, size))
 
 
-def hear(rule: Rule, clips: Clips, learn: bool) -> tuple[torch.Tensor, dict[str, int]]:
-    """Run a rule over a batch; logits (B, C), and bytes of what it kept in the middle of it."""
+def hear(rule: Rule, clips: Clips, learn: bool) -> None:
+    """Run a rule over all steps of a batch; finish() is left to the caller."""
     rule.start(len(clips), clips.labels if learn else None)
-    steps = clips.events.shape[1]
-    kept: dict[str, int] = {}
-    for t in range(steps):
+    for t in range(clips.events.shape[1]):
         rule.step(clips.events[:, t].to(torch.float32))
-        if t == steps - 1:
-            kept = {
-                name: tensor.numel() * tensor.element_size()
-                for name, tensor in rule.stored().items()
-            }
-    return rule.finish(), kept
 
 
 def accuracy(rule: Rule, clips: Clips, size: int) -> float:
     """Percent of clips heard right."""
     right = 0
-    for batch in batches(clips, size, None):
-        logits, _ = hear(rule, batch, learn=False)
-        right += int((logits.argmax(1) == batch.labels).sum())
+    for part in batches(clips, size):
+        batch = clips.take(part)
+        hear(rule, batch, learn=False)
+        right += int((rule.finish().argmax(1) == batch.labels).sum())
     return 100 * right / len(clips)
 
 
@@ -176,8 +171,8 @@ def train(
     seed: int,
     progress: Progress,
     deadline: float,
-) -> dict[str, int] | None:
-    """Passes over clips; bytes of what the rule keeps, or None when the deadline comes first."""
+) -> int | None:
+    """Passes over clips; bytes kept in the last batch, or None when the deadline comes first."""
     rates = {
         name: value
         for name, value in vars(rule).items()
@@ -185,14 +180,17 @@ def train(
     }
     rng = np.random.default_rng(seed)
     start = time.monotonic()
-    kept: dict[str, int] = {}
-    done, total = 0, epochs * sum(1 for _ in batches(clips, size, None))
+    kept = 0
+    done, total = 0, epochs * len(batches(clips, size))
     for epoch in range(epochs):
         for name, value in rates.items():
             setattr(rule, name, value * falling(epoch / epochs))
-        for batch in batches(clips, size, rng):
-            _, kept = hear(rule, batch, learn=True)
+        for part in batches(clips, size, rng):
+            hear(rule, clips.take(part), learn=True)
             done += 1
+            if done == total:
+                kept = bytes_of(rule.stored().values())
+            rule.finish()
             progress(done, total)
             now = time.monotonic()
             if now + (now - start) * (total - done) / done > deadline:
@@ -237,8 +235,8 @@ def run(
         validation=accuracy(rule, split.validation, config.batch),
         test=None if plan.trial else accuracy(rule, split.test, config.batch),
         seconds=time.monotonic() - start,
-        state_bytes=sum(kept.values()),
-        fixed_bytes=sum(size for path, size in kept.items() if path.startswith("fixed.")),
+        state_bytes=kept,
+        fixed_bytes=bytes_of(rule.fixed.values()),
     )
 
 
@@ -379,19 +377,23 @@ def compare(
     def carry_out(plans: Sequence[Plan]) -> list[Result]:
         """Results of plans, those that the file has first."""
         nonlocal done
-        there = [r for plan in plans if (r := found(known, plan, task, name, split))]
-        missing = [plan for plan in plans if not found(known, plan, task, name, split)]
+        there, missing = [], []
+        for plan in plans:
+            if result := found(known, plan, task, name, split):
+                there.append(result)
+            else:
+                missing.append(plan)
         done += len(there)
-        for plan, result in zip(missing, spread(run_plan, missing, workers, start), strict=True):
+        for plan, outcome in zip(missing, spread(run_plan, missing, workers, start), strict=True):
             done += 1
             progress(done, total)
-            if isinstance(result, Result):
-                write_result(path, result)
-                there.append(result)
-            elif result is None:
+            if isinstance(outcome, Result):
+                write_result(path, outcome)
+                there.append(outcome)
+            elif outcome is None:
                 out.left_out.append(plan)
             else:
-                out.unfit[plan.rule] = result
+                out.unfit[plan.rule] = outcome
         return there
 
     tried = carry_out([plan for one_of_each in zip(*rounds, strict=True) for plan in one_of_each])

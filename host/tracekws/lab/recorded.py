@@ -76,27 +76,30 @@ def events_at(data_set: Any, index: int) -> Events:
 
 
 def framed(
+    data_set: Any,
     events: Iterable[Events],
-    to_frame: Callable[[Events], NDArray[Any]],
-    sensor: tuple[int, ...],
     shape: Callable[[Tensor], Tensor] = lambda frames: frames,
     dtype: torch.dtype = torch.uint8,
+    **binning: int,
 ) -> Tensor:
     """Bin recordings and put empty frames behind the shorter ones.
 
     Args:
+        data_set: knows the sensor.
         events: recordings.
-        to_frame: tonic's transform, events to counts (T, polarities, ...).
-        sensor: width, (height, the other ways) and polarities of the sensor.
         shape: what becomes of a recording's float32 counts (T, ...).
         dtype: what to keep; uint8 holds counts to 255.
+        binning: of tonic's ToFrame, which makes counts (T, polarities, ...) of events.
 
     Returns:
         (N, T of the longest, ...).
 
     Raises:
         DataError: an event lies off the sensor.
+        MissingTool: tonic is not installed.
     """
+    sensor = data_set.sensor_size
+    to_frame = need_package("tonic.transforms").ToFrame(sensor_size=sensor, **binning)
     kept: list[Tensor] = []
     for number, recording in enumerate(events):
         for axis, size in zip(("x", "y"), sensor, strict=False):

@@ -65,6 +65,14 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     return sorted(rows, key=lambda row: (row.task, row.config, row.data, -row.test))
 
 
+def by_task(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of each task, config and data, by a title."""
+    tasks: dict[str, list[Row]] = {}
+    for row in rows:
+        tasks.setdefault(f"{row.task}, {row.config}, data {row.data[:8]}", []).append(row)
+    return tasks
+
+
 def summary(rows: Sequence[Row]) -> list[dict[str, object]]:
     """Plain data for --json."""
     return [asdict(row) for row in rows]
@@ -78,17 +86,17 @@ def picture(rows: Sequence[Row], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    tasks = list(dict.fromkeys((row.task, row.config, row.data) for row in rows))
+    tasks = by_task(rows)
     height = 1.2 * len(tasks) + 0.35 * len(rows)
     figure = Figure(figsize=(10, height), layout="constrained")
     axes = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
-    for (left, right), task in zip(axes, tasks, strict=True):
-        of_task = [row for row in rows if (row.task, row.config, row.data) == task][::-1]
+    for (left, right), (title, best_first) in zip(axes, tasks.items(), strict=True):
+        of_task = best_first[::-1]
         names = [row.rule for row in of_task]
         spread = [row.deviation or 0 for row in of_task]
         left.errorbar([row.test for row in of_task], names, xerr=spread, fmt="o", capsize=3)
         left.set_xlabel("accuracy on testing, %, and its standard deviation over seeds")
-        left.set_title(f"{task[0]}, {task[1]}")
+        left.set_title(title)
         right.barh(names, [max(1, row.state_bytes) for row in of_task])
         right.set_xscale("log")
         right.set_xlabel("bytes that the rule keeps for a batch")

@@ -83,17 +83,9 @@ class Cifar10Dvs(Configured):
         order = in_order(recordings)
         labels = [recordings.targets[i] for i in order]
         chosen = order[first_of_each(labels, self.samples)]
-        to_frame = need_package("tonic.transforms").ToFrame(
-            sensor_size=recordings.sensor_size, n_time_bins=STEPS
-        )
+        events = (events_at(recordings, i) for i in chosen)
         clips = Clips(
-            framed(
-                (events_at(recordings, i) for i in chosen),
-                to_frame,
-                recordings.sensor_size,
-                smaller,
-                torch.float16,
-            ),
+            framed(recordings, events, smaller, torch.float16, n_time_bins=STEPS),
             torch.tensor([recordings.targets[i] for i in chosen], dtype=torch.int64),
         )
         learnt, asked = by_order(clips.labels)

@@ -44,6 +44,7 @@ from tracekws.data import (
 )
 from tracekws.errors import DataError
 from tracekws.lab.data import (
+    SPEECH_COMMANDS,
     Clips,
     Config,
     Configured,
@@ -62,7 +63,6 @@ SHOTS = (0, 1, 3, 5, None)
 """Takes of a word to learn from; None is all of the support."""
 SHARES = {"published": 0.8, "distinct": 0.6}
 """Part of a word's takes that is support."""
-FINE_TUNING_EPOCHS = 3
 MELS = 40
 STEPS = 101
 FEATURES = 3 * MELS
@@ -230,10 +230,7 @@ class Commands(Configured):
     splitting: Splitting = "distinct"
     name: str = "commands"
     summary: str = "Speech Commands, words of many speakers, some held out to be adapted to"
-    needs: str = (
-        "a Speech Commands tree with its two lists: torchaudio.datasets.SPEECHCOMMANDS(DIR, "
-        "download=True) gets one"
-    )
+    needs: str = SPEECH_COMMANDS
     configs: Mapping[str, Config] = field(default_factory=lambda: CONFIGS)
 
     def load(self, data: Path | None, seed: int) -> Split:

@@ -141,10 +141,7 @@ def clips_of(recordings: Any, chosen: NDArray[np.int64], in_pieces: bool) -> Cli
                 sources.append(int(i))
                 yield piece
 
-    to_frame = need_package("tonic.transforms").ToFrame(
-        sensor_size=recordings.sensor_size, time_window=FRAME_US
-    )
-    frames = framed(each(), to_frame, recordings.sensor_size, lambda counts: resized(counts, SIDE))
+    frames = framed(recordings, each(), lambda counts: resized(counts, SIDE), time_window=FRAME_US)
     return Clips(
         frames,
         torch.tensor([recordings.targets[i] for i in sources], dtype=torch.int64),

@@ -22,7 +22,6 @@ from tracekws.lab.data import (
     Split,
     hold_out,
     need_folder,
-    need_package,
     split_of_three,
 )
 from tracekws.lab.network import Constants, Dense
@@ -87,10 +86,8 @@ class NMnist(Configured):
         for path in (recordings.data[i] for i in chosen):
             if Path(path).stat().st_size % EVENT_BYTES:
                 raise DataError(f"{path}: not whole events of {EVENT_BYTES} bytes")
-        to_frame = need_package("tonic.transforms").ToFrame(
-            sensor_size=recordings.sensor_size, time_window=FRAME_US
-        )
+        events = (events_at(recordings, i) for i in chosen)
         return Clips(
-            framed((events_at(recordings, i) for i in chosen), to_frame, recordings.sensor_size),
+            framed(recordings, events, time_window=FRAME_US),
             torch.tensor([recordings.targets[i] for i in chosen], dtype=torch.int64),
         )

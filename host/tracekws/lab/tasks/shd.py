@@ -86,16 +86,13 @@ class Shd(Configured):
         recordings = own_copy("SHD", root, f"shd_{part}.h5", self.needs, train=part == "train")
         labels = labels_of(root / "SHD" / f"shd_{part}.h5")
         chosen = first_of_each(labels, self.samples)
-        sensor = recordings.sensor_size
-        to_frame = need_package("tonic.transforms").ToFrame(
-            sensor_size=sensor, time_window=FRAME_US
-        )
+        events = (events_at(recordings, i) for i in chosen)
         clips = Clips(
             framed(
-                (events_at(recordings, i) for i in chosen),
-                to_frame,
-                sensor[:1],
-                shape=lambda frames: frames.flatten(1),
+                recordings,
+                events,
+                lambda frames: frames.flatten(1),
+                time_window=FRAME_US,
             ),
             torch.tensor([labels[i] for i in chosen], dtype=torch.int64),
             torch.from_numpy(np.asarray(recordings.speaker)[chosen].astype(np.int64)),

@@ -30,7 +30,15 @@ from torch import Tensor
 from tracekws.audio import SAMPLE_RATE
 from tracekws.data import CLIP_SAMPLES, SPLITS, Recordings, read_recordings, read_tree
 from tracekws.errors import DataError
-from tracekws.lab.data import Clips, Config, Configured, Split, need_folder, split_of_three
+from tracekws.lab.data import (
+    SPEECH_COMMANDS,
+    Clips,
+    Config,
+    Configured,
+    Split,
+    need_folder,
+    split_of_three,
+)
 from tracekws.lab.network import Constants, Dense
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -146,10 +154,7 @@ class SpokenDigits(Configured):
 
     name: str = "spoken-digits"
     summary: str = "zero to nine of Speech Commands through a small cochlea; 10 classes"
-    needs: str = (
-        "a Speech Commands tree with its two lists: torchaudio.datasets.SPEECHCOMMANDS(DIR, "
-        "download=True) gets one"
-    )
+    needs: str = SPEECH_COMMANDS
     configs: Mapping[str, Config] = field(default_factory=lambda: CONFIGS)
 
     def load(self, data: Path | None, seed: int) -> Split:
