@@ -54,7 +54,7 @@ def main() -> None:
             tuned, cast, replace(settings, passes=passes), tuple(args.method)
         )
         for row in report.rows:
-            columns = {name: e and round(e.mean, 2) for name, e in row.differences.items()}
+            columns = {name: e and round(e.mean, 2) for name, e in row.gain.items()}
             setting = {
                 "method": row.method,
                 "readout": readout,

@@ -340,27 +340,53 @@ def run_draw(task: tuple[str, int]) -> list[Outcome]:
     return _bench.run(*task)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
-    """Percent, with its 95 % interval from resampling the speakers."""
+    """Percent over all speakers, and over each resample of them; a seed has the same resamples."""
 
     mean: float
-    low: float
-    high: float
+    resampled: NDArray[np.float64]
+    """(RESAMPLES,); not a number where nobody in it has a clip."""
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return float(np.nanpercentile(self.resampled, 2.5))
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return float(np.nanpercentile(self.resampled, 97.5))
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """The paired difference."""
+        return Estimate(self.mean - other.mean, self.resampled - other.resampled)
+
+
+Estimates = dict[str, Estimate | None]
+"""By column; nothing where there are no clips."""
+
+
+def differences(ours: Estimates, theirs: Estimates) -> Estimates:
+    """Paired differences of the columns that both have."""
+    return {k: a - b if a and (b := theirs[k]) else None for k, a in ours.items()}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method; the differences are paired, to the unadapted model."""
+    """One method; the differences are paired."""
 
     method: str
-    columns: dict[str, Estimate | None]
-    differences: dict[str, Estimate | None]
+    columns: Estimates
+    gain: Estimates
+    """Differences to the unadapted model."""
+    against: Estimates | None = None
+    """Differences to another model after the same method."""
 
     def summary(self) -> dict[str, object]:
         """Plain data for --json."""
 
-        def plain(estimates: dict[str, Estimate | None]) -> dict[str, object]:
+        def plain(estimates: Estimates) -> dict[str, object]:
             return {
                 name: e and {"mean": e.mean, "low": e.low, "high": e.high}
                 for name, e in estimates.items()
@@ -371,7 +397,8 @@ class Row:
             "method": self.method,
             **means,
             "intervals": plain(self.columns),
-            "gain": plain(self.differences),
+            "gain": plain(self.gain),
+            "against": self.against and plain(self.against),
         }
 
 
@@ -382,6 +409,21 @@ class Report:
     rows: tuple[Row, ...]
     cast: Cast
     unknown_self_clips: int
+
+    def compared(self, other: "Report") -> "Report":
+        """The same table, with differences to that of another model of the same words.
+
+        Both are of the same trees, speakers, settings and methods, and so of the same takes. Each
+        model keeps its own unadapted rejection.
+        """
+        rows = zip(self.rows, other.rows, strict=True)
+        return replace(
+            self,
+            rows=tuple(
+                replace(ours, against=differences(ours.columns, theirs.columns))
+                for ours, theirs in rows
+            ),
+        )
 
 
 def same_rejection_right(
@@ -406,45 +448,36 @@ def same_rejection_right(
 
 def estimate(
     right: NDArray[np.int64], total: NDArray[np.int64], resampled: NDArray[np.int64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Pooled percentage over speakers, and that of each resample; both arrays are (speakers,)."""
+) -> Estimate:
+    """Pooled percentage over speakers; both arrays are (speakers,)."""
     with np.errstate(invalid="ignore"):
-        return 100 * float(right.sum()) / float(total.sum()), 100 * right[resampled].sum(1) / total[
-            resampled
-        ].sum(1)
+        return Estimate(
+            100 * float(right.sum()) / float(total.sum()),
+            100 * right[resampled].sum(1) / total[resampled].sum(1),
+        )
 
 
 def tabulate(outcomes: dict[str, list[list[Outcome]]], rng: np.random.Generator) -> tuple[Row, ...]:
     """Rows from outcomes[method][speaker][draw]."""
     none = outcomes["none"]
     resampled = rng.integers(0, len(none), (RESAMPLES, len(none)))
-
-    def interval(mean: float, samples: NDArray[np.float64]) -> Estimate:
-        low, high = np.nanpercentile(samples, [2.5, 97.5])
-        return Estimate(mean, float(low), float(high))
-
-    base: dict[str, tuple[float, NDArray[np.float64]] | None] = {}
+    unadapted: Estimates = {}
     rows = []
     for method, speakers in outcomes.items():
-        values: dict[str, tuple[float, NDArray[np.float64]] | None] = {}
+        columns: Estimates = {}
         for column, name in enumerate(COLUMNS):
             right = np.array([sum(o.right[column] for o in draws) for draws in speakers])
             total = np.array([sum(o.total[column] for o in draws) for draws in speakers])
-            values[name] = estimate(right, total, resampled) if total.sum() else None
-        if values["unknown_self"] is None:
-            values[SAME_REJECTION] = None
+            columns[name] = estimate(right, total, resampled) if total.sum() else None
+        if columns["unknown_self"] is None:
+            columns[SAME_REJECTION] = None
         else:
             right = same_rejection_right(speakers, none).sum(1)
             total = np.array([sum(o.total[0] for o in draws) for draws in speakers])
-            values[SAME_REJECTION] = estimate(right, total, resampled)
+            columns[SAME_REJECTION] = estimate(right, total, resampled)
         if method == "none":
-            base = values
-        columns = {k: interval(*v) if v else None for k, v in values.items()}
-        differences = {
-            k: interval(v[0] - b[0], v[1] - b[1]) if v and (b := base[k]) else None
-            for k, v in values.items()
-        }
-        rows.append(Row(method, columns, differences))
+            unadapted = columns
+        rows.append(Row(method, columns, differences(columns, unadapted)))
     return tuple(rows)
 
 

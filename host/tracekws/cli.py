@@ -15,6 +15,7 @@ from tracekws.audio import read_clip
 from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.datacommand import (
+    Against,
     DataOption,
     Draws,
     Methods,
@@ -28,6 +29,7 @@ from tracekws.datacommand import (
     Speakers,
     Workers,
     gather,
+    load_other,
     methods_of,
     say_left_out,
     show_adaptation,
@@ -218,6 +220,7 @@ def bench_adapt(
     draws: Draws = 10,
     seed: Seed = 1,
     method: Methods = None,
+    against: Against = None,
     workers: Workers = None,
     as_json: commands.Json = False,
 ) -> None:
@@ -227,11 +230,19 @@ def bench_adapt(
     """
     wanted = methods_of(method, adaptbench.METHODS)
     model = Model.load(model_path)
+    other = load_other(against, model) if against else None
     settings = adaptbench.Settings(shots, passes, negatives, draws, seed)
     with stages() as stage:
-        cast = gather(model, folder, others, speakers, outside, settings, stage("reading"))
-        report = adaptbench.bench_adapt(model, cast, settings, wanted, workers, stage("adapting"))
-    show_adaptation(report, model, settings, as_json)
+
+        def measure(model: Model, which: str) -> adaptbench.Report:
+            reading, adapting = stage(f"reading{which}"), stage(f"adapting{which}")
+            cast = gather(model, folder, others, speakers, outside, settings, reading)
+            return adaptbench.bench_adapt(model, cast, settings, wanted, workers, adapting)
+
+        report = measure(model, "")
+        if other:
+            report = report.compared(measure(other, " the other model"))
+    show_adaptation(report, model, settings, as_json, other)
 
 
 @bench_app.command("stream")

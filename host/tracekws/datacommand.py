@@ -12,6 +12,7 @@ from tracekws import adaptbench, data
 from tracekws.console import out, print_json, talk
 from tracekws.core import Model
 from tracekws.device.commands import say
+from tracekws.errors import ModelError
 
 ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
 DataOption = Annotated[
@@ -30,6 +31,10 @@ Others = Annotated[
 Speakers = Annotated[
     Path | None,
     typer.Option(help="File with the speakers to adapt to; by default those with enough takes."),
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(help="Another image of the same words: the difference to it, in every column."),
 ]
 Shots = Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)]
 Passes = Annotated[int, typer.Option(help="Passes over them.", min=1)]
@@ -68,6 +73,21 @@ def methods_of(wanted: list[str] | None, known: Iterable[str]) -> list[str]:
     return wanted or list(known)
 
 
+def load_other(path: Path, model: Model) -> Model:
+    """Read the model to compare with.
+
+    Raises:
+        ModelError: it is no model, or it has other words.
+    """
+    other = Model.load(path)
+    if set(other.keywords) != set(model.keywords):
+        raise ModelError(
+            f"{path}: it knows {' '.join(other.keywords)}, and '{model.name}' knows "
+            f"{' '.join(model.keywords)}: compare models of the same words"
+        )
+    return other
+
+
 def gather(
     model: Model,
     folder: Path,
@@ -89,16 +109,34 @@ def gather(
     )
 
 
+def difference(estimate: adaptbench.Estimate) -> str:
+    """A paired difference with its interval."""
+    return f"{estimate.mean:+.1f} ({estimate.low:+.1f} to {estimate.high:+.1f})"
+
+
 def show_adaptation(
-    report: adaptbench.Report, model: Model, settings: adaptbench.Settings, as_json: bool
+    report: adaptbench.Report,
+    model: Model,
+    settings: adaptbench.Settings,
+    as_json: bool,
+    other: Model | None = None,
 ) -> None:
-    """Print an adaptation experiment: a row a method, a column a question."""
+    """Print an adaptation experiment: a row a method, a column a question.
+
+    Args:
+        report: of the model.
+        model: what adapted.
+        settings: the experiment.
+        as_json: instead of a table.
+        other: the model that the report was compared with.
+    """
     cast = report.cast
     if as_json:
         print_json(
             {
                 "rows": [row.summary() for row in report.rows],
                 "model": model.identity,
+                "against": other and other.identity,
                 "settings": settings.__dict__,
                 "speakers": len(cast.speakers),
                 "speakers_left_out": list(cast.speakers_left_out),
@@ -117,25 +155,32 @@ def show_adaptation(
     columns = [*adaptbench.COLUMNS, adaptbench.SAME_REJECTION]
     if not len(cast.outside):
         columns.remove("unknown_outside")
-    table = Table("method", *(name.replace("_", " ") for name in columns))
+    headings = ("method", *(name.replace("_", " ") for name in columns))
+    table = Table(*headings)
     for row in report.rows:
         cells = []
         for name in columns:
-            value, gain = row.columns[name], row.differences[name]
+            value, gain = row.columns[name], row.gain[name]
             if value is None or gain is None:
                 cells.append("-")
             elif row.method == "none":
                 cells.append(f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})")
             else:
-                cells.append(
-                    f"{value.mean:.1f}, {gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})"
-                )
+                cells.append(f"{value.mean:.1f}, {difference(gain)}")
         table.add_row(row.method, *cells)
     out.print(table)
     out.print(
         f"{len(cast.speakers)} speakers, {settings.draws} draws, {settings.shots} takes a word; "
         f"percent, then the paired difference to 'none', in brackets 95 % over speakers"
     )
+    if other:
+        names = [" ".join(each.identity.values()) for each in (model, other)]
+        table = Table(*headings, title=" - ".join(names))
+        for row in report.rows:
+            found = [row.against and row.against[name] for name in columns]
+            table.add_row(row.method, *(difference(one) if one else "-" for one in found))
+        out.print(table)
+        out.print("the paired difference to the other model after the same takes")
     if cast.speakers_left_out:
         say(out, f"too few takes: {', '.join(cast.speakers_left_out)}")
     say_left_out(cast.repeats, cast.bad)

@@ -143,7 +143,9 @@ def desk(board, takes, tmp_path, monkeypatch) -> Path:
     speakers = {path.stem.split("_")[0] for path in tree.glob("yes/tes*.wav")}
     (folder / "adaptation_speakers.txt").write_text("\n".join(sorted(speakers)))
     image = make_image(seed=3, n_classes=12, n_neurons=24, window_steps=50)
-    write_image(folder, image).rename(folder / "mine.tkws")
+    (folder / "models").mkdir()
+    for name in ("mine.tkws", "base.tkws", "models/base.tkws"):
+        write_image(folder, image).rename(folder / name)
     monkeypatch.chdir(folder)
     return folder
 

@@ -5,10 +5,14 @@ import numpy as np
 import pytest
 
 from host_cli import tracekws, tracekws_json
+from images import make_image, write_image
 from tracekws import adaptbench
 from tracekws.adaptbench import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
-from tracekws.core import Model, pass_scales
-from tracekws.data import read_tree
+from tracekws.core import Learner, Model, features, pass_scales
+from tracekws.data import read_recordings, read_tree
+
+NEURONS = {"seed": 3, "n_classes": 12, "n_neurons": 24, "window_steps": 50}
+"""A random layer that tells the words of tree apart."""
 
 
 def bench(model_file, tree, *more):
@@ -106,6 +110,82 @@ def test_the_others_are_the_same_for_every_seed(model_file, tree, monkeypatch):
     assert others[0] == others[1]
     assert len(others[0]) == 16
     assert {clip.split for clip in others[0]} == {"validation"}
+
+
+@pytest.fixture(scope="module")
+def readout(tree):
+    """Least squares from the rates of NEURONS to the classes, over the training speakers."""
+    model = Model(make_image(**NEURONS))
+    learner = Learner(model)
+    recordings = read_recordings(read_tree(tree).of("training"))
+    rates = np.array([learner.rates(features(pcm, model.features)) for pcm in recordings.pcm])
+    wanted = np.eye(12)[[model.class_of(clip.word) for clip in recordings.clips]]
+    return 4096 * np.linalg.lstsq(rates, wanted, rcond=0.01)[0]
+
+
+def test_a_model_against_itself_differs_nowhere(model_file, tree):
+    report = bench(model_file, tree, "--method", "tp+replay", "--against", str(model_file))
+    assert report["against"] == report["model"]
+    for row in report["rows"]:
+        assert row["against"]["unknown_outside"] is None
+        for name in (*COLUMNS[:-1], SAME_REJECTION):
+            assert row["against"][name] == {"mean": 0, "low": 0, "high": 0}
+
+
+def test_a_model_with_a_ruined_readout_is_worse_by_what_the_other_is_better(
+    tree, readout, tmp_path
+):
+    """The ruined one has features of its own, too."""
+    good, ruined = tmp_path / "good.tkws", tmp_path / "ruined.tkws"
+    for path, factor, alpha in ((good, 1, 32113), (ruined, -1, 30000)):
+        arrays = {"readout": factor * readout}
+        path.write_bytes(make_image(arrays=arrays, alpha_q15=alpha, **NEURONS))
+    options = (tree, "--method", "readout", "--against")
+    found, swapped = bench(good, *options, str(ruined)), bench(ruined, *options, str(good))
+    assert found["against"] == swapped["model"] != found["model"]
+    for ours, theirs in zip(found["rows"], swapped["rows"], strict=True):
+        for name in (*COLUMNS[:-1], SAME_REJECTION):
+            gain, loss = ours["against"][name], theirs["against"][name]
+            assert gain["mean"] == pytest.approx(ours[name] - theirs[name])
+            assert [gain["mean"], gain["low"], gain["high"]] == pytest.approx(
+                [-loss["mean"], -loss["high"], -loss["low"]]
+            )
+            assert ours["method"] != "none" or gain["low"] > 40, name
+
+
+def test_the_order_of_the_words_makes_no_difference(tree, readout, tmp_path):
+    order = [*range(9, -1, -1), 10, 11]
+    arrays = {"readout": readout, "readout_bias": np.zeros(12)}
+    straight = write_image(tmp_path, make_image(arrays=arrays, **NEURONS))
+    labels = [label.encode().ljust(12, b"\0") for label in Model.load(straight).labels]
+    arrays["readout"] = readout[:, order]
+    arrays["labels"] = np.frombuffer(b"".join(labels[c] for c in order), np.uint8)
+    turned = tmp_path / "turned.tkws"
+    turned.write_bytes(make_image(arrays=arrays, **NEURONS))
+    (row,) = bench(straight, tree, "--method", "none", "--against", str(turned))["rows"]
+    assert row["keywords_self"] > 50
+    for name in (*COLUMNS[:-1], SAME_REJECTION):
+        assert row["against"][name] == {"mean": 0, "low": 0, "high": 0}
+
+
+def test_the_difference_to_another_model_is_a_table_of_its_own(model_file, tree):
+    arguments = ("bench", "adapt", str(model_file), "--data", str(tree), "--shots", "2")
+    arguments = (*arguments, "--draws", "1", "--method", "none")
+    done = tracekws(*arguments, "--against", str(model_file))
+    assert done.stdout.count("+0.0") == 5 * len(("mean", "low", "high"))
+    assert "the paired difference to the other model" in done.stdout
+    assert "the other model" not in tracekws(*arguments).stdout
+
+
+def test_models_of_other_words_are_not_compared(model_file, tree, tmp_path):
+    other = write_image(tmp_path, make_image(n_classes=5))
+    arguments = ("bench", "adapt", str(model_file), "--data", str(tree))
+    done = tracekws(*arguments, "--against", str(other))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {other}: it knows yes no up, and 'random' knows "
+        f"yes no up down left right on off stop go: compare models of the same words\n"
+    )
 
 
 def test_bad_files_are_reported(model_file, tree, tmp_path):

@@ -93,7 +93,7 @@ def test_adapting_by_default_helps_and_keeps_rejection(speech):
     (method,) = [m for m, flags in adaptbench.METHODS.items() if flags == model.header.method]
     report = adaptbench.bench_adapt(model, cast, settings, [method])
     assert len(report.cast.speakers) == 38
-    gain = report.rows[1].differences
+    gain = report.rows[1].gain
     assert gain["keywords_self"].mean > 2
     for column in adaptbench.COLUMNS[1:4]:
         assert gain[column].mean > -4, column
