@@ -14,7 +14,7 @@ from host_cli import tracekws  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.lab import experiment, report  # noqa: E402
 from tracekws.lab.data import Clips, Config, Split, split_of_three  # noqa: E402
-from tracekws.lab.experiment import Plan, compare  # noqa: E402
+from tracekws.lab.experiment import Plan, compare, with_rates  # noqa: E402
 from tracekws.lab.network import Constants, Conv, Dense, Network  # noqa: E402
 from tracekws.lab.rules.readout import ReadoutOnly  # noqa: E402
 
@@ -101,12 +101,12 @@ def test_rates_fall_and_are_scaled_alike_for_every_rule() -> None:
 
 def test_a_config_s_rate_is_that_of_all_weights_unless_one_is_set() -> None:
     config = replace(DENSE, rate=5e-4)
-    assert experiment.settings_of("tp", config, []) == {"rate": 5e-4, "readout_rate": 5e-4}
-    given = experiment.settings_of("tp", config, ["rate=1e-2", "gain=2"])
+    assert with_rates("tp", config, {}) == {"rate": 5e-4, "readout_rate": 5e-4}
+    given = with_rates("tp", config, experiment.settings_of("tp", ["rate=1e-2", "gain=2"]))
     assert given == {"rate": 1e-2, "readout_rate": 5e-4, "gain": 2.0}
     # It is Adam's: a rule that descends in another way has rates of its own.
-    assert experiment.settings_of("device", config, [])["readout_rate"] == 1.0
-    plain = experiment.settings_of("bptt", config, ["optimiser=sgd"])
+    assert with_rates("device", config, {})["readout_rate"] == 1.0
+    plain = with_rates("bptt", config, {"optimiser": "sgd"})
     assert plain == {"rate": 1e-3, "readout_rate": 1e-3, "optimiser": "sgd"}
 
 

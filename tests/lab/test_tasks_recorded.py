@@ -17,7 +17,7 @@ pytest.importorskip("tonic")
 
 from tracekws.errors import DataError
 from tracekws.lab.data import hold_out
-from tracekws.lab.experiment import Plan, run, settings_of
+from tracekws.lab.experiment import Plan, run, with_rates
 from tracekws.lab.network import Constants, Conv, Dense
 from tracekws.lab.recorded import first_of_each
 from tracekws.lab.tasks.cifar10_dvs import Cifar10Dvs
@@ -245,19 +245,18 @@ def test_settings_of_the_released_program() -> None:
 
 @pytest.mark.parametrize("rule", ["tp", "bptt"])
 def test_a_narrow_vgg_9_learns_from_recordings(rule: str, tmp_path: Path) -> None:
-    """Gestures on two sides of the sensor, by the config's own layers, 1 to 8 channels in each."""
-    for part, length in (("Train", 1_700_000), ("Test", 600_000)):
-        for take in range(4):
-            for label, side in ((0, 0), (3, 64)):
-                path = tmp_path / f"DVSGesture/ibmGesture{part}/user0{take}_led/{label}.npy"
-                events = ef.random_events(10 * take + label, length // 100, 64, length)
-                ef.write_gesture(path, [(x + side, y + 32, t, p) for x, y, t, p in events])
-    config = DvsGesture().configs["vgg9"]
+    """Events above or below the middle, by the config's own layers, 4 to 32 channels in each."""
+    for number, word in enumerate(("cat", "ship")):
+        for take in range(20):
+            path = tmp_path / f"CIFAR10DVS/{word}/cifar10_{word}_{take}.aedat4"
+            events = ef.random_events(100 * number + take, 8000, 64, 50_000)
+            ef.write_aedat4(path, [(x + 32, y + 64 * number, t, p) for x, y, t, p in events])
+    config = Cifar10Dvs().configs["vgg9"]
     layers = (layer for layer in config.network if isinstance(layer, Conv))
-    narrow = tuple(replace(layer, channels=layer.channels // 64) for layer in layers)
-    task = DvsGesture(configs={"narrow": replace(config, network=narrow)})
-    settings = settings_of(rule, config, ["readout_rate=1e-2"])
-    result = run(task, None, task.load(tmp_path, 0), Plan(rule, settings, seed=1, epochs=10))
+    narrow = tuple(replace(layer, channels=layer.channels // 16) for layer in layers)
+    task = Cifar10Dvs(configs={"narrow": replace(config, network=narrow, batch=16)})
+    settings = with_rates(rule, config, {"readout_rate": 1e-2})
+    result = run(task, None, task.load(tmp_path, 0), Plan(rule, settings, seed=1, epochs=3))
     assert result is not None
     assert result.settings == {"rate": 1e-4, "readout_rate": 1e-2}
-    assert result.test == 100
+    assert (result.validation, result.test) == (100, 100)

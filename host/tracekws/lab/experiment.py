@@ -2,9 +2,9 @@
 """A rule on a task: training passes, accuracy, time and memory; and rules compared fairly.
 
 All rules of a comparison get the same starting weights, passes, batches and number of trials to
-choose their rates. A trial is a run with seed 0 whose rates are the defaults (`rates_of`) times two
-random factors (Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13, 2012);
-the one that is best on validation then runs with every seed, and is tested.
+choose their rates. A trial is a run with seed 0 whose rates are the defaults (`with_rates`) times
+two random factors (Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13,
+2012); the one that is best on validation then runs with every seed, and is tested.
 """
 
 import json
@@ -112,16 +112,16 @@ def config_of(task: Task, name: str | None) -> tuple[str, Config]:
     return name, task.configs[name]
 
 
-def rates_of(rule: str, config: Config, settings: Settings) -> Settings:
-    """The rates by default: the config's, or the rule's own where it does not descend by Adam."""
+def with_rates(rule: str, config: Config, settings: Settings) -> Settings:
+    """Settings and the rates that they lack: the config's, or, but for Adam, the rule's own."""
     known = rule_of(rule).settings() | settings
-    if known["optimiser"] == "adam":
-        return {"rate": config.rate, "readout_rate": config.rate}
-    return {name: known[name] for name in ("rate", "readout_rate")}
+    adam = known["optimiser"] == "adam"
+    rates = {name: config.rate if adam else known[name] for name in ("rate", "readout_rate")}
+    return rates | settings
 
 
-def settings_of(rule: str, config: Config, given: Iterable[str]) -> Settings:
-    """A rule's settings for a run from texts key=value; rates that are not given are `rates_of`.
+def settings_of(rule: str, given: Iterable[str]) -> Settings:
+    """A rule's settings from texts key=value.
 
     Raises:
         DataError: a key that the rule does not have, or a value of another kind.
@@ -137,7 +137,7 @@ def settings_of(rule: str, config: Config, given: Iterable[str]) -> Settings:
             settings[key] = kind(value)
         except ValueError as error:
             raise DataError(f"--set {text}: {key} is a number") from error
-    return rates_of(rule, config, settings) | settings
+    return settings
 
 
 def batches(
@@ -284,7 +284,7 @@ def write_result(path: Path, result: Result) -> None:
 def trials(rule: str, config: Config, epochs: int, count: int) -> list[Plan]:
     """Runs that choose a rule's rates; the first has the defaults."""
     rng = np.random.default_rng(TRIAL_SEED)
-    defaults = rates_of(rule, config, {})
+    defaults = with_rates(rule, config, {})
     plans = []
     for number in range(count):
         factors = FACTOR ** rng.uniform(-1, 1, 2) if number else np.ones(2)

@@ -272,7 +272,8 @@ class ConvLayer(Layer):
             return gradient
         if self.pooling == "max":
             _, first = functional.max_pool2d(s, self.pool, return_indices=True)
-            return functional.max_unpool2d(gradient, first, self.pool, output_size=s.shape)
+            size = (self.pool, self.pool)
+            return functional.max_unpool2d(gradient, first, size, output_size=s.shape)
         spread = gradient.repeat_interleave(self.pool, -1).repeat_interleave(self.pool, -2)
         _, height, width = self.shape
         edge = (0, width - spread.shape[-1], 0, height - spread.shape[-2])
