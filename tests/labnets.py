@@ -20,13 +20,16 @@ NETWORKS: dict[str, tuple[tuple[int, ...], tuple[LayerSpec, ...]]] = {
         (2, 7, 7),
         (Conv(3, pool=2, bias=True), Conv(4, kernel=2, stride=2), Dense(6, recurrent=True)),
     ),
+    "maxima": ((2, 7, 7), (Conv(3, pool=2, pooling="max"), Conv(4, pool=2, pooling="max"))),
 }
 
 
-def network(name: str, constants: Constants = CONSTANTS, classes: int = 4) -> Network:
+def network(
+    name: str, constants: Constants = CONSTANTS, classes: int = 4, standardised: bool = False
+) -> Network:
     """One of the networks above."""
     inputs, specs = NETWORKS[name]
-    return Network(specs, inputs, classes, constants, seed=3, readout_bias=True)
+    return Network(specs, inputs, classes, constants, 3, True, standardised)
 
 
 def clip(shape: Sequence[int], batch: int, steps: int, seed: int = 0) -> Tensor:

@@ -14,8 +14,9 @@ from host_cli import tracekws  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.lab import experiment, report  # noqa: E402
 from tracekws.lab.data import Clips, Config, Split, split_of_three  # noqa: E402
-from tracekws.lab.experiment import Plan, compare  # noqa: E402
-from tracekws.lab.network import Constants, Conv, Dense  # noqa: E402
+from tracekws.lab.experiment import Plan, compare, with_rates  # noqa: E402
+from tracekws.lab.network import Constants, Conv, Dense, Network  # noqa: E402
+from tracekws.lab.rules.readout import ReadoutOnly  # noqa: E402
 
 CONSTANTS = Constants(alpha=0.9, beta=0.9, v_th=1.0, weight_scale=2.0)
 DENSE = Config((Dense(24),), CONSTANTS, batch=16, epochs=6, rate=1e-3, origin="of this test")
@@ -88,15 +89,52 @@ def test_a_task_that_can_be_learned_is_learned() -> None:
 def test_rates_fall_and_are_scaled_alike_for_every_rule() -> None:
     assert experiment.falling(0) == 1
     assert experiment.falling(1) == pytest.approx(experiment.LAST_RATE)
-    for rule in ("tp", "bptt"):
-        defaults = experiment.rule_of(rule).settings()
-        first, *others = experiment.trials(rule, 3, 4)
-        assert first.settings == {k: defaults[k] for k in ("rate", "readout_rate")}
+    for rule, rate, readout_rate in (("tp", 1e-3, 1e-3), ("device", 2.8e-4, 1.0)):
+        first, *others = experiment.trials(rule, DENSE, 3, 4)
+        assert first.settings == {"rate": rate, "readout_rate": readout_rate}
         factors = [
-            tuple(p.settings[k] / float(str(defaults[k])) for k in p.settings) for p in others
+            (p.settings["rate"] / rate, p.settings["readout_rate"] / readout_rate) for p in others
         ]
         assert all(0.1 <= f <= 10 for pair in factors for f in pair)
         assert len(set(factors)) == 3
+
+
+def test_a_config_s_rate_is_that_of_all_weights_unless_one_is_set() -> None:
+    config = replace(DENSE, rate=5e-4)
+    assert with_rates("tp", config, {}) == {"rate": 5e-4, "readout_rate": 5e-4}
+    given = with_rates("tp", config, experiment.settings_of("tp", ["rate=1e-2", "gain=2"]))
+    assert given == {"rate": 1e-2, "readout_rate": 5e-4, "gain": 2.0}
+    # It is Adam's: a rule that descends in another way has rates of its own.
+    assert with_rates("device", config, {})["readout_rate"] == 1.0
+    plain = with_rates("bptt", config, {"optimiser": "sgd"})
+    assert plain == {"rate": 1e-3, "readout_rate": 1e-3, "optimiser": "sgd"}
+
+
+class Listener(ReadoutOnly):
+    """The readout's rule, which writes down what it hears."""
+
+    def step(self, x: torch.Tensor) -> None:
+        """Keep the input."""
+        self.heard = [*getattr(self, "heard", []), x]
+        super().step(x)
+
+
+def test_every_rule_hears_the_same_crops_and_flips() -> None:
+    plane = Config((Conv(2),), CONSTANTS, 4, 2, 1e-3, "of this test", crop=2, flip=True)
+    events = (torch.rand(6, 3, 1, 5, 6, generator=torch.Generator().manual_seed(1)) < 0.5).byte()
+    train = Clips(events, torch.arange(6) % 2)
+
+    def heard(seed: int, network_seed: int) -> list[torch.Tensor]:
+        network = Network(plane.network, (1, 5, 6), 2, CONSTANTS, seed=network_seed)
+        listener = Listener(network=network)
+        experiment.train(listener, train, plane, 2, seed, lambda done, total: None, float("inf"))
+        return listener.heard
+
+    one = heard(1, 1)
+    assert all(torch.equal(x, y) for x, y in zip(one, heard(1, 2), strict=True))
+    assert any(not torch.equal(x, y) for x, y in zip(one, heard(2, 1), strict=True))
+    first, second = torch.cat(one[:3]).sum(), torch.cat(one[-3:]).sum()
+    assert first != second  # drawn anew in each pass
 
 
 def test_a_comparison_goes_on_where_it_was(tmp_path: Path) -> None:

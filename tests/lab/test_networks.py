@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
-from labnets import CONSTANTS, NETWORKS, clip, network, same  # noqa: E402
+from labnets import CONSTANTS, NETWORKS, clip, labels, network, same  # noqa: E402
 from tracekws.lab.network import (  # noqa: E402
     Constants,
     Conv,
@@ -14,6 +14,7 @@ from tracekws.lab.network import (  # noqa: E402
     Network,
 )
 from tracekws.lab.rule import Optimiser  # noqa: E402
+from tracekws.lab.rules.bptt import Bptt, spike_with  # noqa: E402
 
 
 def test_a_neuron_integrates_fires_and_resets_in_this_order() -> None:
@@ -53,13 +54,12 @@ def test_gradients_of_a_layer_are_those_of_autograd(name: str) -> None:
         outputs = layer.output(s)
         above = torch.randn_like(outputs)
         (wanted_s,) = torch.autograd.grad((outputs * above).sum(), s)
-        same(layer.output_back(above), wanted_s)
+        same(layer.output_back(above, s.detach()), wanted_s)
 
 
-def test_gradients_back_through_the_layers_are_those_of_autograd() -> None:
-    from tracekws.lab.rules.bptt import spike_with
-
-    net = network("convolutions")
+@pytest.mark.parametrize("name", ["convolutions", "maxima"])
+def test_gradients_back_through_the_layers_are_those_of_autograd(name: str) -> None:
+    net = network(name)
     state = net.rest(2)
     for x in clip(net.inputs, 2, 4):
         net.step(x, state)
@@ -70,6 +70,66 @@ def test_gradients_back_through_the_layers_are_those_of_autograd() -> None:
     wanted = torch.autograd.grad((logits * error).sum(), [own.s for own in fired])
     for found, expected in zip(net.back(fired, error), wanted, strict=True):
         same(found, expected)
+
+
+def test_a_pool_passes_on_the_mean_or_the_maximum() -> None:
+    s = torch.tensor([[[[1.0, 0, 0, 0, 1], [1, 0, 0, 0, 1]]]])
+    above = torch.tensor([[[[8.0, 4.0]]]])
+    # The fifth column is in no pool; the first of equal spikes has the maximum.
+    expected = {
+        "mean": ([0.5, 0.0], [[2.0, 2, 1, 1, 0], [2, 2, 1, 1, 0]]),
+        "max": ([1.0, 0.0], [[8.0, 0, 4, 0, 0], [0, 0, 0, 0, 0]]),
+    }
+    for pooling, (passed, back) in expected.items():
+        conv = Conv(1, pool=2, pooling=pooling)
+        layer = Network((conv,), (1, 2, 5), 2, CONSTANTS).layers[0]
+        assert layer.output(s).flatten().tolist() == passed
+        assert layer.output_back(above, s)[0, 0].tolist() == back
+
+
+def standard(raw: "torch.Tensor") -> "torch.Tensor":
+    """1.8 (w - mean) / root(variance x inputs + 1e-5) of each neuron."""
+    inputs = (0,) if raw.ndim == 2 else (1, 2, 3)
+    variance, mean = torch.var_mean(raw, inputs, correction=0, keepdim=True)
+    fan_in = raw.shape[0] if raw.ndim == 2 else raw[0].numel()
+    return 1.8 * (raw - mean) / (variance * fan_in + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize("name", ["two layers", "convolutions"])
+def test_weights_are_standardised_a_neuron(name: str) -> None:
+    net = network(name, standardised=True)
+    assert {n for n in net.parameters() if n.endswith("W") or n == "V"} == set(net.raw)
+    for weights, raw in ((net.parameters()[n], raw) for n, raw in net.raw.items()):
+        torch.testing.assert_close(weights, standard(raw))
+        a_neuron = weights.T if weights.ndim == 2 else weights.flatten(1)
+        assert a_neuron.mean(1).abs().max() < 1e-6
+        assert a_neuron.norm(dim=1).tolist() == pytest.approx([1.8] * len(a_neuron), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["two layers", "convolutions", "maxima"])
+def test_standardised_weights_descend_by_the_gradient_of_the_raw_ones(name: str) -> None:
+    """BPTT on the network, against autograd through the standardisation as well."""
+    net, other = (network(name, standardised=True) for _ in range(2))
+    events, truth = clip(net.inputs, 4, 6), labels(4)
+    raw = {n: values.clone().requires_grad_() for n, values in net.raw.items()}
+    for k, layer in enumerate(other.layers):
+        layer.weights["W"] = standard(raw[f"{k}.W"])
+    other.readout["V"] = standard(raw["V"])
+    state, loss = other.rest(4), torch.zeros(())
+    for x in events:
+        other.step(x, state, spike_with(other.layers[0].surrogate))
+        logits = other.biased(state.m)
+        loss = loss + torch.nn.functional.cross_entropy(logits, truth, reduction="mean")
+    wanted = torch.autograd.grad(loss, list(raw.values()))
+    before = {n: values.clone() for n, values in net.raw.items()}
+    rule = Bptt(network=net, optimiser="sgd", rate=0.1, readout_rate=0.1)
+    rule.start(4, truth)
+    for x in events:
+        rule.step(x)
+    rule.finish()
+    for n, gradient in zip(raw, wanted, strict=True):
+        same((before[n] - net.raw[n]) / 0.1, gradient)
+        torch.testing.assert_close(net.parameters()[n], standard(net.raw[n]))
 
 
 @pytest.mark.parametrize("name", ["arctan", "triangle"])
@@ -96,6 +156,7 @@ def test_vgg_9_runs() -> None:
         ((), (3,), CONSTANTS, "needs a layer"),
         ((Dense(3), Conv(2)), (3,), CONSTANTS, "3 dimensions, not 1"),
         ((Conv(2, pool=9),), (1, 8, 8), CONSTANTS, "leaves nothing of an input of 8 x 8"),
+        ((Conv(2, pooling="sum"),), (1, 8, 8), CONSTANTS, "pooling 'sum': mean or max"),
         ((Dense(3),), (3,), Constants(0.5, 0.5, 1.0, "step"), "'step': one of arctan, triangle"),
     ],
 )

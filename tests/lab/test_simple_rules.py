@@ -149,6 +149,24 @@ def test_a_rule_of_one_s_own_is_a_screen_of_code(name: str) -> None:
     assert all(not torch.equal(w, before[n]) for n, w in net.parameters().items())
 
 
+@pytest.mark.parametrize("name", [name for name in RULES if name != "prototype"])
+def test_every_rule_learns_with_standardised_weights(name: str) -> None:
+    net = network("two layers" if name.startswith("eprop") else "maxima", standardised=True)
+    rule = RULES[name](network=net)
+    before = {n: w.clone() for n, w in net.parameters().items()}
+    for _ in range(2):
+        rule.start(5, labels(5))
+        for x in clip(net.inputs, 5, 8):
+            rule.step(x)
+        rule.finish()
+    for n, weights in net.parameters().items():
+        assert torch.equal(weights, before[n]) == (name == "readout" and n not in ("V", "c"))
+    for n in net.raw:
+        weights = net.parameters()[n]
+        a_neuron = weights.T if weights.ndim == 2 else weights.flatten(1)
+        assert a_neuron.norm(dim=1).tolist() == pytest.approx([1.8] * len(a_neuron), rel=1e-4)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_a_clip_without_a_step_is_refused(name: str) -> None:
     rule = RULES[name](network=network("one layer"))

@@ -5,6 +5,7 @@ The real sets are not here: what holds beyond the formats is not tested.
 """
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import event_files as ef
@@ -16,6 +17,7 @@ pytest.importorskip("tonic")
 
 from tracekws.errors import DataError
 from tracekws.lab.data import hold_out
+from tracekws.lab.experiment import Plan, run, with_rates
 from tracekws.lab.network import Constants, Conv, Dense
 from tracekws.lab.recorded import first_of_each
 from tracekws.lab.tasks.cifar10_dvs import Cifar10Dvs
@@ -229,8 +231,32 @@ def test_settings_of_the_released_program() -> None:
     sizes = [layer.channels for layer in DvsGesture().network if isinstance(layer, Conv)]
     assert sizes == [64, 128, 256, 256, 512, 512, 512, 512]
     # The last pool ends at 2 x 2 pixels on both sensors.
-    for task, side in ((DvsGesture(), 32), (Cifar10Dvs(), 48)):
+    for task, size in ((DvsGesture(), 32), (Cifar10Dvs(), 48)):
+        side, last = size, task.network[-1]
         for layer in task.network:
             assert isinstance(layer, Conv)
             side //= layer.pool
+            assert layer.pool == 1 or layer.pooling == ("mean" if layer is last else "max")
         assert side == 2
+        config = task.configs["vgg9"]
+        assert (config.batch, config.rate, config.standardised) == (64, 1e-4, True)
+        assert (config.crop, config.flip) == (4, size == 48)
+
+
+@pytest.mark.parametrize("rule", ["tp", "bptt"])
+def test_a_narrow_vgg_9_learns_from_recordings(rule: str, tmp_path: Path) -> None:
+    """Events above or below the middle, by the config's own layers, 4 to 32 channels in each."""
+    for number, word in enumerate(("cat", "ship")):
+        for take in range(20):
+            path = tmp_path / f"CIFAR10DVS/{word}/cifar10_{word}_{take}.aedat4"
+            events = ef.random_events(100 * number + take, 8000, 64, 50_000)
+            ef.write_aedat4(path, [(x + 32, y + 64 * number, t, p) for x, y, t, p in events])
+    config = Cifar10Dvs().configs["vgg9"]
+    layers = (layer for layer in config.network if isinstance(layer, Conv))
+    narrow = tuple(replace(layer, channels=layer.channels // 16) for layer in layers)
+    task = Cifar10Dvs(configs={"narrow": replace(config, network=narrow, batch=16)})
+    settings = with_rates(rule, config, {"readout_rate": 1e-2})
+    result = run(task, None, task.load(tmp_path, 0), Plan(rule, settings, seed=1, epochs=3))
+    assert result is not None
+    assert result.settings == {"rate": 1e-4, "readout_rate": 1e-2}
+    assert (result.validation, result.test) == (100, 100)

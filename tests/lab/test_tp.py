@@ -12,11 +12,14 @@ from tracekws.lab.rules.tp import TracesPropagation  # noqa: E402
 
 
 def loss(eps: "torch.Tensor", eps_target: "torch.Tensor", upstream: "torch.Tensor") -> torch.Tensor:
-    """Eq. 13-15, sample by sample."""
+    """Eq. 13-15, sample by sample, (channels, places) each: means over the places."""
     total = torch.zeros(())
+    eps, eps_target, upstream = (
+        traces.reshape(*traces.shape[:2], -1) for traces in (eps, eps_target, upstream)
+    )
     for b in range(len(eps)):
-        z = torch.stack([eps[b].flatten() @ other.flatten() for other in eps_target])
-        distance = [(upstream[b] - other).flatten().norm() for other in upstream]
+        z = torch.stack([(eps[b] * other).sum(0).mean() for other in eps_target])
+        distance = [(upstream[b] - other).norm(dim=0).mean() for other in upstream]
         y = torch.softmax(-torch.stack(distance), 0).detach()
         total = total - (y * torch.log_softmax(z, 0)).sum()
     return total
@@ -50,8 +53,8 @@ def test_each_step_descends_the_loss_of_each_layer(name: str, constants: Constan
             u_target = membrane(layer, current, before.target.v[k])
             layer.weights = kept
             s, s_target = spike(u - layer.v_th), spike(u_target - layer.v_th)
-            eps = constants.beta * before.eps[k] + s
-            eps_target = constants.beta * before.eps_target[k] + s_target
+            eps = constants.beta * before.eps[k] + layer.output(s)
+            eps_target = constants.beta * before.eps_target[k] + layer.output(s_target)
             wanted = torch.autograd.grad(
                 loss(eps, eps_target, upstream), list(weights.values()), allow_unused=True
             )
@@ -63,11 +66,20 @@ def test_each_step_descends_the_loss_of_each_layer(name: str, constants: Constan
             x, x_target = layer.output(s).detach(), layer.output(s_target).detach()
             upstream = eps_target.detach()
             fired = fired + s.sum() * s_target.sum()
-        trace = net.layers[-1].output(eps).flatten(1)
+        trace = eps.flatten(1)
         error = torch.softmax(rule.state.m + net.readout["c"], 1) - torch.eye(4)[truth]
         same(found["V"], torch.einsum("bi,bc->ic", trace.detach(), error))
         same(found["c"], error.sum(0))
     assert fired > 0
+
+
+def test_the_target_path_s_matrix_is_standardised_with_the_weights() -> None:
+    s = TracesPropagation(network=network("maxima", standardised=True)).fixed["S"]
+    assert s.shape == (4, 3 * 7 * 7)
+    assert s.mean(0).abs().max() < 1e-6
+    assert s.norm(dim=0).tolist() == pytest.approx([1.8] * 147, rel=1e-3)
+    plain = TracesPropagation(network=network("maxima")).fixed["S"]
+    assert plain.std().item() == pytest.approx(1, abs=0.1)
 
 
 def test_weights_change_at_every_step() -> None:

@@ -152,7 +152,7 @@ def run(
         from tracekws.lab.tasks import task_of
     chosen = task_of(task)
     name, settings = experiment.config_of(chosen, config)
-    wanted = experiment.settings_of(rule, given or [])
+    wanted = experiment.with_rates(rule, settings, experiment.settings_of(rule, given or []))
     passes = epochs or settings.epochs
     known = experiment.read_results(output)
     results = []

@@ -4,7 +4,7 @@
 import hashlib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from tracekws.errors import DataError, MissingTool
 from tracekws.lab.network import Constants, LayerSpec
@@ -72,11 +73,33 @@ class Config:
     batch: int
     epochs: int
     rate: float
-    """Adam's learning rate at the start, falling along a cosine to a quarter of it."""
+    """Adam's learning rate of all weights, where none is set; it falls along a cosine."""
     origin: str
     standardised: bool = False
-    """Weights are standardised a neuron (mean 0, then times 1.8 / sqrt(fan in))."""
+    """Weights are standardised a neuron: see Network."""
+    crop: int = 0
+    """Zeros around a frame, in pixels, of which training crops the frame's size at random."""
+    flip: bool = False
+    """Half of the training clips, at random, are mirrored left to right."""
     figures: tuple[Figure, ...] = ()
+
+
+def augmented(clips: Clips, config: Config, rng: np.random.Generator) -> Clips:
+    """Clips (N, T, channels, height, width) cropped and flipped anew, all steps of one alike."""
+    events = clips.events
+    if config.crop:
+        height, width = events.shape[-2:]
+        padded = functional.pad(events, 4 * (config.crop,))
+        corners = rng.integers(0, 2 * config.crop, (len(clips), 2), endpoint=True).tolist()
+        cut = [
+            clip[..., y : y + height, x : x + width]
+            for clip, (y, x) in zip(padded, corners, strict=True)
+        ]
+        events = torch.stack(cut)
+    if config.flip:
+        mirrored = torch.from_numpy(rng.random((len(clips), 1, 1, 1, 1)) < 0.5)
+        events = torch.where(mirrored, events.flip(-1), events)
+    return replace(clips, events=events)
 
 
 class Task(Protocol):

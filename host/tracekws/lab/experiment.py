@@ -2,9 +2,9 @@
 """A rule on a task: training passes, accuracy, time and memory; and rules compared fairly.
 
 All rules of a comparison get the same starting weights, passes, batches and number of trials to
-choose their rates. A trial is a run with seed 0 whose rates are the rule's defaults times two
-random factors (Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13, 2012);
-the one that is best on validation then runs with every seed, and is tested.
+choose their rates. A trial is a run with seed 0 whose rates are the defaults (`with_rates`) times
+two random factors (Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13,
+2012); the one that is best on validation then runs with every seed, and is tested.
 """
 
 import json
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tracekws.data import Progress
 from tracekws.errors import DataError
-from tracekws.lab.data import Clips, Config, Split, Task
+from tracekws.lab.data import Clips, Config, Split, Task, augmented
 from tracekws.lab.memory import bytes_of
 from tracekws.lab.network import LabError, Network
 from tracekws.lab.rule import Rule
@@ -112,6 +112,14 @@ def config_of(task: Task, name: str | None) -> tuple[str, Config]:
     return name, task.configs[name]
 
 
+def with_rates(rule: str, config: Config, settings: Settings) -> Settings:
+    """Settings and the rates that they lack: the config's, or, but for Adam, the rule's own."""
+    known = rule_of(rule).settings() | settings
+    adam = known["optimiser"] == "adam"
+    rates = {name: config.rate if adam else known[name] for name in ("rate", "readout_rate")}
+    return rates | settings
+
+
 def settings_of(rule: str, given: Iterable[str]) -> Settings:
     """A rule's settings from texts key=value.
 
@@ -166,8 +174,8 @@ def falling(progress: float) -> float:
 def train(
     rule: Rule,
     clips: Clips,
+    config: Config,
     epochs: int,
-    size: int,
     seed: int,
     progress: Progress,
     deadline: float,
@@ -178,15 +186,15 @@ def train(
         for name, value in vars(rule).items()
         if name == "rate" or name.endswith("_rate")
     }
-    rng = np.random.default_rng(seed)
+    rng, change = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     start = time.monotonic()
     kept = 0
-    done, total = 0, epochs * len(batches(clips, size))
+    done, total = 0, epochs * len(batches(clips, config.batch))
     for epoch in range(epochs):
         for name, value in rates.items():
             setattr(rule, name, value * falling(epoch / epochs))
-        for part in batches(clips, size, rng):
-            hear(rule, clips.take(part), learn=True)
+        for part in batches(clips, config.batch, rng):
+            hear(rule, augmented(clips.take(part), config, change), learn=True)
             done += 1
             if done == total:
                 kept = bytes_of(rule.stored().values())
@@ -208,7 +216,7 @@ def run(
 ) -> Result | None:
     """Train by a rule and measure; None where it would not be done by the deadline (monotonic).
 
-    The same seed gives every rule the same starting weights and the same batches.
+    The same seed gives every rule the same starting weights, batches, crops and flips.
 
     Raises:
         LabError: the rule does not fit the network.
@@ -221,9 +229,10 @@ def run(
         len(split.classes),
         config.constants,
         seed=plan.seed,
+        standardised=config.standardised,
     )
     rule = rule_of(plan.rule)(network=network, seed=plan.seed, **plan.settings)
-    kept = train(rule, split.train, plan.epochs, config.batch, plan.seed, progress, deadline)
+    kept = train(rule, split.train, config, plan.epochs, plan.seed, progress, deadline)
     if kept is None:
         return None
     return Result(
@@ -272,15 +281,15 @@ def write_result(path: Path, result: Result) -> None:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def trials(rule: str, epochs: int, count: int) -> list[Plan]:
+def trials(rule: str, config: Config, epochs: int, count: int) -> list[Plan]:
     """Runs that choose a rule's rates; the first has the defaults."""
     rng = np.random.default_rng(TRIAL_SEED)
-    defaults = cast(dict[str, float], rule_of(rule).settings())
+    defaults = with_rates(rule, config, {})
     plans = []
     for number in range(count):
         factors = FACTOR ** rng.uniform(-1, 1, 2) if number else np.ones(2)
-        pairs = zip(("rate", "readout_rate"), factors, strict=True)
-        rates = {name: float(f"{defaults[name] * factor:.3g}") for name, factor in pairs}
+        pairs = zip(defaults.items(), factors, strict=True)
+        rates = {name: float(f"{rate * factor:.3g}") for (name, rate), factor in pairs}
         plans.append(Plan(rule, rates, TRIAL_SEED, epochs, trial=True))
     return plans
 
@@ -367,7 +376,7 @@ def compare(
     torch.set_num_threads(1)  # a pool of threads would not survive into the processes
     name, settings = config_of(task, config)
     passes = epochs or settings.epochs
-    rounds = [trials(rule, passes, trial_count) for rule in rules]
+    rounds = [trials(rule, settings, passes, trial_count) for rule in rules]
     known = read_results(path)
     split = task.load(data, TRIAL_SEED)
     start = partial(start_worker, Lab(task, name, split, deadline))

@@ -10,6 +10,10 @@ integrator without leak, m_t = m_{t-1} + V s_t. Nothing here needs autograd: the
 layer's delta = dE/du is, and a layer turns it into gradients of its weights. Under autograd
 (rules/bptt.py) the reset counts as constant.
 
+Weights may be standardised a neuron (Qiao et al., arXiv 1903.10520; scaled as by Brock, De,
+Smith, arXiv 2101.08692): a neuron hears through w = g (r - mean r) / |r - mean r|, and what learns
+is r. Layers and rules see w alone; where a gradient of w is descended, `change` makes it that of r.
+
 Shapes: B samples, C classes; a layer's neurons (H,) or (channels, height, width).
 """
 
@@ -44,12 +48,14 @@ class Dense:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution with zeros around it, that passes on the means of pool x pool neurons."""
+    """A convolution with zeros around it, that passes on one value for pool x pool neurons."""
 
     channels: int
     kernel: int = 3
     stride: int = 1
     pool: int = 1
+    pooling: str = "mean"
+    """That value: the "mean" of their spikes, or their "max"."""
     bias: bool = False
 
 
@@ -67,7 +73,10 @@ class Constants:
     v_th: float
     surrogate: str = "arctan"
     weight_scale: float = 1.0
-    """Standard deviation of the first weights, to be divided by the root of the inputs' number."""
+    """Standard deviation of the first weights, to be divided by the root of the inputs' number.
+
+    Where weights are standardised it is the root of 2, as by He et al. (arXiv 1502.01852).
+    """
 
 
 def arctan(z: Tensor) -> Tensor:
@@ -158,10 +167,10 @@ class Layer:
         return self.surrogate(u - self.v_th)
 
     def output(self, s: Tensor) -> Tensor:
-        """What the next layer hears of spikes (or, being linear, of traces): (B, *outputs)."""
+        """What the next layer hears of spikes, (B, *outputs)."""
         return s
 
-    def output_back(self, gradient: Tensor) -> Tensor:
+    def output_back(self, gradient: Tensor, s: Tensor) -> Tensor:
         """dE/ds of dE/d output(s)."""
         return gradient
 
@@ -215,7 +224,7 @@ class DenseLayer(Layer):
 
 
 class ConvLayer(Layer):
-    """Neurons in channels of a plane, and the mean over pool x pool of them as output."""
+    """Neurons in channels of a plane, and the mean or maximum of pool x pool of them as output."""
 
     summed = (0, 2, 3)
 
@@ -226,13 +235,15 @@ class ConvLayer(Layer):
         super().__init__(constants)
         if len(inputs) != 3:
             raise LabError(f"a Conv layer needs input of 3 dimensions, not {len(inputs)}")
+        if spec.pooling not in ("mean", "max"):
+            raise LabError(f"pooling '{spec.pooling}': mean or max")
         n = inputs[0] * spec.kernel**2
         size = (spec.channels, inputs[0], spec.kernel, spec.kernel)
         height, width = (
             (side + 2 * (spec.kernel // 2) - spec.kernel) // spec.stride + 1 for side in inputs[1:]
         )
         self.inputs, self.stride = inputs, spec.stride
-        self.padding, self.pool = spec.kernel // 2, spec.pool
+        self.padding, self.pool, self.pooling = spec.kernel // 2, spec.pool, spec.pooling
         self.shape = (spec.channels, height, width)
         self.outputs = (spec.channels, height // spec.pool, width // spec.pool)
         if min(self.outputs) < 1:
@@ -246,13 +257,23 @@ class ConvLayer(Layer):
         return functional.conv2d(x, self.weights["W"], stride=self.stride, padding=self.padding)
 
     def output(self, s: Tensor) -> Tensor:
-        """Means over pool x pool neurons."""
-        return functional.avg_pool2d(s, self.pool) if self.pool > 1 else s
+        """Means or maxima over pool x pool neurons."""
+        if self.pool == 1:
+            return s
+        pooled = functional.max_pool2d if self.pooling == "max" else functional.avg_pool2d
+        return pooled(s, self.pool)
 
-    def output_back(self, gradient: Tensor) -> Tensor:
-        """A mean's gradient, shared among its neurons; those at the edge may be in no mean."""
+    def output_back(self, gradient: Tensor, s: Tensor) -> Tensor:
+        """A mean's gradient shared among its neurons, a maximum's to the first that has it.
+
+        Neurons at the edge may be in no pool.
+        """
         if self.pool == 1:
             return gradient
+        if self.pooling == "max":
+            _, first = functional.max_pool2d(s, self.pool, return_indices=True)
+            size = (self.pool, self.pool)
+            return functional.max_unpool2d(gradient, first, size, output_size=s.shape)
         spread = gradient.repeat_interleave(self.pool, -1).repeat_interleave(self.pool, -2)
         _, height, width = self.shape
         edge = (0, width - spread.shape[-1], 0, height - spread.shape[-2])
@@ -280,6 +301,32 @@ def normal(shape: Shape, deviation: float, random: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=random) * deviation
 
 
+STANDARD_NORM = 1.8
+"""Norm of a neuron's standardised weights: that of the authors' released program."""
+STANDARD_EPSILON = 1e-5
+
+
+def centred(raw: Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """Raw weights less their mean a neuron, their squared norm, and the inputs' dimensions."""
+    inputs = (0,) if raw.ndim == 2 else (1, 2, 3)
+    shifted = raw - raw.mean(inputs, keepdim=True)
+    return shifted, shifted.square().sum(inputs, keepdim=True) + STANDARD_EPSILON, inputs
+
+
+def standardised_weights(raw: Tensor) -> Tensor:
+    """Weights of mean 0 and norm STANDARD_NORM a neuron: (I, H), or as a convolution has them."""
+    shifted, square, _ = centred(raw)
+    return STANDARD_NORM * shifted / square.sqrt()
+
+
+def raw_gradient(raw: Tensor, gradient: Tensor) -> Tensor:
+    """dE/draw of dE/d standardised_weights(raw)."""
+    shifted, square, inputs = centred(raw)
+    along = (gradient * shifted).sum(inputs, keepdim=True) / square * shifted
+    across = gradient - gradient.mean(inputs, keepdim=True) - along
+    return STANDARD_NORM * across / square.sqrt()
+
+
 @dataclass
 class State:
     """What a network keeps from step to step while it hears a batch of clips."""
@@ -300,6 +347,7 @@ class Network:
         constants: of the neurons.
         seed: of the weights.
         readout_bias: the readout has c, zero at first.
+        standardised: the layers' W and the readout's V are, a neuron.
     """
 
     def __init__(
@@ -310,6 +358,7 @@ class Network:
         constants: Constants,
         seed: int = 0,
         readout_bias: bool = False,
+        standardised: bool = False,
     ) -> None:
         """Draw the weights."""
         if not specs:
@@ -328,6 +377,31 @@ class Network:
         self.readout = {"V": normal((width, classes), 1 / math.sqrt(width), random)}
         if readout_bias:
             self.readout["c"] = torch.zeros(classes)
+        self.standardised = standardised
+        self.raw: dict[str, Tensor] = {}
+        if standardised:
+            self.standardise(random)
+
+    def standardise(self, random: torch.Generator) -> None:
+        """Draw the raw weights, and put their standardised form into the places of W and V."""
+        for name, weights in self.parameters().items():
+            if name == "V" or name.endswith(".W"):
+                neurons = weights.shape[1 if weights.ndim == 2 else 0]
+                deviation = math.sqrt(2 * neurons / weights.numel())
+                self.raw[name] = normal(tuple(weights.shape), deviation, random)
+                weights.copy_(standardised_weights(self.raw[name]))
+
+    def change(
+        self, name: str, gradient: Tensor, descend: Callable[[Tensor, Tensor], None]
+    ) -> None:
+        """Let descend(weights, gradient) change weights in place: the raw ones where there are."""
+        weights = self.parameters()[name]
+        if name not in self.raw:
+            descend(weights, gradient)
+            return
+        raw = self.raw[name]
+        descend(raw, raw_gradient(raw, gradient))
+        weights.copy_(standardised_weights(raw))
 
     def parameters(self) -> dict[str, Tensor]:
         """All weights by name: '0.W', '0.R', '0.b', ..., 'V', 'c'."""
@@ -367,9 +441,10 @@ class Network:
     def back(self, fired: list[Fired], error: Tensor) -> list[Tensor]:
         """dE/ds of every layer, of an error dE/d read(s) (B, C): through the layers, not time."""
         last = self.layers[-1]
-        found = [last.output_back((error @ self.readout["V"].T).view(-1, *last.outputs))]
+        above = (error @ self.readout["V"].T).view(-1, *last.outputs)
+        found = [last.output_back(above, fired[-1].s)]
         for k in range(len(self.layers) - 1, 0, -1):
             delta = found[0] * self.layers[k].psi(fired[k].u)
             below = self.layers[k].drive_back(delta).view(-1, *self.layers[k - 1].outputs)
-            found.insert(0, self.layers[k - 1].output_back(below))
+            found.insert(0, self.layers[k - 1].output_back(below, fired[k - 1].s))
         return found

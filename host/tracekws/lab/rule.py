@@ -14,6 +14,7 @@ mean, and every rule learns by the same few lines (Optimiser).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -138,10 +139,9 @@ class Rule:
 
     def descend(self, gradients: Mapping[str, Tensor]) -> None:
         """Move the weights down the mean of the batch's gradients."""
-        weights = self.network.parameters()
         for name, gradient in gradients.items():
-            mean = gradient / len(self.state.m)
-            self.descent.descend(name, weights[name], mean, self.rate_of(name))
+            descend = partial(self.descent.descend, name, rate=self.rate_of(name))
+            self.network.change(name, gradient / len(self.state.m), descend)
 
     def rate_of(self, name: str) -> float:
         """The learning rate of weights."""
@@ -152,16 +152,16 @@ class Rule:
         return functional.softmax(self.logits(), 1) - self.truth
 
     def readout_gradients(self, trace: Tensor, error: Tensor) -> Gradients:
-        """The readout's gradients: a trace of the last layer's spikes times an error (B, C)."""
-        found = {"V": self.network.layers[-1].output(trace).flatten(1).T @ error}
+        """The readout's gradients: a trace of the last layer's output times an error (B, C)."""
+        found = {"V": trace.flatten(1).T @ error}
         if "c" in self.network.readout:
             found["c"] = error.sum(0)
         return found
 
     def delta_rule(self, fired: list[Fired]) -> Gradients:
         """The local rule of the readout where a paper has no own: (softmax(m) - c) eps_L."""
-        old, s = self.readout_trace, fired[-1].s
-        self.readout_trace = s if old is None else self.network.constants.beta * old + s
+        old, new = self.readout_trace, self.network.layers[-1].output(fired[-1].s)
+        self.readout_trace = new if old is None else self.network.constants.beta * old + new
         return self.readout_gradients(self.readout_trace, self.error())
 
     def stored(self) -> dict[str, Tensor]:

@@ -47,6 +47,6 @@ class Decolle(Rule):
         for k, (layer, own) in enumerate(zip(self.network.layers, fired, strict=True)):
             outputs, g = layer.output(own.s), self.fixed[f"G{k}"]
             error = outputs.flatten(1) @ g - self.truth
-            slope = layer.output_back((error @ g.T).view_as(outputs))
+            slope = layer.output_back((error @ g.T).view_as(outputs), own.s)
             gradients |= self.heard.gradients(k, slope * layer.psi(own.u))
         self.apply(gradients)

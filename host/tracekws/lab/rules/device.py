@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softmax
 
-from tracekws.lab.network import Fired, normal
+from tracekws.lab.network import Fired
 from tracekws.lab.rule import Gradients, Rule, numbered
-from tracekws.lab.rules.tp import TargetPath
+from tracekws.lab.rules.tp import TargetPath, target_matrix
 
 
 @dataclass(eq=False, kw_only=True)
@@ -41,26 +41,24 @@ class DeviceRule(Rule):
     gain: float = 300.0
     """Of the contrast's logits, to be divided by the root of the layer's neurons."""
     target_scale: float = 0.5
-    """Standard deviation of S."""
+    """Of S: see target_matrix."""
 
     def prepare(self) -> None:
         """Draw S."""
-        shape = self.network.layers[0].shape
-        size = (self.network.classes, torch.Size(shape).numel())
-        self.fixed["S"] = normal(size, self.target_scale, self.random)
+        self.fixed["S"] = target_matrix(self.network, self.target_scale, self.random)
 
     def begin(self) -> None:
         """Traces and bank start at zero."""
         self.target = TargetPath(self.network, self.fixed["S"])
         self.eps = [torch.zeros_like(layer.v) for layer in self.state.layers]
         self.bank = [torch.zeros_like(v) for v in self.target.v]
-        self.count = torch.zeros_like(self.eps[-1])
+        self.count = torch.zeros(len(self.truth), *self.network.layers[-1].outputs)
 
     def learn(self, fired: list[Fired]) -> None:
         """The contrast in each layer."""
         beta = self.network.constants.beta
         target_fired = self.target.step()
-        self.count += fired[-1].s
+        self.count += self.network.layers[-1].output(fired[-1].s)
         gradients: Gradients = {}
         for k, layer in enumerate(self.network.layers):
             heard, target = fired[k], target_fired[k]

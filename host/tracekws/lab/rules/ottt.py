@@ -41,10 +41,10 @@ class Ottt(Rule):
     def learn(self, fired: list[Fired]) -> None:
         """One step's loss."""
         self.heard.step(fired)
-        spikes = fired[-1].s
-        now = self.network.read(self.network.layers[-1].output(spikes))
+        outputs = self.network.layers[-1].output(fired[-1].s)
+        now = self.network.read(outputs)
         error = softmax(self.network.biased(now), 1) - self.truth
-        gradients = self.readout_gradients(spikes, error)
+        gradients = self.readout_gradients(outputs, error)
         for k, slope in enumerate(self.network.back(fired, error)):
             delta = slope * self.network.layers[k].psi(fired[k].u)
             gradients |= self.heard.gradients(k, delta)

@@ -17,15 +17,19 @@ path through S, a fixed random matrix; deeper layers have the same W on both pat
 term. The target path has neither R nor b; those learn by the first term. The readout learns by the
 delta rule (softmax(m) - c) eps_L, which is in the paper's experiments and not in its Algorithm 1.
 All weights change after every step of the whole network.
+
+Of a convolution, as in the authors' released program: s is what a pool passes on, and z and the
+distance are means over the places of the plane, each of its channels alone.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softmax
 
-from tracekws.lab.network import Fired, LabError, Network, heaviside, normal
+from tracekws.lab.network import Fired, LabError, Network, heaviside, normal, standardised_weights
 from tracekws.lab.rule import Gradients, Rule, numbered
 
 
@@ -50,6 +54,16 @@ class TargetPath:
         return fired
 
 
+def target_matrix(network: Network, scale: float, random: torch.Generator) -> Tensor:
+    """S, (C, H_1): random of deviation `scale`, or standardised a neuron times `scale`.
+
+    The latter where the network's weights are.
+    """
+    size = (network.classes, math.prod(network.layers[0].shape))
+    drawn = normal(size, 1.0, random)
+    return scale * (standardised_weights(drawn) if network.standardised else drawn)
+
+
 @dataclass(eq=False, kw_only=True)
 class TracesPropagation(Rule):
     """TP with the batch as its contrast: it needs two samples or more."""
@@ -63,13 +77,11 @@ class TracesPropagation(Rule):
     gain: float = 1.0
     """Of the contrast's logits z; 1 as published."""
     target_scale: float = 1.0
-    """Standard deviation of S."""
+    """Of S: see target_matrix."""
 
     def prepare(self) -> None:
         """Draw S."""
-        shape = self.network.layers[0].shape
-        size = (self.network.classes, torch.Size(shape).numel())
-        self.fixed["S"] = normal(size, self.target_scale, self.random)
+        self.fixed["S"] = target_matrix(self.network, self.target_scale, self.random)
 
     def begin(self) -> None:
         """Traces of both paths start at zero; that of the one-hot is the target path's layer 0."""
@@ -77,8 +89,9 @@ class TracesPropagation(Rule):
             raise LabError("tp contrasts the samples of a batch: it needs two or more (see device)")
         self.target = TargetPath(self.network, self.fixed["S"][self.labels])
         self.code_trace = torch.zeros_like(self.truth)
-        self.eps = [torch.zeros_like(layer.v) for layer in self.state.layers]
-        self.eps_target = [torch.zeros_like(v) for v in self.target.v]
+        shapes = [(len(self.truth), *layer.outputs) for layer in self.network.layers]
+        self.eps = [torch.zeros(shape) for shape in shapes]
+        self.eps_target = [torch.zeros(shape) for shape in shapes]
 
     def learn(self, fired: list[Fired]) -> None:
         """Eq. 11 to 18 in each layer, and the readout's delta rule."""
@@ -89,21 +102,26 @@ class TracesPropagation(Rule):
         gradients: Gradients = {}
         for k, layer in enumerate(self.network.layers):
             heard, target = fired[k], target_fired[k]
-            self.eps[k] = beta * self.eps[k] + heard.s
-            self.eps_target[k] = beta * self.eps_target[k] + target.s
+            self.eps[k] = beta * self.eps[k] + layer.output(heard.s)
+            self.eps_target[k] = beta * self.eps_target[k] + layer.output(target.s)
             eps, eps_target = self.eps[k].flatten(1), self.eps_target[k].flatten(1)
-            error = self.gain * contrast_error(self.gain * eps @ eps_target.T, upstream)
-            signal = (error @ eps_target).view_as(heard.u)
+            gain = self.gain / math.prod(layer.outputs[1:])
+            error = gain * contrast_error(gain * eps @ eps_target.T, upstream)
+            signal = layer.output_back((error @ eps_target).view_as(self.eps[k]), heard.s)
             own = layer.gradients(heard.x, heard.before, signal * layer.psi(heard.u))
             if k > 0:
-                signal = (error.T @ eps).view_as(target.u)
+                signal = layer.output_back((error.T @ eps).view_as(self.eps[k]), target.s)
                 own["W"] += layer.gradient(target.x, signal * layer.psi(target.u))
             gradients |= numbered(k, own)
-            upstream = eps_target
+            upstream = self.eps_target[k]
         self.apply(gradients | self.readout_gradients(self.eps[-1], self.error()))
 
 
 def contrast_error(z: Tensor, upstream: Tensor) -> Tensor:
-    """softmax(z) - y, (B, B), of the contrast's logits and the target traces one layer below."""
-    distance = torch.cdist(upstream, upstream, compute_mode="donot_use_mm_for_euclid_dist")
+    """softmax(z) - y, (B, B), of the contrast's logits and the target traces one layer below.
+
+    Those are (B, H), or (B, channels, height, width).
+    """
+    places = upstream.view(*upstream.shape[:2], -1).permute(2, 0, 1).contiguous()
+    distance = torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist").mean(0)
     return softmax(z, 1) - softmax(-distance, 1)
