@@ -114,6 +114,7 @@ class Run(ABC):
         learning_rate: float,
         weight_decay: float,
         group: Group,
+        matrices: frozenset[str] = frozenset(),
     ) -> None:
         """Start, or go on from the folder's checkpoint (see resume() for its errors).
 
@@ -126,8 +127,11 @@ class Run(ABC):
             sampling: how its clips are drawn.
             epochs: in all.
             learning_rate: the peak of one cycle.
-            weight_decay: of AdamW.
+            weight_decay: a share of the learning rate.
             group: the processes that train together; the first one writes.
+            matrices: names of weights that Muon moves, by their orthogonalised momentum (Jordan
+                et al. 2024, with the rate scaled to AdamW's as in arXiv 2502.16982); AdamW moves
+                all others.
         """
         self.name = name
         self.network = network.to(group.device)
@@ -139,9 +143,16 @@ class Run(ABC):
         self.learning_rate = learning_rate
         self.group = group
         self.history: list[Epoch] = []
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=learning_rate, weight_decay=weight_decay
-        )
+        weights = dict(network.named_parameters())
+        moved = [weights.pop(name) for name in sorted(matrices)]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(weights.values(), learning_rate, weight_decay=weight_decay)
+        ]
+        if moved:
+            muon = torch.optim.Muon(
+                moved, learning_rate, weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+            self.optimizers.append(muon)
         there = group.leads and self.checkpoint.exists()
         content = group.share(self.checkpoint.read_bytes() if there else None)
         if content is not None:
@@ -198,21 +209,29 @@ class Run(ABC):
             )
         self.network.load_state_dict({k: state[f"network.{k}"] for k in self.network.state_dict()})
         self.history = [Epoch(**epoch) for epoch in meta["history"]]
-        # One step on zero gradients makes the optimizer's tensors, which are then overwritten.
+        # One step on zero gradients makes the optimizers' tensors, which are then overwritten.
         for parameter in self.network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         before = {k: v.clone() for k, v in self.network.state_dict().items()}
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.network.load_state_dict(before)
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            for name, value in moments.items():
-                value.copy_(state[f"optimizer.{index}.{name}"])
+        for name, value in self.moments().items():
+            value.copy_(state[name])
+
+    def moments(self) -> dict[str, Tensor]:
+        """The optimizers' own tensors, by their names in a checkpoint."""
+        return {
+            f"optimizer.{number}.{index}.{name}": value
+            for number, optimizer in enumerate(self.optimizers)
+            for index, moments in optimizer.state_dict()["state"].items()
+            for name, value in moments.items()
+        }
 
     def save(self) -> None:
         """Write the checkpoint: complete or not at all."""
-        tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in moments.items()}
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors = {k: v.contiguous() for k, v in (tensors | self.moments()).items()}
         meta = {
             "settings": self.settings,
             "clips": self.clips,
@@ -227,15 +246,17 @@ class Run(ABC):
         total = torch.zeros((), device=self.group.device)
         for number, batch in enumerate(batches):
             progress = (len(self.history) + number / count) / self.epochs
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate * one_cycle(progress)
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate * one_cycle(progress)
             inputs = to_input(batch.features).to(self.group.device)
             loss = self.loss(inputs, torch.from_numpy(batch.labels).to(self.group.device))
-            self.optimizer.zero_grad()
+            self.network.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.group.average_gradients(self.network.parameters())
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
             total += loss.detach()
         return self.group.mean(total / count).item()
 
@@ -315,6 +336,7 @@ class StudentRun(Run):
             config.learning_rate,
             config.weight_decay,
             group,
+            frozenset({"weights", "recurrent"}),
         )
         self.config = config
         self.teachers = teachers
