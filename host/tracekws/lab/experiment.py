@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ LAST_RATE = 0.25
 """What is left of the rates in the last pass, after a cosine."""
 
 Settings = dict[str, Any]
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,17 @@ def train(
     return kept
 
 
+def network_of(config: Config, split: Split, seed: int) -> Network:
+    """A config's network for the data of a split, not trained yet."""
+    return Network(
+        config.network,
+        tuple(split.train.events.shape[2:]),
+        len(split.classes),
+        config.constants,
+        seed=seed,
+    )
+
+
 def run(
     task: Task,
     config_name: str | None,
@@ -215,13 +227,7 @@ def run(
     """
     name, config = config_of(task, config_name)
     start = time.monotonic()
-    network = Network(
-        config.network,
-        tuple(split.train.events.shape[2:]),
-        len(split.classes),
-        config.constants,
-        seed=plan.seed,
-    )
+    network = network_of(config, split, plan.seed)
     rule = rule_of(plan.rule)(network=network, seed=plan.seed, **plan.settings)
     kept = train(rule, split.train, plan.epochs, config.batch, plan.seed, progress, deadline)
     if kept is None:
@@ -240,18 +246,18 @@ def run(
     )
 
 
-def read_results(path: Path) -> list[Result]:
+def read_results(path: Path, form: type[Line]) -> list[Line]:
     """Results in a file, a line each; none where there is no file.
 
     Raises:
         DataError: a line is no result of this version's form.
     """
-    results: list[Result] = []
+    results: list[Line] = []
     if not path.exists():
         return results
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            results.append(Result(**json.loads(line)))
+            results.append(form(**json.loads(line)))
         except (ValueError, TypeError) as error:
             raise DataError(
                 f"{path}: line {number} is no result; remove it, or name another file"
@@ -259,7 +265,7 @@ def read_results(path: Path) -> list[Result]:
     return results
 
 
-def write_result(path: Path, result: Result) -> None:
+def write_result(path: Path, result: Any) -> None:
     """Add a line.
 
     Raises:
@@ -368,7 +374,7 @@ def compare(
     name, settings = config_of(task, config)
     passes = epochs or settings.epochs
     rounds = [trials(rule, passes, trial_count) for rule in rules]
-    known = read_results(path)
+    known = read_results(path, Result)
     split = task.load(data, TRIAL_SEED)
     start = partial(start_worker, Lab(task, name, split, deadline))
     total, done = len(rules) * (trial_count + seeds), 0
