@@ -94,10 +94,36 @@ def test_adapting_goes_on_where_training_stopped(tree: Path, tmp_path: Path) -> 
     for clips, passes in ((split.train, 2), (support, 3)):
         rule.rate, rule.descent = 1e-3, Optimiser("adam")
         rule.readout_rate = 1e-4
-        experiment.train(rule, clips, passes, SMALL.batch, 7, stage(""), float("inf"))
+        experiment.train(rule, clips, passes, SMALL.batch, 7, stage(""))
     for name, weights in rule.network.parameters().items():
         torch.testing.assert_close(found[name], weights, rtol=0, atol=0)
         assert not torch.equal(found[name], network.parameters()[name])
+
+
+class Stopped(Exception):
+    """In the place of Ctrl-C."""
+
+
+def test_training_goes_on_after_the_last_pass(tree: Path, tmp_path: Path) -> None:
+    plan = Plan("tp", {}, 1, 4)
+    split, _ = TASK.prepare(tree, 0)
+
+    def stop_in_the_third(done: int, total: int) -> None:
+        if done > total // 2:
+            raise Stopped
+
+    batches: list[int] = []
+    with pytest.raises(Stopped):
+        shots.trained(TASK, "small", split, plan, tmp_path / "a.pt", stop_in_the_third)
+    stopped, whole = (
+        shots.trained(
+            TASK, "small", split, plan, tmp_path / name, lambda done, _: batches.append(done)
+        )
+        for name in ("a.pt", "b.pt")
+    )
+    assert batches == [3, 4, 1, 2, 3, 4]
+    for name, weights in whole.parameters().items():
+        torch.testing.assert_close(stopped.parameters()[name], weights, rtol=0, atol=0)
 
 
 def test_nothing_is_done_twice(tree: Path, tmp_path: Path) -> None:

@@ -171,9 +171,23 @@ def train(
     size: int,
     seed: int,
     progress: Progress,
-    deadline: float,
+    deadline: float = float("inf"),
+    made: int = 0,
+    keep: Callable[[int], None] = lambda made: None,
 ) -> int | None:
-    """Passes over clips; bytes kept in the last batch, or None when the deadline comes first."""
+    """Passes over clips; bytes kept in the last batch, or None when the deadline comes first.
+
+    Args:
+        rule: learns.
+        clips: in batches, shuffled anew each pass.
+        epochs: passes.
+        size: of a batch.
+        seed: of the batches.
+        progress: over batches.
+        deadline: monotonic time.
+        made: passes that the rule has learned from before; the others are as if it had not stopped.
+        keep: called after each pass with the number made.
+    """
     rates = {
         name: value
         for name, value in vars(rule).items()
@@ -182,11 +196,15 @@ def train(
     rng = np.random.default_rng(seed)
     start = time.monotonic()
     kept = 0
-    done, total = 0, epochs * len(batches(clips, size))
+    count = len(batches(clips, size))
+    before, done, total = made * count, made * count, epochs * count
     for epoch in range(epochs):
+        parts = batches(clips, size, rng)
+        if epoch < made:
+            continue
         for name, value in rates.items():
             setattr(rule, name, value * falling(epoch / epochs))
-        for part in batches(clips, size, rng):
+        for part in parts:
             hear(rule, clips.take(part), learn=True)
             done += 1
             if done == total:
@@ -194,8 +212,9 @@ def train(
             rule.finish()
             progress(done, total)
             now = time.monotonic()
-            if now + (now - start) * (total - done) / done > deadline:
+            if now + (now - start) * (total - done) / (done - before) > deadline:
                 return None
+        keep(epoch + 1)
     return kept
 
 

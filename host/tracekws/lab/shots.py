@@ -117,7 +117,7 @@ def name_of(shots: int | None) -> str:
 def trained(
     task: Commands, config_name: str, split: Split, plan: Plan, path: Path, progress: Progress
 ) -> Network:
-    """The network that a plan gives: from its file, or trained and written there.
+    """The network that a plan gives: from its file, that is written after each pass.
 
     Raises:
         DataError: the file is damaged, is of another plan or of other data, or cannot be written.
@@ -126,44 +126,65 @@ def trained(
     config = task.configs[config_name]
     network = experiment.network_of(config, split, plan.seed)
     about = asdict(plan) | {"config": config_name, "data": split.digest}
-    weights = network.parameters()
-    if path.exists():
-        for name, values in read_weights(path, about).items():
-            weights[name].copy_(values)
-        return network
     rule = experiment.rule_of(plan.rule)(network=network, seed=plan.seed, **plan.settings)
+    made = load(rule, path, about) if path.exists() else 0
     experiment.train(
-        rule, split.train, plan.epochs, config.batch, plan.seed, progress, float("inf")
+        rule,
+        split.train,
+        plan.epochs,
+        config.batch,
+        plan.seed,
+        progress,
+        made=made,
+        keep=lambda made: save(rule, path, about, made),
     )
+    return network
+
+
+def save(rule: Rule, path: Path, about: Settings, made: int) -> None:
+    """Write what a rule has learned in the passes made, completely or not at all.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
     content = io.BytesIO()
-    torch.save({"about": json.dumps(about), "weights": weights}, content)
+    state = {
+        "about": json.dumps(about),
+        "made": made,
+        "weights": rule.network.parameters(),
+        "moments": rule.descent.moments,
+        "steps": rule.descent.steps,
+    }
+    torch.save(state, content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, content.getvalue())
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
-    return network
 
 
-def read_weights(path: Path, about: Settings) -> dict[str, torch.Tensor]:
-    """Weights from a file that trained() wrote for the same plan and data.
+def load(rule: Rule, path: Path, about: Settings) -> int:
+    """Set a rule to what save() wrote for the same plan and data; the passes made.
 
     Raises:
         DataError: it is damaged, or of another plan or other data.
     """
     try:
-        content = torch.load(path, weights_only=True)
-        found = json.loads(content["about"])
-        weights: dict[str, torch.Tensor] = content["weights"]
+        state = torch.load(path, weights_only=True)
+        found = json.loads(state["about"])
+        for key, value in about.items():
+            if found[key] != value:
+                was, asked = (str(v)[:16] for v in (found[key], value))
+                raise DataError(
+                    f"{path}: a network of {key} {was}, not {asked}; remove it or choose another "
+                    "--run"
+                )
+        for name, weights in rule.network.parameters().items():
+            weights.copy_(state["weights"][name])
+        rule.descent.moments, rule.descent.steps = state["moments"], state["steps"]
+        return int(state["made"])
     except (OSError, RuntimeError, pickle.UnpicklingError, LookupError, TypeError, ValueError) as e:
         raise DataError(f"{path}: damaged; remove it to train again") from e
-    for key, value in about.items():
-        if found.get(key) != value:
-            was, asked = (str(v)[:16] for v in (found.get(key), value))
-            raise DataError(
-                f"{path}: a network of {key} {was}, not {asked}; remove it or choose another --run"
-            )
-    return weights
 
 
 def adapted(network: Network, adapt: Adapt, seed: int, support: Clips, batch: int) -> Rule:
@@ -172,9 +193,7 @@ def adapted(network: Network, adapt: Adapt, seed: int, support: Clips, batch: in
         network=copy.deepcopy(network), seed=seed, **adapt.settings
     )
     if len(support):
-        experiment.train(
-            rule, support, adapt.passes, batch, seed, lambda done, total: None, float("inf")
-        )
+        experiment.train(rule, support, adapt.passes, batch, seed, lambda done, total: None)
     return rule
 
 
