@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = re.compile(r"(?:\S*/)?(tracekws|make) .*", re.DOTALL)
 NOT_RUN = {
     "train": "takes hours",
+    "lab": "takes half an hour, or the whole data set; tests/lab runs it",
     "flash": "test_flash.py runs it",
     "demo": "test_demo.py runs it",
     "board": "the board fixture",

@@ -154,14 +154,14 @@ def test_a_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
         return sorted((r.rule, r.seed, r.validation) for r in comparison.results)
 
     assert of(resumed) == of(whole)
-    assert report.rows_of(experiment.read_results(tmp_path / FILE)) == report.rows_of(
-        resumed.results
-    )
+    assert report.rows_of(
+        experiment.read_results(tmp_path / FILE, experiment.Result)
+    ) == report.rows_of(resumed.results)
 
 
 def test_rates_are_those_that_are_best_on_validation(tmp_path: Path) -> None:
     done = compared(tmp_path, "bptt")
-    tried = [r for r in experiment.read_results(tmp_path / FILE) if r.trial]
+    tried = [r for r in experiment.read_results(tmp_path / FILE, experiment.Result) if r.trial]
     best = max(tried, key=lambda result: result.validation)
     assert {str(result.settings) for result in done.results} == {str(best.settings)}
     assert all(result.test is None for result in tried)
@@ -204,10 +204,10 @@ def test_damaged_results_are_refused(tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_text('{"task": "lines"}\n')
     with pytest.raises(DataError, match="line 1 is no result"):
-        experiment.read_results(path)
+        experiment.read_results(path, experiment.Result)
     path.write_text("no JSON\n")
     with pytest.raises(DataError, match="line 1 is no result"):
-        experiment.read_results(path)
+        experiment.read_results(path, experiment.Result)
 
 
 @pytest.mark.parametrize(

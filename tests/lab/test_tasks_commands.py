@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from recordings import write_take
+from speaker_tree import HELD, NAMES, RECORDINGS, WORDS, make_tree
 from tracekws.audio import read_clip
 from tracekws.errors import DataError
 from tracekws.lab.data import Clips
@@ -23,31 +23,6 @@ from tracekws.lab.tasks.commands import (
     HeldOut,
     features_of,
 )
-
-WORDS = ("go", "left", "no", "stop")
-HELD = "dddd"
-RECORDINGS, NAMES = 5, 20
-"""Of the held-out speaker, a word: each recording has four names in the whole tree."""
-
-
-def make_tree(root: Path, names: int) -> Path:
-    """Noise for words (so that nothing but a copy tells one word from another)."""
-    for i, speaker in enumerate(("aaaa", "bbbb", "cccc")):
-        for j, word in enumerate(WORDS):
-            for take in range(1 + (i == 0 and j == 0)):
-                write_take(root / word / f"{speaker}_nohash_{take}.wav", 100 * i + 10 * j + take)
-    for j, word in enumerate(WORDS):
-        for take in range(names):
-            path = root / word / f"{HELD}_nohash_{take}.wav"
-            if take < RECORDINGS:
-                write_take(path, 1000 + 10 * j + take)
-            else:
-                shutil.copy(root / word / f"{HELD}_nohash_{take % RECORDINGS}.wav", path)
-    for split, speaker in (("validation", "bbbb"), ("testing", "cccc")):
-        listed = [f"{word}/{speaker}_nohash_0.wav" for word in WORDS]
-        (root / f"{split}_list.txt").write_text("\n".join(listed))
-    (root / "adaptation_speakers.txt").write_text(f"{HELD}\n")
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +144,7 @@ def test_missing_speaker_is_one_line(tree: Path, tmp_path: Path, distinct: HeldO
 def test_settings_of_the_paper() -> None:
     task = Commands()
     assert task.network == (Dense(450, recurrent=True),)
-    assert task.constants == Constants(alpha=0.77, beta=0.977, v_th=0.66)
+    assert task.constants == Constants(alpha=0.77, beta=0.977, v_th=0.66, weight_scale=3**-0.5)
     assert FEATURES == 120
     assert [figure.mean for figure in task.configs["paper"].figures] == [81.62, 91.62, 93.38, 97.30]
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from tracekws import adaptbench
 from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
+from tracekws.data import read_names
 from tracekws.datacommand import (
     DataOption,
     Draws,
@@ -35,6 +36,8 @@ from tracekws.errors import DataError, MissingTool
 
 if TYPE_CHECKING:
     from tracekws.lab.report import Row
+    from tracekws.lab.shots import Row as ShotsRow
+    from tracekws.lab.tasks.commands import Splitting
 
 app = typer.Typer(
     help="Traces Propagation as published, beside its rivals, on tasks of its own.",
@@ -154,7 +157,7 @@ def run(
     name, settings = experiment.config_of(chosen, config)
     wanted = experiment.with_rates(rule, settings, experiment.settings_of(rule, given or []))
     passes = epochs or settings.epochs
-    known = experiment.read_results(output)
+    known = experiment.read_results(output, experiment.Result)
     results = []
     with stages() as stage:
         split = chosen.load(data, experiment.TRIAL_SEED)
@@ -248,7 +251,7 @@ def show_report(
     for path in files:
         if not path.is_file():
             raise DataError(f"{path}: there is no such file; `tracekws lab compare` writes one")
-        results += experiment.read_results(path)
+        results += experiment.read_results(path, experiment.Result)
     rows = report.rows_of(results)
     if not rows:
         raise DataError(f"{', '.join(map(str, files))}: no results but trials yet")
@@ -305,6 +308,138 @@ def show_memory(
         f"beside weights and what an optimiser keeps; else {memory.Size()}; operations: "
         "multiply-adds of a batch, at the last size"
     )
+
+
+def counts_of(text: str) -> tuple[int | None, ...]:
+    """Numbers of shots from a text as 0,1,5,all; None for all."""
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(part == "all" or part.isdecimal() for part in parts):
+        raise typer.BadParameter(f"--shots {text}: numbers or all, as in 0,1,5,all")
+    return tuple(None if part == "all" else int(part) for part in parts)
+
+
+def show_shots(rows: Sequence["ShotsRow"], title: str) -> None:
+    """Print a row a number of shots; then, where repeats were put in, what they give away."""
+    own = [row for row in rows if row.repeats == 1]
+    paper = any(row.paper for row in own)
+    columns = ("shots", "query %", "over speakers", "over seeds", "speakers", "clips")
+    table = Table(*columns, *(["the paper's %"] if paper else []), title=title)
+    for row in own:
+        spreads = (row.over_speakers, row.over_seeds)
+        table.add_row(
+            row.shots,
+            f"{row.accuracy:.1f}",
+            *("" if spread is None else f"± {spread:.1f}" for spread in spreads),
+            str(row.speakers),
+            str(row.query),
+            f"{row.paper.mean:.1f} ± {row.paper.deviation:.1f}" if row.paper else "",
+        )
+    out.print(table)
+    if paper:
+        about = (
+            "its experiment, if this is the whole set"
+            if all(row.comparable for row in own)
+            else "not comparable"
+        )
+        say(
+            out,
+            "the paper's: arXiv 2509.13053, one speaker of the whole set, split as published, "
+            f"10 seeds; {about}",
+        )
+    put = [row for row in rows if row.repeats > 1]
+    if put:
+        title = f"every recording under {put[0].repeats} names"
+        table = Table(
+            "shots", "distinct %", "repeats %", "given away", "heard before %", title=title
+        )
+        for distinct, row in zip(own, put, strict=True):
+            table.add_row(
+                row.shots,
+                f"{distinct.accuracy:.1f}",
+                f"{row.accuracy:.1f}",
+                f"{row.accuracy - distinct.accuracy:+.1f}",
+                f"{row.repeated:.0f}",
+            )
+        out.print(table)
+
+
+@app.command()
+def shots(
+    data: Annotated[Path, typer.Option(help="Speech Commands tree with its two lists.")],
+    rule: Annotated[str, typer.Option(help="Rule that trains the network.")] = "tp",
+    given: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of it, as in rate=1e-3.")
+    ] = None,
+    adapt: Annotated[
+        str | None, typer.Option(help="Rule that adapts it; that of training by default.")
+    ] = None,
+    adapt_given: Annotated[
+        list[str] | None, typer.Option("--adapt-set", help="A setting of it.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="distinct recordings, or all names as published.")
+    ] = "distinct",
+    counts: Annotated[
+        str | None,
+        typer.Option("--shots", help="Takes of a word; 0,1,3 if distinct, else 0,1,5,all."),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            help="Split as published as well, with so many names put there for each recording.",
+            min=2,
+        ),
+    ] = None,
+    speakers: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the speakers to hold out and adapt to; by default the tree's "
+            "adaptation_speakers.txt, else the paper's."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Networks, with the seeds 1, 2, ...", min=1)] = 1,
+    config: Config = None,
+    epochs: Epochs = None,
+    passes: Annotated[int, typer.Option(help="Over the shots.", min=1)] = 3,
+    run: Annotated[
+        Path, typer.Option(help="Folder of networks and results; what it has is not done again.")
+    ] = Path("shots"),
+    as_json: Json = False,
+) -> None:
+    """Adapt to new speakers by a few shots of each word: the paper's experiment.
+
+    Example: `tracekws lab shots --data speech_commands --split published --seeds 10`
+    """
+    with torch_there():
+        from tracekws.lab import experiment
+        from tracekws.lab import shots as lab
+        from tracekws.lab.tasks.commands import SHARES, Commands
+    if split not in SHARES:
+        raise typer.BadParameter(f"--split {split}: one of {', '.join(SHARES)}")
+    splitting: Splitting = "published" if split == "published" else "distinct"
+    if repeats and splitting == "published":
+        raise typer.BadParameter("--repeats goes with --split distinct")
+    listed = None if speakers is None else tuple(read_names(speakers))
+    task = Commands(splitting, listed)
+    settings = experiment.settings_of(rule, given or [])
+    own = experiment.settings_of(adapt or rule, adapt_given or [])
+    how = lab.Adapt(adapt or rule, own if adapt not in (None, rule) else settings | own, passes)
+    name, chosen = experiment.config_of(task, config)
+    plans = [
+        experiment.Plan(rule, settings, seed, epochs or chosen.epochs)
+        for seed in range(1, seeds + 1)
+    ]
+    asked = lab.SHOTS[splitting] if counts is None else counts_of(counts)
+    with stages() as stage:
+        outcome = lab.run(task, name, data, plans, how, asked, repeats, run, stage)
+    rows = lab.rows_of(outcome.results, task)
+    if as_json:
+        print_json({"rows": [asdict(row) for row in rows], "left_out": outcome.left_out})
+        return
+    title = f"{rule}, {plans[0].epochs} epochs; adapted by {how.rule}, {passes} passes"
+    show_shots(rows, f"{title}; {seeds} seeds")
+    if outcome.left_out:
+        say(talk, f"left out, too few takes: {', '.join(outcome.left_out)}")
 
 
 @app.command("learn-on-device")

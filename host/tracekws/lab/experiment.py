@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ LAST_RATE = 0.25
 """What is left of the rates in the last pass, after a cosine."""
 
 Settings = dict[str, Any]
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
@@ -178,22 +179,41 @@ def train(
     epochs: int,
     seed: int,
     progress: Progress,
-    deadline: float,
+    deadline: float = float("inf"),
+    made: int = 0,
+    keep: Callable[[int], None] = lambda made: None,
 ) -> int | None:
-    """Passes over clips; bytes kept in the last batch, or None when the deadline comes first."""
+    """Passes over clips; bytes kept in the last batch, or None when the deadline comes first.
+
+    Args:
+        rule: learns.
+        clips: in batches, shuffled anew each pass.
+        config: size of a batch, and what is done to its clips.
+        epochs: passes.
+        seed: of the batches and of that.
+        progress: over batches.
+        deadline: monotonic time.
+        made: passes that the rule has learned from before; the others are as if it had not stopped.
+        keep: called after each pass with the number made.
+    """
     rates = {
         name: value
         for name, value in vars(rule).items()
         if name == "rate" or name.endswith("_rate")
     }
-    rng, change = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    rng = np.random.default_rng(seed)
     start = time.monotonic()
     kept = 0
-    done, total = 0, epochs * len(batches(clips, config.batch))
+    count = len(batches(clips, config.batch))
+    before, done, total = made * count, made * count, epochs * count
     for epoch in range(epochs):
+        parts = batches(clips, config.batch, rng)
+        if epoch < made:
+            continue
+        change = np.random.default_rng((seed, 1, epoch))
         for name, value in rates.items():
             setattr(rule, name, value * falling(epoch / epochs))
-        for part in batches(clips, config.batch, rng):
+        for part in parts:
             hear(rule, augmented(clips.take(part), config, change), learn=True)
             done += 1
             if done == total:
@@ -201,9 +221,22 @@ def train(
             rule.finish()
             progress(done, total)
             now = time.monotonic()
-            if now + (now - start) * (total - done) / done > deadline:
+            if now + (now - start) * (total - done) / (done - before) > deadline:
                 return None
+        keep(epoch + 1)
     return kept
+
+
+def network_of(config: Config, split: Split, seed: int) -> Network:
+    """A config's network for the data of a split, not trained yet."""
+    return Network(
+        config.network,
+        tuple(split.train.events.shape[2:]),
+        len(split.classes),
+        config.constants,
+        seed=seed,
+        standardised=config.standardised,
+    )
 
 
 def run(
@@ -223,14 +256,7 @@ def run(
     """
     name, config = config_of(task, config_name)
     start = time.monotonic()
-    network = Network(
-        config.network,
-        tuple(split.train.events.shape[2:]),
-        len(split.classes),
-        config.constants,
-        seed=plan.seed,
-        standardised=config.standardised,
-    )
+    network = network_of(config, split, plan.seed)
     rule = rule_of(plan.rule)(network=network, seed=plan.seed, **plan.settings)
     kept = train(rule, split.train, config, plan.epochs, plan.seed, progress, deadline)
     if kept is None:
@@ -249,18 +275,18 @@ def run(
     )
 
 
-def read_results(path: Path) -> list[Result]:
+def read_results(path: Path, form: type[Line]) -> list[Line]:
     """Results in a file, a line each; none where there is no file.
 
     Raises:
         DataError: a line is no result of this version's form.
     """
-    results: list[Result] = []
+    results: list[Line] = []
     if not path.exists():
         return results
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            results.append(Result(**json.loads(line)))
+            results.append(form(**json.loads(line)))
         except (ValueError, TypeError) as error:
             raise DataError(
                 f"{path}: line {number} is no result; remove it, or name another file"
@@ -268,7 +294,7 @@ def read_results(path: Path) -> list[Result]:
     return results
 
 
-def write_result(path: Path, result: Result) -> None:
+def write_result(path: Path, result: Any) -> None:
     """Add a line.
 
     Raises:
@@ -377,7 +403,7 @@ def compare(
     name, settings = config_of(task, config)
     passes = epochs or settings.epochs
     rounds = [trials(rule, settings, passes, trial_count) for rule in rules]
-    known = read_results(path)
+    known = read_results(path, Result)
     split = task.load(data, TRIAL_SEED)
     start = partial(start_worker, Lab(task, name, split, deadline))
     total, done = len(rules) * (trial_count + seeds), 0

@@ -19,8 +19,9 @@ Two ways to split a speaker's clips:
   speakers of a word gave, three and two). A word with too few takes is left out of both, and named.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -111,7 +112,7 @@ class Adaptation:
     left_out: tuple[str, ...]
     """Words with too few takes: missing from the support and, if `distinct`, from the query."""
     repeated: int
-    """Query clips whose recording is among the speaker's support takes, whatever the shots."""
+    """Query clips whose recording is in the support, under another name."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +126,35 @@ class HeldOut:
     speakers: tuple[str, ...]
     splitting: Splitting
 
-    def draw(self, speaker: str, shots: int | None, seed: int) -> Adaptation:
-        """Draw support and query; for a seed the query depends on the shots only by `left_out`.
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over the names and recordings."""
+        sha = hashlib.sha256()
+        for name, recording in zip(self.names, self.recordings, strict=True):
+            sha.update(f"{name.word}/{name.path.stem}\n".encode() + recording)
+        return sha.hexdigest()
+
+    def published(self, repeats: int) -> "HeldOut":
+        """These recordings, each under so many names, to be split as published."""
+        every = np.tile(np.arange(len(self.names)), repeats)
+        names, recordings = self.names * repeats, self.recordings * repeats
+        return HeldOut(self.clips.take(every), names, recordings, self.speakers, "published")
+
+    def draw(
+        self, speaker: str, shots: int | None, seed: int, words: Collection[str] | None = None
+    ) -> Adaptation:
+        """Draw support and query of all the speaker's words or of those given.
+
+        For a seed and words the query depends on the shots only by `left_out`.
 
         Raises:
             DataError: nothing of this speaker was held out.
         """
         of_word: dict[str, list[int]] = defaultdict(list)
         for i, name in enumerate(self.names):
-            if name.speaker == speaker:
+            if name.speaker == speaker and (words is None or name.word in words):
                 of_word[name.word].append(i)
-        if not of_word:
+        if speaker not in self.speakers:
             raise DataError(
                 f"speaker {speaker} is not held out; held out are: {', '.join(self.speakers)}"
             )
@@ -151,7 +170,7 @@ class HeldOut:
             enough = cut >= max(wanted, 1) and cut < len(takes)
             if enough:
                 support += takes[:wanted]
-                learnt |= {self.recordings[i] for i in takes[:cut]}
+                learnt |= {self.recordings[i] for i in takes[:wanted]}
             else:
                 left_out.append(word)
             if enough or self.splitting == "published":
@@ -187,19 +206,21 @@ def drawn_evenly(labels: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.choice(len(labels), len(labels), p=weight / weight.sum())
 
 
-def held_out_speakers(tree: Tree) -> tuple[str, ...]:
-    """Those of the tree's own list, else the paper's.
+def held_out_speakers(tree: Tree, listed: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Those listed, else those of the tree's own list, else the paper's.
 
     Raises:
         DataError: one of them is not in the tree.
     """
     path = tree.root / SPEAKER_LIST
-    speakers = tuple(read_names(path)) if path.is_file() else (PAPER_SPEAKER,)
+    if listed is None:
+        listed = read_names(path) if path.is_file() else [PAPER_SPEAKER]
+    speakers = tuple(dict.fromkeys(listed))
     missing = sorted(set(speakers) - {clip.speaker for clip in tree.clips})
     if missing:
         raise DataError(
-            f"{tree.root}: no clips of speaker {missing[0]}, who is to be adapted to; put a "
-            f"{SPEAKER_LIST} there, a speaker of the tree a line"
+            f"{tree.root}: no clips of speaker {missing[0]}, who is to be adapted to; list "
+            f"speakers of the tree, one a line, in {SPEAKER_LIST} there"
         )
     return speakers
 
@@ -213,11 +234,12 @@ def figures() -> tuple[Figure, ...]:
 CONFIGS = {
     "paper": Config(
         network=(Dense(450, recurrent=True),),
-        constants=Constants(alpha=0.77, beta=0.977, v_th=0.66),
+        constants=Constants(alpha=0.77, beta=0.977, v_th=0.66, weight_scale=3**-0.5),
         batch=1024,
         epochs=10,
         rate=1e-4,
-        origin="the paper's; batch and the fall of the rate from its released program",
+        origin="the paper's; batch, the fall of the rate and the first weights' spread (that of "
+        "torch's Linear) from its released program",
         figures=figures(),
     )
 }
@@ -228,6 +250,8 @@ class Commands(Configured):
     """The task."""
 
     splitting: Splitting = "distinct"
+    speakers: tuple[str, ...] | None = None
+    """Held out in place of the tree's own list."""
     name: str = "commands"
     summary: str = "Speech Commands, words of many speakers, some held out to be adapted to"
     needs: str = SPEECH_COMMANDS
@@ -246,7 +270,7 @@ class Commands(Configured):
         """
         tree = read_tree(need_folder(data, self.name, self.needs))
         tree.of(SPLITS[0])  # says what is wrong where there are no lists
-        speakers = held_out_speakers(tree)
+        speakers = held_out_speakers(tree, self.speakers)
         if self.splitting == "distinct":
             recordings = read_recordings(tree.clips)
             names, pcm = recordings.clips, recordings.pcm
