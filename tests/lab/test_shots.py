@@ -94,7 +94,7 @@ def test_adapting_goes_on_where_training_stopped(tree: Path, tmp_path: Path) -> 
     for clips, passes in ((split.train, 2), (support, 3)):
         rule.rate, rule.descent = 1e-3, Optimiser("adam")
         rule.readout_rate = 1e-4
-        experiment.train(rule, clips, passes, SMALL.batch, 7, stage(""))
+        experiment.train(rule, clips, SMALL, passes, 7, stage(""))
     for name, weights in rule.network.parameters().items():
         torch.testing.assert_close(found[name], weights, rtol=0, atol=0)
         assert not torch.equal(found[name], network.parameters()[name])
