@@ -27,7 +27,7 @@ LAYER = ("0.W", "0.R", "0.b")
 MOVES = ("tp+replay", "tp-batch+replay", "eprop+replay", "bptt+replay")
 AGREE = 15.0
 """Points; a clip of the speakers' 40 is 2.5."""
-MOVED = 80.0
+MOVED = 60.0
 """Points that learning changes a column by, at least, in float and in the core."""
 IN_CORE = ("readout", "readout+replay", "tp", "tp+replay")
 
@@ -72,10 +72,10 @@ def test_float_agrees_with_the_core_in_every_column(tree: Path) -> None:
     """The small model learns made-up words; how near the two are on speech is in docs/lab.md.
 
     Replay is drawn by generators of their own, rounding is random in the core, and on tones a spike
-    more or less decides: 12.5 points apart at most where learning moves a column by 96.
+    more or less decides: three draws are 8.4 points apart at most where learning moves a column by 72.
     """
     model = Model.load(Path(__file__).parents[2] / "models" / "small.tkws")
-    settings = Settings(shots=2, passes=3, draws=1)
+    settings = Settings(shots=2, passes=3, draws=3)
     cast = adaptbench.gather(model, read_tree(tree), None, None, settings, lambda done, total: None)
     core = bench_adapt(model, cast, settings, IN_CORE, 1)
     ours = on_device.compare(model, cast, settings, IN_CORE, workers=1)
