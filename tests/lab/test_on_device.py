@@ -72,7 +72,7 @@ def test_float_agrees_with_the_core_in_every_column(tree: Path) -> None:
     """The small model learns made-up words; how near the two are on speech is in docs/lab.md.
 
     Replay is drawn by generators of their own, rounding is random in the core, and on tones a spike
-    more or less decides: 8.4 points apart at most over three draws, where learning moves a column by 72.
+    more or less decides: 8.4 points apart at most over three draws, where learning moves by 72.
     """
     model = Model.load(Path(__file__).parents[2] / "models" / "small.tkws")
     settings = Settings(shots=2, passes=3, draws=3)
