@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tracekws.lab.experiment import Result, Settings
 from tracekws.pictures import write_figure
@@ -33,6 +34,12 @@ class Row:
     fixed_bytes: int
 
 
+def deviation(values: ArrayLike) -> float | None:
+    """Standard deviation of a sample (N,); None of a single value."""
+    sample = np.asarray(values)
+    return float(sample.std(ddof=1)) if len(sample) > 1 else None
+
+
 def rows_of(results: Sequence[Result]) -> list[Row]:
     """Rows of all results that are no trials, the best test of each task first."""
     groups: dict[tuple[str, ...], list[Result]] = {}
@@ -56,7 +63,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
                 seeds=len(group),
                 validation=float(np.mean([result.validation for result in group])),
                 test=float(np.mean(tests)),
-                deviation=float(np.std(tests, ddof=1)) if len(tests) > 1 else None,
+                deviation=deviation(tests),
                 seconds=float(np.mean([result.seconds for result in group])),
                 state_bytes=max(result.state_bytes for result in group),
                 fixed_bytes=max(result.fixed_bytes for result in group),

@@ -33,6 +33,7 @@ from tracekws.lab import experiment
 from tracekws.lab.data import Clips, Config, Figure, Split
 from tracekws.lab.experiment import Plan, Settings
 from tracekws.lab.network import Network
+from tracekws.lab.report import deviation
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules.prototype import Prototype
 from tracekws.lab.tasks.commands import PAPER_SPEAKER, Adaptation, Commands, HeldOut, Splitting
@@ -342,7 +343,6 @@ class Row:
 
 def rows_of(results: Sequence[Result], task: Commands) -> list[Row]:
     """Rows of one run's results, in their order."""
-
     groups: dict[tuple[Splitting, int, int | None], list[Result]] = {}
     for result in results:
         groups.setdefault((result.split, result.repeats, result.shots), []).append(result)
@@ -372,11 +372,6 @@ def rows_of(results: Sequence[Result], task: Commands) -> list[Row]:
             )
         )
     return rows
-
-
-def deviation(values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> float | None:
-    """Standard deviation; None of a single value."""
-    return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def paper_of(result: Result, task: Commands, shots: str) -> Figure | None:
