@@ -39,11 +39,12 @@ from tracekws.train.dataset import (
     read_evaluation,
     read_training,
     training_clips,
+    words_of,
 )
 from tracekws.train.group import Group
-from tracekws.train.loader import Loader, Sampling
+from tracekws.train.loader import Batch, Loader, Sampling
 from tracekws.train.loop import Epoch, Run, TeacherRun, accuracy, answers
-from tracekws.train.teacher import TeacherNetwork, answer, soft_loss
+from tracekws.train.teacher import TeacherNetwork, answer, over_classes, soft_loss
 
 FILE = Path(__file__).resolve().parent / "anchors.json"
 STREAM = 1000
@@ -235,13 +236,15 @@ class AnchorRun(Run):
         torch.manual_seed(1000 * self.config.seed + len(self.history))
         return super().train_epoch(batches, count)
 
-    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """The weighted sum."""
+    def loss(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """The weighted sum, over clips without a context."""
         config = self.config
+        labels = self.tensor(batch.labels)
         scores = self.network(inputs)
         loss = functional.cross_entropy(scores, labels, label_smoothing=config.label_smoothing)
         if self.teachers:
-            soft = soft_loss(scores, answer(self.teachers, inputs), config.temperature)
+            wanted = over_classes(answer(self.teachers, inputs), len(config.words))
+            soft = soft_loss(scores, wanted, config.temperature)
             loss = (1 - config.soft_weight) * loss + config.soft_weight * soft
         return loss
 
@@ -286,9 +289,11 @@ def train_seed(job: Job, names: list[str], config: TrainConfig, tree: Tree) -> N
     folder, cache = job.run / f"seed-{config.seed}", job.run.parent / "cache"
     check_folder(folder)
     check_folder(cache)
-    digest = names_digest(training_clips(tree, frozenset(), config.classes))
+    clips = training_clips(tree, frozenset(), config.classes)
+    digest, words = names_digest(clips), len(words_of(clips, config.words))
     teachers = [
-        TeacherRun(config, number, job.run, digest, Group()) for number in range(config.teachers)
+        TeacherRun(config, words, number, job.run, digest, Group())
+        for number in range(config.teachers)
     ]
     networks = [teacher.network for teacher in teachers]
     anchors = [AnchorRun(name, config, folder, digest, networks) for name in names]

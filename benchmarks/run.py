@@ -197,9 +197,9 @@ def training_speed() -> list[Row]:
     rng = np.random.default_rng(1)
     labels = np.arange(config.batch) % len(config.classes)
     features = rng.integers(0, 40, (len(labels), 49, lib.TKWS_FEATURES)).astype(np.int8)
-    batches = [Batch(features, labels)] * (config.clips_per_epoch // config.batch)
+    batches = [Batch(features, labels, labels, None)] * (config.clips_per_epoch // config.batch)
     with tempfile.TemporaryDirectory() as folder:
-        training = StudentRun(config, Path(folder), "", Group())
+        training = StudentRun(config, len(config.classes), Path(folder), "", Group())
         start = time.perf_counter()
         training.train_epoch(batches, len(batches))
         seconds = round(time.perf_counter() - start, 1)

@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 
 from tracekws.train.config import load_config
 from tracekws.train.group import join
+from tracekws.train.loader import Batch
 from tracekws.train.loop import StudentRun, TeacherRun, to_input
+from tracekws.train.windows import Window
 
 
 def main() -> None:
@@ -22,16 +24,21 @@ def main() -> None:
     config = load_config("base", neurons=24, teachers=1)
     config = replace(config, teacher=replace(config.teacher, channels=(16, 24)), rate_target=0.0)
     rng = np.random.default_rng(1)
-    features = rng.integers(0, 60, (16, 49, 80)).astype(np.int8)
-    labels = rng.integers(0, 12, 16)
-    teacher = TeacherRun(config, 0, target.parent / "none", "", group)
-    student = StudentRun(config, target.parent / "none", "", group, [teacher.network])
+    features = rng.integers(0, 60, (16, 70, 80)).astype(np.int8)[group.part]
+    words = rng.integers(0, 20, 16)[group.part]
+    labels = np.array([*range(10), *[10] * 9, 11])[words]
+    right = rng.integers(0, 2, (16, 12)).astype(bool)[group.part]
+    right[:, 10] = True
+    plain = Batch(features[:, -49:], labels, words, None)
+    with_context = Batch(features, labels, words, Window(60, right))
+    teacher = TeacherRun(config, 20, 0, target.parent / "none", "", group)
+    student = StudentRun(config, 20, target.parent / "none", "", group, [teacher.network])
     grads = {}
     for run in (teacher, student):
         if run is student:
             teacher.network.eval()
-        inputs = to_input(features[group.part])
-        run.loss(inputs, torch.from_numpy(labels[group.part])).backward()
+        for batch in (plain, with_context):
+            run.loss(to_input(batch.features), batch).backward()
         group.average_gradients(run.network.parameters())
         for name, parameter in run.network.named_parameters():
             assert parameter.grad is not None

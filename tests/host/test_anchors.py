@@ -90,7 +90,7 @@ def test_anchors_learn_from_labels_and_from_a_teacher(anchors, tmp_path, name):
     for clip, label in zip(features, labels, strict=True):
         clip[15 * label : 15 * label + 15, 20:40] += 60
     config = replace(SMALL, teachers=0)
-    batches = [loader.Batch(features, labels)] * 20
+    batches = [loader.Batch(features, labels, labels, None)] * 20
 
     def wrong(inputs):
         """Says class 5 of everything."""

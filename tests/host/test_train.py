@@ -44,6 +44,15 @@ SMALL = replace(
 )
 
 
+WORDS = 40
+"""More than the tree has."""
+
+
+def words_of(clips):
+    """How many words are told apart."""
+    return len(dataset.words_of(clips, BASE.words))
+
+
 def silently(name):
     return lambda done, total: None
 
@@ -120,7 +129,7 @@ def trained(tree, tmp_path_factory):
 def test_training_learns_the_words_and_the_core_agrees_with_torch(trained, tree):
     job, model = trained
     clips = dataset.training_clips(read_tree(tree), frozenset(), CLASSES)
-    run = StudentRun(SMALL, job.run, dataset.names_digest(clips), Group())
+    run = StudentRun(SMALL, words_of(clips), job.run, dataset.names_digest(clips), Group())
     assert len(run.history) == SMALL.epochs
     _, held, _ = read(tree)
     learner = Learner(model)
@@ -175,9 +184,9 @@ def train_both(config, tree, folder, kill_at=(None, 0)):
             raise Killed
 
     try:
-        teacher = TeacherRun(config, 0, folder, "clips", Group())
+        teacher = TeacherRun(config, WORDS, 0, folder, "clips", Group())
         teacher.train(loader, held, report)
-        student = StudentRun(config, folder, "clips", Group(), [teacher.network])
+        student = StudentRun(config, WORDS, folder, "clips", Group(), [teacher.network])
         student.train(loader, held, report)
     finally:
         loader.close()
@@ -203,22 +212,24 @@ def test_a_killed_run_goes_on_to_the_same_weights(tree, tmp_path):
         assert whole.keys() == broken.keys()
         assert all(torch.equal(whole[key], broken[key]) for key in whole)
     with pytest.raises(DataError, match="other settings"):
-        StudentRun(replace(config, seed=2), tmp_path / "broken", "clips", Group())
+        StudentRun(replace(config, seed=2), WORDS, tmp_path / "broken", "clips", Group())
     with pytest.raises(DataError, match="other clips"):
-        StudentRun(config, tmp_path / "broken", "other clips", Group())
+        StudentRun(config, WORDS, tmp_path / "broken", "other clips", Group())
     shallow = replace(config, teacher=replace(config.teacher, channels=(24,)))
     with pytest.raises(DataError, match=r"teacher-1.* was made with other settings"):
-        TeacherRun(shallow, 0, tmp_path / "broken", "clips", Group())
+        TeacherRun(shallow, WORDS, 0, tmp_path / "broken", "clips", Group())
     # a teacher does for students of other sizes
-    bigger = TeacherRun(replace(config, neurons=64), 0, tmp_path / "broken", "clips", Group())
+    bigger = TeacherRun(
+        replace(config, neurons=64), WORDS, 0, tmp_path / "broken", "clips", Group()
+    )
     assert len(bigger.history) == 3
 
 
 def test_a_checkpoint_of_another_front_end_is_refused(tmp_path, monkeypatch):
-    StudentRun(SMALL, tmp_path, "clips", Group()).save()
+    StudentRun(SMALL, WORDS, tmp_path, "clips", Group()).save()
     monkeypatch.setattr(loop, "front_end_version", lambda: "another")
     with pytest.raises(DataError, match="another front end"):
-        StudentRun(SMALL, tmp_path, "clips", Group())
+        StudentRun(SMALL, WORDS, tmp_path, "clips", Group())
 
 
 def test_tensorboard_and_a_picture_show_the_run(trained):
@@ -226,8 +237,8 @@ def test_tensorboard_and_a_picture_show_the_run(trained):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     clips = dataset.training_clips(read_tree(job.data), frozenset(), CLASSES)
     digest = dataset.names_digest(clips)
-    student = StudentRun(SMALL, job.run, digest, Group())
-    teacher = TeacherRun(SMALL, 0, job.run, digest, Group())
+    student = StudentRun(SMALL, words_of(clips), job.run, digest, Group())
+    teacher = TeacherRun(SMALL, words_of(clips), 0, job.run, digest, Group())
     for run, names in ((student, {"contrast_accuracy", "rate"}), (teacher, set())):
         events = accumulator.EventAccumulator(str(job.run / "tensorboard" / run.name)).Reload()
         assert set(events.Tags()["scalars"]) == {"loss", "accuracy", "seconds"} | names
@@ -354,7 +365,9 @@ def test_a_damaged_checkpoint_is_refused_at_the_start(trained, tree, tmp_path, h
 def test_a_checkpoint_of_other_settings_or_clips_is_refused_at_the_start(tree, tmp_path):
     clips = dataset.training_clips(read_tree(tree), frozenset(), CLASSES)
     config = replace(BASE, neurons=16)
-    StudentRun(config, tmp_path / "run", dataset.names_digest(clips), Group()).save()
+    StudentRun(
+        config, words_of(clips), tmp_path / "run", dataset.names_digest(clips), Group()
+    ).save()
     assert "other settings" in refused(tree, tmp_path, "--neurons", "17")
     excluded = tmp_path / "excluded.txt"
     excluded.write_text("tra00001\n")

@@ -13,7 +13,7 @@ from tracekws.train import augment, cache
 from tracekws.train.augment import FRAMES, Changes, Noises
 from tracekws.train.config import AugmentConfig, load_config
 from tracekws.train.dataset import Source
-from tracekws.train.loader import Loader, Sampling
+from tracekws.train.loader import Batch, Loader, Sampling
 
 FRONT_END = FeatureConfig()
 BASE = load_config("base")
@@ -183,42 +183,81 @@ SETTINGS = replace(
 
 def source(pcm: np.ndarray) -> Source:
     labels = np.concatenate([np.arange(40) % 3, [3, 3, 3]])
-    return Source(pcm, labels, [np.random.default_rng(1).normal(0, 90, 40000).astype(np.int16)])
+    return Source(
+        pcm, labels, labels, [np.random.default_rng(1).normal(0, 90, 40000).astype(np.int16)]
+    )
 
 
-Loaded = tuple[list[np.ndarray], np.ndarray]
+Loaded = tuple[list[Batch], np.ndarray]
 
 
 def loaded(pcm: np.ndarray, folder: Path, part: slice = slice(None)) -> Loaded:
-    """Features and labels of epochs 2 and 3."""
+    """Batches of epochs 2 and 3, and their labels."""
     loader = Loader(source(pcm), folder, FRONT_END, SETTINGS, 1, part)
     try:
-        sampling = Sampling(1, 1, SETTINGS.batch)
+        sampling = Sampling(1, 1, SETTINGS.batch, 0.5)
         batches = [b for epoch in loader.epochs(sampling, range(2, 4)) for b in epoch]
         once = loader.each_once()
     finally:
         loader.close()
     assert once.shape == (43, 49, 80)
     assert not (once == 0).all((1, 2)).any()
-    return [b.features for b in batches], np.array([b.labels for b in batches])
+    return batches, np.array([b.labels for b in batches])
 
 
 def test_batches_are_fresh_repeatable_and_divisible(pcm: np.ndarray, tmp_path: Path) -> None:
-    whole, labels = loaded(pcm, tmp_path)
+    batches, labels = loaded(pcm, tmp_path)
+    whole = [batch.features for batch in batches]
     assert sum(len(batch) for batch in whole) == 96
     steps = {batch.shape[1] for batch in whole}
     assert min(steps) == 49  # without a context
     assert 59 <= max(steps) <= 98
+    for batch in batches:
+        assert (batch.window is None) == (batch.features.shape[1] == 49)
+        if batch.window:
+            assert 49 <= batch.window.end < batch.features.shape[1]
+            assert batch.window.right.shape == (16, 4)
+            assert batch.window.right.any(1).all()
     assert set(labels.flat) == {0, 1, 2, 3}
     assert len({clip.tobytes() for batch in whole for clip in batch}) == 96  # 43 rows: all new
     files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(files) == 2
     for half in range(2):
         part, part_labels = loaded(pcm, tmp_path, slice(half, None, 2))
-        for mine, all_of_it in zip(part, whole, strict=True):
-            np.testing.assert_array_equal(mine, all_of_it[half::2])
+        for mine, all_of_it in zip(part, batches, strict=True):
+            np.testing.assert_array_equal(mine.features, all_of_it.features[half::2])
+            if mine.window and all_of_it.window:
+                assert mine.window.end == all_of_it.window.end
+                np.testing.assert_array_equal(mine.window.right, all_of_it.window.right[half::2])
         np.testing.assert_array_equal(part_labels, labels[:, half::2])
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_windows_are_right_about_words_that_are_heard_where_they_are(tmp_path: Path) -> None:
+    """Every clip is a tone of a fifth of a second in its middle: features tell where it is."""
+    pcm = np.zeros((40, 16000), np.int16)
+    pcm[:, 6400:9600] = 8000 * np.sin(2 * np.pi * 1000 * np.arange(3200) / 16000)
+    settings = replace(SETTINGS, context_share=1.0, augment=NOTHING, clips_per_epoch=480)
+    loader = Loader(source(pcm), tmp_path, FRONT_END, settings, 1)
+    try:
+        batches = [b for epoch in loader.epochs(Sampling(1, 1, 16, 1.0), range(1)) for b in epoch]
+    finally:
+        loader.close()
+    seen = []
+    for batch in batches:
+        assert batch.window
+        end = batch.window.end
+        for clip, right in zip(batch.features, batch.window.right, strict=True):
+            second = (clip[end - 49 : end].max(1) > 5).tolist()
+            tones = "".join("x" if loud else " " for loud in second)
+            whole = [tone for tone in tones[1:-4].split(" ") if len(tone) >= 10 and tone in tones]
+            is_cut = "x" in tones[:4] + tones[-8:]
+            if whole and not is_cut:
+                assert not right[3]  # silence is wrong
+            elif "x" not in tones:
+                assert right[2:].all()
+            seen.append((bool(whole), is_cut))
+    assert len(set(seen)) == 4
 
 
 def test_the_cache_is_named_by_all_that_is_in_it(pcm: np.ndarray, tmp_path: Path) -> None:

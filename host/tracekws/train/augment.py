@@ -212,6 +212,12 @@ def mean_energy(clips: NDArray[np.float32]) -> NDArray[np.float32]:
     return mean
 
 
+def moved(clips: NDArray[np.float32], frames: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Clips (clips, frames, 40) with their frames where Changes.frames has them."""
+    out: NDArray[np.float32] = clips[np.arange(len(clips))[:, None], frames]
+    return out
+
+
 def reverberate(
     clips: NDArray[np.float32], decay: NDArray[np.float32], level: NDArray[np.float32]
 ) -> None:
@@ -254,8 +260,7 @@ def changed(
     Returns:
         (clips, frames before and of the clip, 40).
     """
-    rows = np.arange(len(speech))[:, None]
-    clips = speech[rows, changes.frames]
+    clips = moved(speech, changes.frames)
     reverberate(clips, changes.room_decay, changes.room_level)
     add(clips, talkers, changes.talker_level)
     clips *= changes.response[:, None, :]

@@ -20,7 +20,13 @@ from tracekws.evaluate import Result, evaluate
 from tracekws.modelfile import Detector, Learning
 from tracekws.streambench import calibrate
 from tracekws.train.config import TrainConfig
-from tracekws.train.dataset import names_digest, read_evaluation, read_training, training_clips
+from tracekws.train.dataset import (
+    names_digest,
+    read_evaluation,
+    read_training,
+    training_clips,
+    words_of,
+)
 from tracekws.train.export import export
 from tracekws.train.group import Group, join
 from tracekws.train.loader import Loader
@@ -147,13 +153,14 @@ def train_with(
     clips = training_clips(tree, job.exclude, config.classes)
     check_folder(job.run)
     check_folder(job.cache)
-    digest = names_digest(clips)
+    digest, words = names_digest(clips), len(words_of(clips, config.words))
     if group.share(digest) != digest:
         raise DataError(f"{job.data}: not the clips that the first process has")
     teachers = [
-        TeacherRun(config, number, job.run, digest, group) for number in range(config.teachers)
+        TeacherRun(config, words, number, job.run, digest, group)
+        for number in range(config.teachers)
     ]
-    student = StudentRun(config, job.run, digest, group, [run.network for run in teachers])
+    student = StudentRun(config, words, job.run, digest, group, [run.network for run in teachers])
     runs = [*teachers, student]
     if len(student.history) == config.epochs:
         runs = [student]  # its teachers are not needed any more

@@ -90,6 +90,8 @@ class TrainConfig:
     clips_per_epoch: int
     unknown_weight: float
     context_share: float
+    window_weight: float
+    word_weight: float
     learning_rate: float
     weight_decay: float
     label_smoothing: float
@@ -110,7 +112,7 @@ class TrainConfig:
     @property
     def of_teachers(self) -> dict[str, object]:
         """The settings that a teacher depends on, its number aside."""
-        names = ("words", "clips_per_epoch", "unknown_weight", "label_smoothing")
+        names = ("words", "clips_per_epoch", "unknown_weight", "context_share", "label_smoothing")
         settings = asdict(self)
         return {name: settings[name] for name in (*names, "teacher", "augment")}
 

@@ -36,6 +36,8 @@ class Source:
     pcm: NDArray[np.int16]
     labels: NDArray[np.int64]
     """Classes of the rows: those of the clips, then silence."""
+    words: NDArray[np.int64]
+    """Words of the rows, numbered as in words_of()."""
     noises: list[NDArray[np.int16]]
 
 
@@ -50,6 +52,11 @@ class Evaluation:
 def class_index(word: str, classes: Sequence[str]) -> int:
     """Class of a word: a keyword's own, else unknown."""
     return classes.index(word if word in classes else UNKNOWN)
+
+
+def words_of(clips: Sequence[Clip], keywords: Sequence[str]) -> tuple[str, ...]:
+    """Every word that is told apart in training: keywords, the others, silence."""
+    return (*keywords, *sorted({clip.word for clip in clips} - {*keywords}), SILENCE)
 
 
 def check_classes(root: Path, clips: Sequence[Clip], classes: Sequence[str]) -> None:
@@ -125,7 +132,14 @@ def read_training(
     validation = read_evaluation(tree, "validation", config, classes)
     if not len(validation.labels):
         raise DataError(f"{tree.root}: the validation split has no readable clips")
-    labels = [class_index(clip.word, classes) for clip in recordings.clips]
-    labels += [classes.index(SILENCE)] * (1 + len(labels) // CLIPS_PER_SILENCE)
-    source = Source(recordings.pcm, np.array(labels), noises)
+    said = [clip.word for clip in recordings.clips]
+    said += [SILENCE] * (1 + len(said) // CLIPS_PER_SILENCE)
+    words = words_of(clips, classes[:-2])
+    numbers = {word: number for number, word in enumerate(words)}
+    source = Source(
+        recordings.pcm,
+        np.array([class_index(word, classes) for word in said]),
+        np.array([numbers[word] for word in said]),
+        noises,
+    )
     return source, validation, recordings

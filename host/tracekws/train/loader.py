@@ -20,11 +20,16 @@ from tracekws.core import CHANNELS, FeatureConfig, normalise
 from tracekws.data import UNKNOWN, Progress
 from tracekws.train import augment, cache
 from tracekws.train.augment import Noises
-from tracekws.train.config import AugmentConfig, TrainConfig
+from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import Source
+from tracekws.train.windows import Window, bounds, in_steps, right_answers
 
 REPLAY_STREAM, STUDENT_STREAM, TEACHER_STREAM = 0, 1, 2
 """Random streams; teacher k has TEACHER_STREAM + k."""
+
+
+NOWHERE = -(1 << 20)
+"""Frame of a word that is not said."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Sampling:
     seed: int
     batch: int
     """Clips of a batch, over all processes."""
+    context_share: float = 0.0
+    """Of the batches, in which something is said before each clip."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +50,30 @@ class Batch:
 
     features: NDArray[np.int8]
     labels: NDArray[np.int64]
+    words: NDArray[np.int64]
+    """As in Source."""
+    window: Window | None
+    """Of batches with a context: one of the seconds before the clips are all there."""
 
 
 class Maker:
     """One process's view of everything that batches are made from."""
 
     def __init__(
-        self, files: list[Path], noises: Noises, front_end: FeatureConfig, config: AugmentConfig
+        self,
+        files: list[Path],
+        labels: NDArray[np.int64],
+        noises: Noises,
+        front_end: FeatureConfig,
+        config: TrainConfig,
     ) -> None:
         """Open the copies."""
         self.copies = [open_memmap(path, mode="r") for path in files]
+        self.labels = labels
         self.noises = noises
         self.front_end = front_end
-        self.config = config
+        self.classes = len(config.classes)
+        self.config = config.augment
 
     def speech(self, copies: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Energies of clips; of rows that are silence, those of another."""
@@ -65,14 +83,14 @@ class Maker:
 
     def features(
         self, rows: NDArray[np.int64], key: tuple[int, ...], part: slice, context: int, masked: bool
-    ) -> NDArray[np.int8]:
-        """Features of a batch's part.
+    ) -> "Made":
+        """Features of a batch's part, and where there is a context a window.
 
         Args:
             rows: clips of the whole batch; those behind the last clip are silence.
             key: of the batch's random numbers.
             part: which of them are wanted.
-            context: frames before each clip, the last ones of another clip.
+            context: frames before each clip: the last ones of another clip, then perhaps a gap.
             masked: whether steps and channels are blanked.
         """
         clips = len(self.copies[0])
@@ -84,17 +102,29 @@ class Maker:
         if heard.any():
             talkers[heard] = self.speech(changes.copies[heard], changes.talkers[heard])
         speech = self.speech(changes.copies, rows)
-        before = np.zeros((len(rows), 0, CHANNELS), dtype=np.float32)
-        if context:
-            before = self.speech(changes.copies, changes.before)[:, -context:]
         is_silence = rows >= clips
+        before = np.zeros((len(rows), context, CHANNELS), dtype=np.float32)
+        window = None
+        if context:
+            earlier = self.speech(changes.copies, changes.before)
+            gap = int(rng.integers(context // 2 + 1))
+            before[:, : context - gap] = earlier[:, gap - context :]
+            end = augment.STEPS + int(rng.integers(context // lib.TKWS_STACK))
+            clip = augment.moved(speech, changes.frames)
+            words = np.stack([bounds(earlier) - gap - augment.FRAMES, bounds(clip)], axis=1)
+            words[is_silence, 1] = NOWHERE
+            labels = np.stack([self.labels[changes.before], self.labels[rows]], axis=1)
+            right = right_answers(labels, in_steps(words + context), end, self.classes)
+            right[is_silence, -2:] = True  # its noise may drown what is said before
+            window = Window(end, right)
         energies = augment.changed(speech, talkers, before, is_silence, self.noises, changes)
         out = normalise(energies, self.front_end)
         if masked:
             augment.mask(out, changes)
-        return out
+        return out, window
 
 
+Made = tuple[NDArray[np.int8], Window | None]
 _maker: Maker | None = None
 
 
@@ -112,17 +142,21 @@ def live_with_parent() -> None:
 
 
 def start_worker(
-    files: list[Path], noises: Noises, front_end: FeatureConfig, config: AugmentConfig
+    files: list[Path],
+    labels: NDArray[np.int64],
+    noises: Noises,
+    front_end: FeatureConfig,
+    config: TrainConfig,
 ) -> None:
     """Give this process its own view."""
     global _maker
     live_with_parent()
-    _maker = Maker(files, noises, front_end, config)
+    _maker = Maker(files, labels, noises, front_end, config)
 
 
 def make(
     rows: NDArray[np.int64], key: tuple[int, ...], part: slice, context: int, masked: bool
-) -> NDArray[np.int8]:
+) -> Made:
     """See Maker.features()."""
     assert _maker is not None
     return _maker.features(rows, key, part, context, masked)
@@ -164,6 +198,7 @@ class Loader:
     ) -> None:
         """Make what the cache lacks."""
         self.labels = source.labels
+        self.words = source.words
         self.config = config
         self.part = part
         settings, seed = config.augment, config.augment.seed
@@ -174,7 +209,7 @@ class Loader:
             with ProcessPoolExecutor(workers, context, live_with_parent) as pool:
                 cache.fill(files, source.pcm, settings.stretch, seed, pool, progress)
         noises = Noises.of(source.noises, seed)
-        self.start = (files, noises, front_end, settings)
+        self.start = (files, source.labels, noises, front_end, config)
         self.pool = ProcessPoolExecutor(workers, context, start_worker, self.start)
         self.weights = sampling_weights(self.labels, config)
 
@@ -193,10 +228,10 @@ class Loader:
                 first = number * sampling.batch
                 yield epoch, number, drawn[first : first + sampling.batch]
 
-    def context(self, key: tuple[int, ...]) -> int:
-        """Frames before each clip of a student's batch: none, or those of 0.2 to 1 s."""
+    def context(self, share: float, key: tuple[int, ...]) -> int:
+        """Frames before each clip of a batch: none, or those of 0.2 to 1 s."""
         rng = np.random.default_rng([*key, 1])
-        if rng.random() >= self.config.context_share:
+        if rng.random() >= share:
             return 0
         frames: int = lib.TKWS_STACK * int(rng.integers(10, augment.STEPS + 1))
         return frames
@@ -210,12 +245,12 @@ class Loader:
         """
         plan = self.plan(sampling, epochs)
         count = self.batches(sampling)
-        waiting: deque[tuple[NDArray[np.int64], Future[NDArray[np.int8]]]] = deque()
+        waiting: deque[tuple[NDArray[np.int64], Future[Made]]] = deque()
 
         def order() -> None:
             for epoch, number, rows in plan:
                 key = (sampling.seed, sampling.stream, epoch, number)
-                context = self.context(key) if sampling.stream == STUDENT_STREAM else 0
+                context = self.context(sampling.context_share, key)
                 waiting.append((rows, self.pool.submit(make, rows, key, self.part, context, True)))
                 return
 
@@ -223,7 +258,9 @@ class Loader:
             for _ in range(count):
                 rows, job = waiting.popleft()
                 order()
-                yield Batch(job.result(), self.labels[rows[self.part]])
+                features, window = job.result()
+                rows = rows[self.part]
+                yield Batch(features, self.labels[rows], self.words[rows], window)
 
         try:
             for _ in range(count):
@@ -242,7 +279,7 @@ class Loader:
             self.pool.submit(make, rows, key, slice(None), 0, False)
             for rows, key in zip(parts, keys, strict=True)
         ]
-        return np.concatenate([job.result() for job in jobs])
+        return np.concatenate([job.result()[0] for job in jobs])
 
     def close(self) -> None:
         """Stop the processes."""

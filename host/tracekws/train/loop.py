@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import Evaluation
 from tracekws.train.group import Group
 from tracekws.train.loader import STUDENT_STREAM, TEACHER_STREAM, Batch, Loader, Sampling
-from tracekws.train.network import SpikingNetwork
-from tracekws.train.teacher import TeacherNetwork, answer, soft_loss
+from tracekws.train.network import READOUT_GAIN, SpikingNetwork
+from tracekws.train.teacher import TeacherNetwork, answer, over_classes, soft_loss
+from tracekws.train.windows import set_loss
 
 FEATURE_SCALE = 1 / (1 << lib.TKWS_FEATURE_Q)
 
@@ -158,9 +160,18 @@ class Run(ABC):
         if content is not None:
             self.resume(content)
 
+    def tensor(self, array: NDArray[np.int64]) -> Tensor:
+        """Labels where the network is."""
+        return torch.from_numpy(array).to(self.group.device)
+
     @abstractmethod
-    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """What is minimised over this process's part of a batch: the mean over its clips."""
+    def loss(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """What is minimised over this process's part of a batch: the mean over its clips.
+
+        Args:
+            inputs: (B, T, 80) features of the batch, as networks take them.
+            batch: what is right.
+        """
 
     @abstractmethod
     def measure(self, held: Evaluation) -> tuple[float, float | None, float | None]:
@@ -250,7 +261,7 @@ class Run(ABC):
                 for group in optimizer.param_groups:
                     group["lr"] = self.learning_rate * one_cycle(progress)
             inputs = to_input(batch.features).to(self.group.device)
-            loss = self.loss(inputs, torch.from_numpy(batch.labels).to(self.group.device))
+            loss = self.loss(inputs, batch)
             self.network.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.group.average_gradients(self.network.parameters())
@@ -276,48 +287,73 @@ class Run(ABC):
 
 
 class TeacherRun(Run):
-    """Training of one teacher."""
+    """Training of one teacher, which tells every word of the data apart."""
 
     network: TeacherNetwork
 
     def __init__(
-        self, config: TrainConfig, number: int, folder: Path, clips: str, group: Group
+        self,
+        config: TrainConfig,
+        words: int,
+        number: int,
+        folder: Path,
+        clips: str,
+        group: Group,
     ) -> None:
         """Start, or go on; see Run."""
         torch.manual_seed(1000 * config.teacher.seed + number + 1)
+        settings = config.teacher
         super().__init__(
             f"teacher-{number + 1}",
-            TeacherNetwork(lib.TKWS_FEATURES, len(config.classes), config.teacher, group),
+            TeacherNetwork(lib.TKWS_FEATURES, words, settings, group),
             folder,
             {**config.of_teachers, "number": number},
             clips,
-            Sampling(TEACHER_STREAM + number, config.teacher.seed, config.teacher.batch),
-            config.teacher.epochs,
-            config.teacher.learning_rate,
-            config.teacher.weight_decay,
+            Sampling(TEACHER_STREAM + number, settings.seed, settings.batch, config.context_share),
+            settings.epochs,
+            settings.learning_rate,
+            settings.weight_decay,
             group,
         )
         self.config = config
 
-    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy."""
+    def loss(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of the words; where there is a context, of the classes in the window."""
+        if batch.window:
+            heard = batch.window.of(inputs)
+            scores = over_classes(self.network(heard), len(self.config.words))
+            return set_loss(scores, batch.window.right)
         return functional.cross_entropy(
-            self.network(inputs), labels, label_smoothing=self.config.label_smoothing
+            self.network(inputs),
+            self.tensor(batch.words),
+            label_smoothing=self.config.label_smoothing,
         )
 
     def measure(self, held: Evaluation) -> tuple[float, float | None, float | None]:
         """Accuracy."""
-        return accuracy(answers(self.network, held, self.group), held.labels), None, None
+        logits = answers(self.network, held, self.group)
+        scores = (over_classes(part, len(self.config.words)) for part in logits)
+        return accuracy(scores, held.labels), None, None
+
+
+class Student(SpikingNetwork):
+    """The spiking network with a readout that tells every word apart, which training alone has."""
+
+    def __init__(self, config: TrainConfig, words: int) -> None:
+        """Draw the weights from torch's generator."""
+        super().__init__(lib.TKWS_FEATURES, config.taps, config.neurons, len(config.classes))
+        self.words = nn.Linear(config.neurons, words)
 
 
 class StudentRun(Run):
     """Training of the spiking network: readout, class contrast, firing rates, teachers."""
 
-    network: SpikingNetwork
+    network: Student
 
     def __init__(
         self,
         config: TrainConfig,
+        words: int,
         folder: Path,
         clips: str,
         group: Group,
@@ -327,11 +363,11 @@ class StudentRun(Run):
         torch.manual_seed(config.seed)
         super().__init__(
             "checkpoint",
-            SpikingNetwork(lib.TKWS_FEATURES, config.taps, config.neurons, len(config.classes)),
+            Student(config, words),
             folder,
             asdict(config),
             clips,
-            Sampling(STUDENT_STREAM, config.seed, config.batch),
+            Sampling(STUDENT_STREAM, config.seed, config.batch, config.context_share),
             config.epochs,
             config.learning_rate,
             config.weight_decay,
@@ -347,15 +383,35 @@ class StudentRun(Run):
             teacher.eval()
         super().train(loader, held, report)
 
-    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def taught(self, loss: Tensor, scores: Tensor, answer: Tensor | None) -> Tensor:
+        """A loss from labels, with that from the teachers' logits for the same scores beside it."""
+        if answer is None:
+            return loss
+        soft = soft_loss(scores, answer, self.config.temperature)
+        return (1 - self.config.soft_weight) * loss + self.config.soft_weight * soft
+
+    def answer(self, heard: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The teachers' logits of words and of classes, for features of a second."""
+        if not self.teachers:
+            return None, None
+        words = answer(self.teachers, heard)
+        return words, over_classes(words, len(self.config.words))
+
+    def loss(self, inputs: Tensor, batch: Batch) -> Tensor:
         """The weighted sum."""
-        config = self.config
-        out = self.network(inputs)
-        loss = functional.cross_entropy(out.scores, labels, label_smoothing=config.label_smoothing)
-        if self.teachers:
-            wanted = answer(self.teachers, inputs[:, -STEPS:])
-            soft = soft_loss(out.scores, wanted, config.temperature)
-            loss = (1 - config.soft_weight) * loss + config.soft_weight * soft
+        config, window = self.config, batch.window
+        labels, words = self.tensor(batch.labels), self.tensor(batch.words)
+        cross_entropy = partial(functional.cross_entropy, label_smoothing=config.label_smoothing)
+        out = self.network(inputs, window.end if window else None)
+        answer_words, answer_classes = self.answer(inputs[:, -STEPS:])
+        loss = self.taught(cross_entropy(out.scores, labels), out.scores, answer_classes)
+        scores = self.network.words(READOUT_GAIN * out.rates)
+        of_words = self.taught(cross_entropy(scores, words), scores, answer_words)
+        loss = loss + config.word_weight * of_words
+        if window and out.window is not None:
+            _, answer_classes = self.answer(window.of(inputs))
+            of_window = self.taught(set_loss(out.window, window.right), out.window, answer_classes)
+            loss = loss + config.window_weight * of_window
         instants = out.contrast.shape[1]
         loss = loss + config.contrast_weight * functional.cross_entropy(
             out.contrast.flatten(0, 1), labels.repeat_interleave(instants)

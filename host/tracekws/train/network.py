@@ -73,6 +73,8 @@ class Outputs:
     """(B, K, C) contrast logits at K steps (eq. 14, against the bank of class traces)."""
     rates: Tensor
     """(B, H) mean spikes a step."""
+    window: Tensor | None
+    """(B, C) logits of the readout over another second, if one was named."""
 
 
 def lif_layer(current: Tensor, recurrent: Tensor, decay: Tensor) -> Tensor:
@@ -134,8 +136,17 @@ class SpikingNetwork(nn.Module):
         traces = torch.where(age >= 0, (1 - TRACE_DECAY) * TRACE_DECAY ** age.clamp(min=0), 0.0)
         return torch.cat([torch.full((1, steps), 1 / steps, device=device), traces])
 
-    def forward(self, features: Tensor) -> Outputs:
-        """Run a batch of features (B, T, inputs), float, from rest; answer for the last second."""
+    def readout_of(self, rates: Tensor) -> Tensor:
+        """Logits (B, C) of mean spikes (B, H)."""
+        return READOUT_GAIN * rates @ self.readout + self.readout_bias
+
+    def forward(self, features: Tensor, window: int | None = None) -> Outputs:
+        """Run a batch of features (B, T, inputs), float, from rest; answer for the last second.
+
+        Args:
+            features: of a second, or more.
+            window: step behind the last of another second to answer for.
+        """
         steps = min(features.shape[1], STEPS)
         current = self.filter(features.transpose(0, 1)) @ self.weights + self.bias
         spikes = lif_layer(current, self.recurrent, self.decay)
@@ -148,4 +159,7 @@ class SpikingNetwork(nn.Module):
         gain = CONTRAST_GAIN / math.sqrt(self.bias.numel())
         contrast = gain * torch.einsum("bkh,ckh->bkc", heard[:, 1:], bank[:, 1:])
         rates = heard[:, 0]
-        return Outputs(READOUT_GAIN * rates @ self.readout + self.readout_bias, contrast, rates)
+        other = None
+        if window is not None:
+            other = self.readout_of(spikes[window - steps : window].mean(0))
+        return Outputs(self.readout_of(rates), contrast, rates, other)

@@ -75,12 +75,12 @@ class TeacherNetwork(nn.Module):
 
     Args:
         inputs: features a step.
-        classes: logits.
+        words: logits.
         config: shape.
         group: over which the batch is spread.
     """
 
-    def __init__(self, inputs: int, classes: int, config: TeacherConfig, group: Group) -> None:
+    def __init__(self, inputs: int, words: int, config: TeacherConfig, group: Group) -> None:
         """Draw the weights from torch's generator."""
         super().__init__()
         first, *blocks = config.channels
@@ -92,18 +92,24 @@ class TeacherNetwork(nn.Module):
         widths = zip(config.channels, blocks, strict=False)
         layers += [Block(a, b, config.kernel, group) for a, b in widths]
         self.layers = nn.Sequential(*layers)
-        self.readout = nn.Linear(config.channels[-1], classes)
+        self.readout = nn.Linear(config.channels[-1], words)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits (B, C) of features (B, T, inputs), float."""
+        """Logits (B, words) of features (B, T, inputs), float."""
         logits: Tensor = self.readout(self.layers(features.transpose(1, 2)).mean(2))
         return logits
 
 
 def answer(teachers: Sequence[TeacherNetwork], features: Tensor) -> Tensor:
-    """Mean logits of the teachers."""
+    """Mean logits of the teachers, (B, words)."""
     with torch.no_grad():
         return torch.stack([teacher(features) for teacher in teachers]).mean(0)
+
+
+def over_classes(logits: Tensor, keywords: int) -> Tensor:
+    """Logits (B, C) of the classes from those of all words: the other words are one class."""
+    others = torch.logsumexp(logits[:, keywords:-1], 1, keepdim=True)
+    return torch.cat([logits[:, :keywords], others, logits[:, -1:]], 1)
 
 
 def soft_loss(scores: Tensor, answer: Tensor, temperature: float) -> Tensor:
