@@ -398,5 +398,7 @@ def test_a_network_that_fills_the_image_goes_without_sequences():
     labels = np.arange(len(CLASSES)).repeat(100)
     clips = rng.integers(0, 60, (len(labels), 49, 80)).astype(np.int8)
     network = SpikingNetwork(80, 8, 256, len(CLASSES))
-    image = export("big", network, CLASSES, clips, labels, FeatureConfig(), LEARNING, DETECTOR)
+    image = export(
+        "big", network, CLASSES, clips, labels, labels, FeatureConfig(), LEARNING, DETECTOR
+    )
     assert (Model(image).header.n_latent, Model(image).header.n_sequences) == (196, 0)

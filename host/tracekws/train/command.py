@@ -202,6 +202,7 @@ def train_with(
             config.classes,
             loader.each_once(),
             loader.labels,
+            loader.words,
             front_end,
             learning,
             detector,

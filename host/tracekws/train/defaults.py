@@ -13,6 +13,6 @@ LEARNING = Learning(
     traces_rate=2.8e-4,
     readout_rate=1.0,
     readout_bias_rate=0.01,
-    latent_per_take=1,
+    latent_per_take=4,
 )
 DETECTOR = Detector()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a trained network to the model image: quantisation and replay."""
 
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -56,20 +55,26 @@ def herd(rates: NDArray[np.float64], count: int) -> list[int]:
 
 
 def replay_rows(
-    labels: NDArray[np.int64], rates: NDArray[np.float64], classes: Sequence[str], count: int
+    words: NDArray[np.int64], rates: NDArray[np.float64], keywords: int, count: int
 ) -> list[int]:
-    """Rows to rehearse: half unknown words, half keywords, evenly over these, each by herding.
+    """Rows to rehearse: half keywords, half others, evenly over the words, each by herding.
 
     Rows drawn at random make learning of one model lose rejection and that of the next keywords.
+
+    Args:
+        words: of the rows, numbered as in words_of().
+        rates: (rows, H) of theirs.
+        keywords: how many of the words are.
+        count: rows wanted.
     """
-    unknown = classes.index(UNKNOWN)
-    words = [c for c, label in enumerate(classes) if label not in (UNKNOWN, SILENCE)]
-    turns = [unknown if n % 2 == 0 else words[n // 2 % len(words)] for n in range(count)]
+    there = np.unique(words)[:-1]  # silence is the last
+    kinds = (there[there >= keywords], there[there < keywords])
+    turns = [kinds[n % 2][n // 2 % len(kinds[n % 2])] for n in range(count)]
     herds = {}
-    for label in set(turns):
-        rows = np.flatnonzero(labels == label)
-        herds[label] = iter([int(rows[i]) for i in herd(rates[rows], turns.count(label))])
-    return [row for label in turns if (row := next(herds[label], None)) is not None]
+    for word in set(turns):
+        rows = np.flatnonzero(words == word)
+        herds[word] = iter([int(rows[i]) for i in herd(rates[rows], turns.count(word))])
+    return [row for word in turns if (row := next(herds[word], None)) is not None]
 
 
 def export(
@@ -78,6 +83,7 @@ def export(
     classes: tuple[str, ...],
     features: NDArray[np.int8],
     labels: NDArray[np.int64],
+    words: NDArray[np.int64],
     config: FeatureConfig,
     learning: Learning,
     detector: Detector,
@@ -92,6 +98,7 @@ def export(
         classes: labels of its outputs.
         features: (clips, steps, 80) int8 of training clips, to take the replay from.
         labels: their classes.
+        words: theirs, numbered as in words_of().
         config: of the front end.
         learning: constants of learning.
         detector: constants of the detector.
@@ -105,16 +112,17 @@ def export(
             name, classes, UNKNOWN, SILENCE, arrays, config, learning, detector, replay
         )
 
+    keywords = len(classes) - 2
     bare = Model(image(Replay()))
     learner = Learner(bare)
     rates = np.stack([learner.rates(clip) for clip in features])
-    rows = replay_rows(labels, rates, classes, latent)
+    rows = replay_rows(words, rates, keywords, latent)
     vectors = np.column_stack([labels[rows], np.clip(np.rint(rates[rows] * 256), 0, 255)])
     with_latent = image(Replay(latent=vectors.astype(np.uint8)))
     row_bytes = 1 + features.shape[1] * lib.TKWS_FEATURES
     room = (IMAGE_LIMIT - len(with_latent)) // row_bytes
     count = max(0, min(room, 256)) if sequences is None else sequences
-    rows = replay_rows(labels, rates, classes, count)
+    rows = replay_rows(words, rates, keywords, count)
     flat = features[rows].reshape(len(rows), row_bytes - 1).view(np.uint8)
     takes = np.column_stack([labels[rows].astype(np.uint8), flat])
     return image(Replay(vectors.astype(np.uint8), takes))
