@@ -9,10 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-train")
 
-from tests.host_cli import tracekws, tracekws_json  # noqa: E402
-from tests.images import make_image, write_image  # noqa: E402
-from tests.tones import write_tree  # noqa: E402
-
+from host_cli import tracekws, tracekws_json  # noqa: E402
+from images import make_image, write_image  # noqa: E402
+from tones import write_tree  # noqa: E402
 from tracekws import adaptbench  # noqa: E402
 from tracekws.adaptbench import COLUMNS, SAME_REJECTION, Settings, bench_adapt  # noqa: E402
 from tracekws.core import LATENT, READOUT, Learner, Model  # noqa: E402
