@@ -23,7 +23,7 @@ from tracekws.train import dataset, loop  # noqa: E402
 from tracekws.train.command import Job, train  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
 from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
-from tracekws.train.export import export  # noqa: E402
+from tracekws.train.export import export, replay_rows  # noqa: E402
 from tracekws.train.group import Group  # noqa: E402
 from tracekws.train.loader import Loader  # noqa: E402
 from tracekws.train.loop import StudentRun, TeacherRun, to_input  # noqa: E402
@@ -391,6 +391,17 @@ def short_noise(root):
 def test_data_that_cannot_be_trained_on_is_refused_at_the_start(tree, tmp_path, spoil, said):
     spoil(shutil.copytree(tree, tmp_path / "data"))
     assert said in refused(tmp_path / "data", tmp_path)
+
+
+def test_replay_is_half_keywords_and_even_over_all_words():
+    """Two keywords, five other words of which one has a single clip, and silence."""
+    rng = np.random.default_rng(1)
+    words = np.array([0, 1, 2, 3, 4, 5, 7]).repeat(30)
+    words = np.append(words, 6)
+    rows = replay_rows(words, rng.random((len(words), 16)), 2, 40)
+    assert len(set(rows)) == len(rows)
+    counts = np.bincount(words[rows], minlength=8)
+    assert counts.tolist() == [10, 10, 4, 4, 4, 4, 1, 0]
 
 
 def test_a_network_that_fills_the_image_goes_without_sequences():
