@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a trained network to the model image: quantisation and replay."""
 
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
