@@ -44,7 +44,7 @@ from tracekws.train.dataset import (
 from tracekws.train.group import Group
 from tracekws.train.loader import Batch, Loader, Sampling
 from tracekws.train.loop import Epoch, Run, TeacherRun, accuracy, answers
-from tracekws.train.teacher import TeacherNetwork, answer, over_classes, soft_loss
+from tracekws.train.teacher import TeacherNetwork, answer, over_classes, taught
 
 FILE = Path(__file__).resolve().parent / "anchors.json"
 STREAM = 1000
@@ -242,11 +242,10 @@ class AnchorRun(Run):
         labels = self.tensor(batch.labels)
         scores = self.network(inputs)
         loss = functional.cross_entropy(scores, labels, label_smoothing=config.label_smoothing)
-        if self.teachers:
-            wanted = over_classes(answer(self.teachers, inputs), len(config.words))
-            soft = soft_loss(scores, wanted, config.temperature)
-            loss = (1 - config.soft_weight) * loss + config.soft_weight * soft
-        return loss
+        if not self.teachers:
+            return loss
+        wanted = over_classes(answer(self.teachers, inputs), len(config.words))
+        return taught(loss, scores, wanted, config)
 
     def accuracy(self, held: Evaluation) -> float:
         """Over the clips of words, in percent."""

@@ -49,7 +49,7 @@ def test_bounds_are_those_of_the_loud_frames():
     clips[0, 20:31] = 100  # quiet frames are 20.5 dB below
     clips[1, 5] = 100
     clips[1, 90] = 2
-    np.testing.assert_array_equal(bounds(clips), [[20, 31], [5, 91], [0, 98]])
+    np.testing.assert_array_equal(bounds(clips.sum(2)), [[20, 31], [5, 91], [0, 98]])
     np.testing.assert_array_equal(in_steps(np.array([[20, 31], [5, 90]])), [[10, 16], [2, 45]])
 
 

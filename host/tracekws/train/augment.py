@@ -213,7 +213,7 @@ def mean_energy(clips: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def moved(clips: NDArray[np.float32], frames: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Clips (clips, frames, 40) with their frames where Changes.frames has them."""
+    """Clips (clips, frames, ...) with their frames where Changes.frames has them."""
     out: NDArray[np.float32] = clips[np.arange(len(clips))[:, None], frames]
     return out
 

@@ -110,8 +110,8 @@ class Maker:
             gap = int(rng.integers(context // 2 + 1))
             before[:, : context - gap] = earlier[:, gap - context :]
             end = augment.STEPS + int(rng.integers(context // lib.TKWS_STACK))
-            clip = augment.moved(speech, changes.frames)
-            words = np.stack([bounds(earlier) - gap - augment.FRAMES, bounds(clip)], axis=1)
+            clip = augment.moved(speech.sum(2), changes.frames)
+            words = np.stack([bounds(earlier.sum(2)) - gap - augment.FRAMES, bounds(clip)], axis=1)
             words[is_silence, 1] = NOWHERE
             labels = np.stack([self.labels[changes.before], self.labels[rows]], axis=1)
             right = right_answers(labels, in_steps(words + context), end, self.classes)

@@ -29,7 +29,7 @@ from tracekws.train.dataset import Evaluation
 from tracekws.train.group import Group
 from tracekws.train.loader import STUDENT_STREAM, TEACHER_STREAM, Batch, Loader, Sampling
 from tracekws.train.network import READOUT_GAIN, SpikingNetwork
-from tracekws.train.teacher import TeacherNetwork, answer, over_classes, soft_loss
+from tracekws.train.teacher import TeacherNetwork, answer, over_classes, taught
 from tracekws.train.windows import set_loss
 
 FEATURE_SCALE = 1 / (1 << lib.TKWS_FEATURE_Q)
@@ -383,13 +383,6 @@ class StudentRun(Run):
             teacher.eval()
         super().train(loader, held, report)
 
-    def taught(self, loss: Tensor, scores: Tensor, answer: Tensor | None) -> Tensor:
-        """A loss from labels, with that from the teachers' logits for the same scores beside it."""
-        if answer is None:
-            return loss
-        soft = soft_loss(scores, answer, self.config.temperature)
-        return (1 - self.config.soft_weight) * loss + self.config.soft_weight * soft
-
     def answer(self, heard: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """The teachers' logits of words and of classes, for features of a second."""
         if not self.teachers:
@@ -404,13 +397,15 @@ class StudentRun(Run):
         cross_entropy = partial(functional.cross_entropy, label_smoothing=config.label_smoothing)
         out = self.network(inputs, window.end if window else None)
         answer_words, answer_classes = self.answer(inputs[:, -STEPS:])
-        loss = self.taught(cross_entropy(out.scores, labels), out.scores, answer_classes)
+        loss = taught(cross_entropy(out.scores, labels), out.scores, answer_classes, config)
         scores = self.network.words(READOUT_GAIN * out.rates)
-        of_words = self.taught(cross_entropy(scores, words), scores, answer_words)
+        of_words = taught(cross_entropy(scores, words), scores, answer_words, config)
         loss = loss + config.word_weight * of_words
         if window and out.window is not None:
             _, answer_classes = self.answer(window.of(inputs))
-            of_window = self.taught(set_loss(out.window, window.right), out.window, answer_classes)
+            of_window = taught(
+                set_loss(out.window, window.right), out.window, answer_classes, config
+            )
             loss = loss + config.window_weight * of_window
         instants = out.contrast.shape[1]
         loss = loss + config.contrast_weight * functional.cross_entropy(

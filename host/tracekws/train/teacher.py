@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracekws.train.config import TeacherConfig
+from tracekws.train.config import TeacherConfig, TrainConfig
 from tracekws.train.group import Group
 
 
@@ -121,3 +121,11 @@ def soft_loss(scores: Tensor, answer: Tensor, temperature: float) -> Tensor:
     teacher = functional.log_softmax(answer / temperature, 1)
     divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
     return temperature**2 * divergence
+
+
+def taught(loss: Tensor, scores: Tensor, answer: Tensor | None, config: TrainConfig) -> Tensor:
+    """A loss from labels, with that from the teachers' logits for the same scores beside it."""
+    if answer is None:
+        return loss
+    soft = soft_loss(scores, answer, config.temperature)
+    return (1 - config.soft_weight) * loss + config.soft_weight * soft

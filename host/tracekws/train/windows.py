@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracekws._core import lib
+from tracekws.stream import WORD_RANGE_DB
 from tracekws.train.augment import FRAMES, STEPS
 
-WORD_RANGE = 0.01
-"""Energy over that of the loudest frame from which a frame is of the word: 20 dB, as in streams."""
 MARGIN = 2
 """Steps behind a word's end from which on it is to be heard."""
 
@@ -41,10 +40,9 @@ def bounds(energies: NDArray[np.float32]) -> NDArray[np.int64]:
     """Where words begin and end in clips: (clips, 2), first frame and that behind the last.
 
     Args:
-        energies: (clips, frames, 40).
+        energies: (clips, frames) over all channels.
     """
-    energy = energies.sum(2)
-    loud = energy >= WORD_RANGE * energy.max(1, keepdims=True)
+    loud = energies >= 10 ** (-WORD_RANGE_DB / 10) * energies.max(1, keepdims=True)
     return np.stack([loud.argmax(1), FRAMES - loud[:, ::-1].argmax(1)], axis=1)
 
 
