@@ -7,6 +7,10 @@ keywords and other words of other speakers, which must not suffer, and, from a t
 words that the model was not trained on, not even as unknown. Because a method can buy keywords with
 rejection, keywords are also given at the unadapted rejection: a threshold on the margin between the
 best keyword and the best of unknown and silence is moved until the pooled rejection is as before.
+
+Two harder cases: the speakers' recordings may be changed (shift.py), and the words may be new to
+the model (modelfile.with_words), which then rejects everything before it adapts; so that for them
+the threshold is moved to a rejection that is given.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +21,23 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tracekws import modelfile
+from tracekws._core import lib
 from tracekws.core import LATENT, READOUT, SEQUENCES, TRACES, Learner, Model, features, pass_scales
-from tracekws.data import Clip, Episode, Progress, Tree, episode, read_recordings
+from tracekws.data import (
+    CLIP_SAMPLES,
+    Clip,
+    Episode,
+    Progress,
+    Recordings,
+    Tree,
+    episode,
+    read_noise,
+    read_recordings,
+)
 from tracekws.errors import DataError
 from tracekws.parallel import spread
+from tracekws.shift import in_a_room, in_noise
 
 METHODS = {
     "none": 0,
@@ -44,6 +61,9 @@ FIXED_SEED = (1, 0)
 """Of the draw of other speakers' clips, whatever the seed of the experiment."""
 MIN_WORDS = 5
 """Words with enough takes that a speaker must have to be chosen without a list."""
+SHIFT_STREAM = 2
+NEW_WORDS_STREAM = 3
+NEW_WORDS_REJECTION = 0.9
 RESAMPLES = 2000
 
 
@@ -75,6 +95,10 @@ class Settings:
     negatives: int = 0
     draws: int = 10
     seed: int = 1
+    shift: str = ""
+    """What has changed in the speakers' recordings: nothing, "room" or "noise"."""
+    rejection: float | None = None
+    """Share to which the threshold is moved; by default that before adapting."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +204,43 @@ def choose_others(clips: Sequence[Clip], keywords: Sequence[str]) -> list[Clip]:
     return chosen
 
 
+def with_new_words(model: Model, tree: Tree, seed: int) -> Model:
+    """The model with words of a tree in the place of its own, drawn at random.
+
+    Raises:
+        DataError: the tree has too few words that an image has room for.
+    """
+    there = {clip.word for clip in tree.clips} - set(model.labels)
+    words = sorted(word for word in there if modelfile.fits(word, lib.TKWS_LABEL_BYTES))
+    count = len(model.keywords)
+    if len(words) < count:
+        raise DataError(f"{tree.root}: {len(words)} new words, and {model.name} has {count}")
+    rng = np.random.default_rng((NEW_WORDS_STREAM, seed))
+    return Model(modelfile.with_words(model, sorted(rng.permutation(words)[:count].tolist())))
+
+
+def changed(
+    recordings: Recordings, speakers: Sequence[str], tree: Tree, settings: Settings
+) -> NDArray[np.int16]:
+    """The samples (clips, 16000), those of the speakers as they sound after the shift.
+
+    Raises:
+        DataError: noise is wanted, and the tree has none that is long enough.
+    """
+    pcm = recordings.pcm.copy()
+    noises: list[NDArray[np.int16]] = []
+    if settings.shift == "noise":
+        noises = [n for n in read_noise(tree.noises, "evaluation") if len(n) >= CLIP_SAMPLES]
+        if not noises:
+            raise DataError(f"{tree.root}: no noise recordings of 5 seconds in _background_noise_")
+    of = np.array([clip.speaker for clip in recordings.clips])
+    for person, speaker in enumerate(speakers):
+        rng = np.random.default_rng((SHIFT_STREAM, settings.seed, person))
+        own = of == speaker
+        pcm[own] = in_noise(pcm[own], noises, rng) if noises else in_a_room(pcm[own], rng)
+    return pcm
+
+
 def gather(
     model: Model,
     tree: Tree,
@@ -197,12 +258,12 @@ def gather(
         others_tree: the data set with the others; tree by default.
         listed: the speakers; by default those of the testing split (all, without lists) with enough
             takes of at least 5 keywords.
-        settings: shots matter here.
+        settings: shots and shift matter here.
         progress: of reading.
         outside: a data set of words that the model was not trained on, whatever their names.
 
     Raises:
-        DataError: there is nobody to adapt to, or a listed speaker is not there.
+        DataError: there is nobody to adapt to, a listed speaker is not there, or no noise is.
     """
     if listed is not None:
         listed = list(dict.fromkeys(listed))
@@ -225,6 +286,8 @@ def gather(
         if clip in fixed or (clip in mine and clip.speaker in speakers)
     ]
     recordings = replace(read, clips=tuple(read.clips[i] for i in used), pcm=read.pcm[used])
+    if settings.shift:
+        recordings = replace(recordings, pcm=changed(recordings, speakers, tree, settings))
     rng = np.random.default_rng(FIXED_SEED)
     strange = read_recordings(draw_clips(outside.clips, OUTSIDE, rng) if outside else [])
     return Cast(
@@ -427,14 +490,14 @@ class Report:
 
 
 def same_rejection_right(
-    method: list[list[Outcome]], none: list[list[Outcome]]
+    method: list[list[Outcome]], none: list[list[Outcome]], rejection: float | None = None
 ) -> NDArray[np.int64]:
-    """(speakers, draws) keywords right at the unadapted pooled rejection of each draw."""
+    """(speakers, draws) keywords right at a pooled rejection: of each draw unadapted, or given."""
     right = np.zeros((len(method), len(method[0])), dtype=np.int64)
     for d in range(right.shape[1]):
         unknown = np.sort(np.concatenate([speaker[d].unknown_margin for speaker in method]))
         before = np.concatenate([speaker[d].unknown_margin for speaker in none])
-        rejected = int((before <= 0).sum())
+        rejected = int((before <= 0).sum()) if rejection is None else round(rejection * len(before))
         if not len(unknown):
             threshold = 0
         elif rejected == 0:
@@ -457,7 +520,9 @@ def estimate(
         )
 
 
-def tabulate(outcomes: dict[str, list[list[Outcome]]], rng: np.random.Generator) -> tuple[Row, ...]:
+def tabulate(
+    outcomes: dict[str, list[list[Outcome]]], rng: np.random.Generator, rejection: float | None
+) -> tuple[Row, ...]:
     """Rows from outcomes[method][speaker][draw]."""
     none = outcomes["none"]
     resampled = rng.integers(0, len(none), (RESAMPLES, len(none)))
@@ -472,7 +537,7 @@ def tabulate(outcomes: dict[str, list[list[Outcome]]], rng: np.random.Generator)
         if columns["unknown_self"] is None:
             columns[SAME_REJECTION] = None
         else:
-            right = same_rejection_right(speakers, none).sum(1)
+            right = same_rejection_right(speakers, none, rejection).sum(1)
             total = np.array([sum(o.total[0] for o in draws) for draws in speakers])
             columns[SAME_REJECTION] = estimate(right, total, resampled)
         if method == "none":
@@ -515,7 +580,7 @@ def bench_adapt(
         progress(done + 1, len(tasks))
     first = [draws[0] for draws in outcomes["none"]]
     return Report(
-        tabulate(outcomes, np.random.default_rng(settings.seed)),
+        tabulate(outcomes, np.random.default_rng(settings.seed), settings.rejection),
         cast,
         int(sum(o.total[1] for o in first)),
     )

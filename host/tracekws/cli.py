@@ -21,14 +21,17 @@ from tracekws.datacommand import (
     Methods,
     ModelArgument,
     Negatives,
+    NewWords,
     Others,
     OutsideOption,
     Passes,
     Seed,
+    Shift,
     Shots,
     Speakers,
     Workers,
     gather,
+    load_model,
     load_other,
     methods_of,
     say_left_out,
@@ -217,6 +220,8 @@ def bench_adapt(
     shots: Shots = 3,
     passes: Passes = 5,
     negatives: Negatives = 0,
+    shift: Shift = None,
+    new_words: NewWords = False,
     draws: Draws = 10,
     seed: Seed = 1,
     method: Methods = None,
@@ -229,9 +234,11 @@ def bench_adapt(
     Example: `tracekws bench adapt --data speech_commands --shots 3`
     """
     wanted = methods_of(method, adaptbench.METHODS)
-    model = Model.load(model_path)
-    other = load_other(against, model) if against else None
-    settings = adaptbench.Settings(shots, passes, negatives, draws, seed)
+    words_of = folder if new_words else None
+    model = load_model(model_path, words_of, seed)
+    other = load_other(against, model, words_of, seed) if against else None
+    rejection = adaptbench.NEW_WORDS_REJECTION if new_words else None
+    settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift or "", rejection)
     with stages() as stage:
 
         def measure(model: Model, which: str) -> adaptbench.Report:

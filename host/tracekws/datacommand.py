@@ -13,6 +13,19 @@ from tracekws.console import out, print_json, talk
 from tracekws.core import Model
 from tracekws.device.commands import say
 from tracekws.errors import ModelError
+from tracekws.shift import SHIFTS
+
+
+def shift_of(name: str | None) -> str:
+    """A kind of shift; empty for none.
+
+    Raises:
+        BadParameter: there is no such kind.
+    """
+    if name is not None and name not in SHIFTS:
+        raise typer.BadParameter(f"'{name}' is none of {', '.join(SHIFTS)}")
+    return name or ""
+
 
 ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
 DataOption = Annotated[
@@ -40,6 +53,22 @@ Shots = Annotated[int, typer.Option(help="Takes of each word to learn from.", mi
 Passes = Annotated[int, typer.Option(help="Passes over them.", min=1)]
 Negatives = Annotated[
     int, typer.Option(help="Takes of the speaker's other words learned as unknown.", min=0)
+]
+Shift = Annotated[
+    str | None,
+    typer.Option(
+        help="room or noise: the speakers are heard in another room through another microphone, "
+        "or in noise of the tree; both made up.",
+        callback=shift_of,
+    ),
+]
+NewWords = Annotated[
+    bool,
+    typer.Option(
+        "--new-words",
+        help="Learn words that the model does not know, drawn from the tree, in the place of its "
+        "own.",
+    ),
 ]
 Draws = Annotated[int, typer.Option(help="Random divisions of each speaker.", min=1)]
 Seed = Annotated[int, typer.Option(help="Of divisions, order and rounding.", min=0)]
@@ -73,13 +102,26 @@ def methods_of(wanted: list[str] | None, known: Iterable[str]) -> list[str]:
     return wanted or list(known)
 
 
-def load_other(path: Path, model: Model) -> Model:
-    """Read the model to compare with.
+def load_model(path: Path, new_words_of: Path | None, seed: int) -> Model:
+    """Read a model; if a tree is named, with new words of it in the place of its own.
+
+    Raises:
+        ModelError: it is no model.
+        DataError: the tree has too few words.
+    """
+    model = Model.load(path)
+    if new_words_of is None:
+        return model
+    return adaptbench.with_new_words(model, data.read_tree(new_words_of), seed)
+
+
+def load_other(path: Path, model: Model, new_words_of: Path | None, seed: int) -> Model:
+    """Read the model to compare with; see load_model.
 
     Raises:
         ModelError: it is no model, or it has other words.
     """
-    other = Model.load(path)
+    other = load_model(path, new_words_of, seed)
     if set(other.keywords) != set(model.keywords):
         raise ModelError(
             f"{path}: it knows {' '.join(other.keywords)}, and '{model.name}' knows "
@@ -136,6 +178,7 @@ def show_adaptation(
             {
                 "rows": [row.summary() for row in report.rows],
                 "model": model.identity,
+                "words": list(model.keywords),
                 "against": other and other.identity,
                 "settings": settings.__dict__,
                 "speakers": len(cast.speakers),
@@ -173,6 +216,11 @@ def show_adaptation(
         f"{len(cast.speakers)} speakers, {settings.draws} draws, {settings.shots} takes a word; "
         f"percent, then the paired difference to 'none', in brackets 95 % over speakers"
     )
+    if settings.rejection is not None:
+        out.print(
+            f"the new words: {' '.join(model.keywords)}; same rejection: "
+            f"{100 * settings.rejection:.0f} %"
+        )
     if other:
         names = [" ".join(each.identity.values()) for each in (model, other)]
         table = Table(*headings, title=" - ".join(names))

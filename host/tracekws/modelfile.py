@@ -2,7 +2,9 @@
 """Writing of model images: numbers and arrays in, the bytes of model.h out."""
 
 import os
+import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,15 +145,20 @@ def header_numbers(arrays: Arrays, learning: Learning, detector: Detector) -> di
     }
 
 
+def fits(text: str, size: int) -> bool:
+    """Whether an image takes a text: 1 to `size` ASCII characters, none of them a space."""
+    return re.fullmatch(f"[!-~]{{1,{size}}}", text) is not None
+
+
 def texts(values: tuple[str, ...], size: int) -> bytes:
     """ASCII texts, filled with zeros to size bytes each.
 
     Raises:
-        ModelError: one is empty or too long.
+        ModelError: one does not fit.
     """
     for value in values:
-        if not 0 < len(value.encode()) <= size:
-            raise ModelError(f"'{value}' does not fit {size} bytes")
+        if not fits(value, size):
+            raise ModelError(f"'{value}' is not 1 to {size} ASCII characters without a space")
     return b"".join(value.encode().ljust(size, b"\0") for value in values)
 
 
@@ -246,6 +253,49 @@ def with_thresholds(model: Model, values: NDArray[np.float64]) -> bytes:
     at = lib.TKWS_NAME_BYTES + lib.TKWS_LABEL_BYTES * len(model.labels)
     end = at + 2 * len(model.labels)
     return seal(header, body[:at] + to_int16(values, 15) + body[end:])
+
+
+def with_words(model: Model, words: Sequence[str]) -> bytes:
+    """The same image with other keywords, in the places of its own, that it does not know yet.
+
+    Their readout is zero, and what replay has of the old keywords is other speech; the codes (rows
+    of S) stay.
+
+    Args:
+        model: the image.
+        words: as many as it has keywords.
+
+    Raises:
+        ModelError: their number, or one does not fit.
+    """
+    h = model.header
+    if len(words) != len(model.keywords):
+        raise ModelError(f"{model.name} has {len(model.keywords)} keywords, not {len(words)}")
+    places = [c for c in range(h.n_classes) if c not in (model.unknown, model.silence)]
+    labels = list(model.labels)
+    body = bytearray(model.image[lib.TKWS_MODEL_HEADER_BYTES : -4])
+
+    def part(pointer: Any, rows: int, row_bytes: int) -> NDArray[np.uint8]:
+        """An array of the image, to be changed."""
+        start = int(ffi.cast("uintptr_t", pointer)) - int(ffi.cast("uintptr_t", model.c.name))
+        flat = np.frombuffer(body, np.uint8)[start : start + rows * row_bytes]
+        return flat.reshape(rows, row_bytes)
+
+    for place, word in zip(places, words, strict=True):
+        labels[place] = word
+    part(model.c.labels, h.n_classes, lib.TKWS_LABEL_BYTES)[:] = np.frombuffer(
+        texts(tuple(labels), lib.TKWS_LABEL_BYTES), np.uint8
+    ).reshape(h.n_classes, -1)
+    counts = lib.tkws_model_weight_counts(model.c)
+    below = 2 * (counts.weights + counts.recurrent + counts.bias)
+    readout = part(model.c.trainable + below, h.n_neurons + 1, 2 * h.n_classes)
+    readout.view("<i2")[:, places] = 0  # and its biases, that lie behind it
+    for replay in (
+        part(model.c.latent, h.n_latent, 1 + h.n_neurons),
+        part(model.c.sequences, h.n_sequences, 1 + h.sequence_steps * h.n_inputs),
+    ):
+        replay[np.isin(replay[:, 0], places), 0] = model.unknown
+    return seal(ffi.new("tkws_model_header *", h), bytes(body))
 
 
 def write_file(path: Path, content: bytes) -> None:

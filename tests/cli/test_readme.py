@@ -140,7 +140,11 @@ def desk(board, takes, tmp_path, monkeypatch) -> Path:
     write_take(folder / "take.wav", 1)
     (folder / "DATA").mkdir()
     tree = write_tree(folder / "DATA")
-    shutil.copytree(tree, folder / "OTHER_WORDS")
+    other = shutil.copytree(tree, folder / "OTHER_WORDS")
+    for word in (path.parent for path in other.glob("*/tes00000_nohash_0.wav")):
+        word.rename(word.with_name(f"other-{word.name}"))
+    for listed in other.glob("*.txt"):
+        listed.unlink()
     speakers = {path.stem.split("_")[0] for path in tree.glob("yes/tes*.wav")}
     (folder / "adaptation_speakers.txt").write_text("\n".join(sorted(speakers)))
     image = make_image(seed=3, n_classes=12, n_neurons=24, window_steps=50)

@@ -10,6 +10,8 @@ from tracekws import adaptbench
 from tracekws.adaptbench import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
 from tracekws.core import Learner, Model, features, pass_scales
 from tracekws.data import read_recordings, read_tree
+from tracekws.errors import ModelError
+from tracekws.modelfile import with_words
 
 NEURONS = {"seed": 3, "n_classes": 12, "n_neurons": 24, "window_steps": 50}
 """A random layer that tells the words of tree apart."""
@@ -218,6 +220,83 @@ def test_outside_words_have_a_column_and_change_no_other(model_file, tree, forei
     assert "outside" in tracekws(*short, *outside).stdout
 
 
+def test_a_shift_changes_what_the_speakers_say_and_nothing_else(model_file, tree):
+    options = ("--method", "none")
+    clean, room, again, noise = (
+        bench(model_file, tree, *options, *more)
+        for more in ((), ("--shift", "room"), ("--shift", "room"), ("--shift", "noise"))
+    )
+    assert room["data"] == again["data"]
+    assert len({clean["data"], room["data"], noise["data"]}) == 3
+    for shifted in (room, noise):
+        for name in ("keywords_others", "unknown_others"):
+            assert shifted["rows"][0][name] == clean["rows"][0][name]
+    assert room["settings"]["shift"] == "room"
+
+
+def test_a_shift_that_cannot_be_is_one_line(model_file, tree, tmp_path):
+    arguments = ("bench", "adapt", str(model_file), "--shots", "2", "--data")
+    done = tracekws(*arguments, str(tree), "--shift", "cave")
+    assert done.returncode == 2
+    assert "'cave' is none of room, noise" in done.stderr
+    quiet = shutil.copytree(tree, tmp_path / "quiet")
+    shutil.rmtree(quiet / "_background_noise_")
+    done = tracekws(*arguments, str(quiet), "--shift", "noise")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {quiet}: no noise recordings")
+
+
+def test_new_words_are_rejected_until_they_are_learned(tree, tmp_path):
+    arrays = {"readout": np.zeros((24, 5)), "readout_bias": np.array([0, 0, 0, 512, 0])}
+    known = {**NEURONS, "n_classes": 5}
+    image = make_image(arrays=arrays, rate_readout=1 << 24, **known)
+    model_file = write_image(tmp_path, image)
+    report = bench(model_file, tree, "--new-words", "--method", "readout")
+    words = report["words"]
+    assert len(words) == 3
+    assert not set(words) & {"yes", "no", "up"}
+    none, learned = report["rows"]
+    assert (none["keywords_self"], none["unknown_self"]) == (0, 100)
+    assert learned["keywords_self"] > 50
+    assert report["settings"]["rejection"] == 0.9
+    other = bench(model_file, tree, "--new-words", "--method", "none", "--seed", "2")["words"]
+    assert other != words
+    done = tracekws(
+        *("bench", "adapt", str(model_file), "--data", str(tree), "--shots", "2", "--new-words"),
+        *("--draws", "1", "--method", "none"),
+    )
+    assert f"the new words: {' '.join(words)}; same rejection: 90 %" in done.stdout
+
+
+def test_new_words_need_a_tree_that_has_them(model_file, tree):
+    done = tracekws("bench", "adapt", str(model_file), "--data", str(tree), "--new-words")
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tree}: 3 new words, and random has 10\n"
+
+
+def test_an_image_with_other_words_knows_only_what_is_none_of_them():
+    model = Model(make_image(n_latent=40, n_sequences=9))
+    new = Model(with_words(model, ["cancel", "enter", "undo"]))
+    assert new.labels == ("cancel", "enter", "undo", "_unknown_", "_silence_")
+    before, after = (np.frombuffer(Learner(m).weights, "<i2") for m in (model, new))
+    hidden = 8 * (80 + 8 + 1)
+    assert (before[:hidden] == after[:hidden]).all()
+    readout = after[hidden:].reshape(9, 5)
+    assert not readout[:, :3].any()
+    assert (readout[:, 3:] == before[hidden:].reshape(9, 5)[:, 3:]).all()
+    size = len(model.image)
+    assert len(new.image) == size
+    rehearsed = 40 * 9 + 9 * (1 + 5 * 80) + 4
+    classes = [
+        np.frombuffer(m.image[size - rehearsed :][: 40 * 9], np.uint8).reshape(40, 9)[:, 0]
+        for m in (model, new)
+    ]
+    assert set(classes[1]) == {3, 4}
+    assert ((classes[0] == 4) == (classes[1] == 4)).all()
+    with pytest.raises(ModelError, match="has 3 keywords, not 1"):
+        with_words(model, ["cancel"])
+
+
 def outcome(keyword: list[int], unknown: list[int]) -> Outcome:
     nothing = np.zeros(len(COLUMNS), dtype=np.int64)
     return Outcome(nothing, nothing, np.array(keyword), np.array(unknown))
@@ -230,6 +309,14 @@ def test_keywords_at_the_unadapted_rejection_by_hand():
     adapted = [[outcome([11, 12, 13, 6], [7, 8, 9, 15])]]
     assert same_rejection_right(none, none).tolist() == [[3]]
     assert same_rejection_right(adapted, none).tolist() == [[3]]
+
+
+def test_keywords_at_a_given_rejection_by_hand():
+    before = [[outcome([0], [-1] * 4)]]
+    adapted = [[outcome([11, 12, 13, 6], [7, 8, 9, 15])]]
+    assert same_rejection_right(adapted, before, 0.75).tolist() == [[3]]
+    assert same_rejection_right(adapted, before, 1.0).tolist() == [[0]]
+    assert same_rejection_right(adapted, before, 0.0).tolist() == [[3]]
 
 
 def test_rates_fall_linearly():

@@ -329,6 +329,7 @@ def refused(tree, tmp_path, *options, output="x.tkws", run="run"):
         ("none/x.tkws", "no such folder to write a model into"),
         ("a name that is longer than an image has room for.tkws", "a name of 1 to "),
         ("zwölf.tkws", "ASCII"),
+        ("my words.tkws", "none of them a space"),
         ("x.md", "NAME.tkws"),
         ("folder.tkws", "this is a folder"),
     ],

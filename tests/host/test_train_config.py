@@ -52,7 +52,8 @@ def test_a_file_says_what_differs_and_options_come_first(tmp_path):
         ("words = []", "words must be a list"),
         ("words = ['cat', 'cat']", "'cat': words are distinct"),
         ("words = ['_x']", "'_x': words are distinct, and begin with no _"),
-        ("words = ['a word far too long']", "a word is 1 to 12 ASCII characters"),
+        ("words = ['awordfartoolong']", "a word is 1 to 12 ASCII characters"),
+        ("words = ['zoom in']", "none of them a space"),
         ("neurons = ", "no TOML"),
     ],
 )
@@ -80,7 +81,7 @@ def test_the_documented_file_is_possible(tmp_path):
         (["--config", "huge"], "no configuration 'huge'; there are base, small"),
         (["--config", "none.toml"], "none.toml: No such file"),
         (["--neurons", "3"], "configuration base: neurons = 3, but 8 to 1024 is possible"),
-        (["--words", "cat,"], "'': words are distinct"),
+        (["--words", "cat,"], "'': a word is 1 to 12"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path, options, said):

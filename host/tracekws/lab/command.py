@@ -12,7 +12,6 @@ from rich.table import Table
 
 from tracekws import adaptbench
 from tracekws.console import out, picture_file, print_json, stages, talk
-from tracekws.core import Model
 from tracekws.data import read_names
 from tracekws.datacommand import (
     DataOption,
@@ -20,14 +19,17 @@ from tracekws.datacommand import (
     Methods,
     ModelArgument,
     Negatives,
+    NewWords,
     Others,
     OutsideOption,
     Passes,
     Seed,
+    Shift,
     Shots,
     Speakers,
     Workers,
     gather,
+    load_model,
     methods_of,
     show_adaptation,
 )
@@ -452,6 +454,8 @@ def learn_on_device(
     shots: Shots = 3,
     passes: Passes = 5,
     negatives: Negatives = 0,
+    shift: Shift = None,
+    new_words: NewWords = False,
     draws: Draws = 10,
     seed: Seed = 1,
     method: Methods = None,
@@ -470,8 +474,9 @@ def learn_on_device(
         from tracekws.lab import on_device
     wanted = methods_of(method, on_device.METHODS)
     changed = on_device.settings_of(given or [])
-    model = Model.load(model_path)
-    settings = adaptbench.Settings(shots, passes, negatives, draws, seed)
+    model = load_model(model_path, folder if new_words else None, seed)
+    rejection = adaptbench.NEW_WORDS_REJECTION if new_words else None
+    settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift or "", rejection)
     with stages() as stage:
         cast = gather(model, folder, others, speakers, outside, settings, stage("reading"))
         report = on_device.compare(

@@ -80,9 +80,10 @@ def check_output(output: Path) -> None:
         DataError: there is no such folder, or the name is no name of a model.
     """
     name, size = output.stem, lib.TKWS_NAME_BYTES
-    if output.suffix != ".tkws" or not name.isascii() or not name.isprintable() or len(name) > size:
+    if output.suffix != ".tkws" or not modelfile.fits(name, size):
         raise DataError(
-            f"{output}: a model is a file NAME.tkws, with a name of 1 to {size} ASCII characters"
+            f"{output}: a model is a file NAME.tkws, with a name of 1 to {size} ASCII characters, "
+            "none of them a space"
         )
     folder = output.resolve().parent
     if not folder.is_dir():

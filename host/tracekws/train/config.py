@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tracekws import modelfile
 from tracekws._core import lib
 from tracekws.data import SILENCE, UNKNOWN
 from tracekws.errors import DataError
@@ -187,11 +188,12 @@ def check_words(where: str, words: tuple[str, ...]) -> None:
     if not 1 <= len(words) <= MOST_WORDS:
         raise DataError(f"{where}: {len(words)} words, but 1 to {MOST_WORDS} are possible")
     for word in words:
-        if not (word.isascii() and word.isprintable()) or len(word) > lib.TKWS_LABEL_BYTES:
+        if not modelfile.fits(word, lib.TKWS_LABEL_BYTES):
             raise DataError(
-                f"{where}: '{word}': a word is 1 to {lib.TKWS_LABEL_BYTES} ASCII characters"
+                f"{where}: '{word}': a word is 1 to {lib.TKWS_LABEL_BYTES} ASCII characters, "
+                "none of them a space"
             )
-        if not word or word.startswith("_") or words.count(word) > 1:
+        if word.startswith("_") or words.count(word) > 1:
             raise DataError(f"{where}: '{word}': words are distinct, and begin with no _")
 
 
