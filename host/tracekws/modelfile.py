@@ -255,6 +255,27 @@ def with_thresholds(model: Model, values: NDArray[np.float64]) -> bytes:
     return seal(header, body[:at] + to_int16(values, 15) + body[end:])
 
 
+def part_of(
+    body: bytearray, model: Model, pointer: Any, rows: int, row_bytes: int
+) -> NDArray[np.uint8]:
+    """Rows of a copy of an image's body, to be changed in place.
+
+    Args:
+        body: the image behind its header.
+        model: the image.
+        pointer: where they begin in it.
+        rows: how many.
+        row_bytes: of each.
+    """
+    start = int(ffi.cast("uintptr_t", pointer)) - int(ffi.cast("uintptr_t", model.c.name))
+    return np.frombuffer(body, np.uint8)[start : start + rows * row_bytes].reshape(rows, row_bytes)
+
+
+def body_of(model: Model) -> bytearray:
+    """A copy of what is behind an image's header."""
+    return bytearray(model.image[lib.TKWS_MODEL_HEADER_BYTES : -4])
+
+
 def with_words(model: Model, words: Sequence[str]) -> bytes:
     """The same image with other keywords, in the places of its own, that it does not know yet.
 
@@ -273,29 +294,38 @@ def with_words(model: Model, words: Sequence[str]) -> bytes:
         raise ModelError(f"{model.name} has {len(model.keywords)} keywords, not {len(words)}")
     places = [c for c in range(h.n_classes) if c not in (model.unknown, model.silence)]
     labels = list(model.labels)
-    body = bytearray(model.image[lib.TKWS_MODEL_HEADER_BYTES : -4])
-
-    def part(pointer: Any, rows: int, row_bytes: int) -> NDArray[np.uint8]:
-        """An array of the image, to be changed."""
-        start = int(ffi.cast("uintptr_t", pointer)) - int(ffi.cast("uintptr_t", model.c.name))
-        flat = np.frombuffer(body, np.uint8)[start : start + rows * row_bytes]
-        return flat.reshape(rows, row_bytes)
-
     for place, word in zip(places, words, strict=True):
         labels[place] = word
-    part(model.c.labels, h.n_classes, lib.TKWS_LABEL_BYTES)[:] = np.frombuffer(
-        texts(tuple(labels), lib.TKWS_LABEL_BYTES), np.uint8
-    ).reshape(h.n_classes, -1)
+    body = body_of(model)
+    named = part_of(body, model, model.c.labels, h.n_classes, lib.TKWS_LABEL_BYTES)
+    named.flat[:] = np.frombuffer(texts(tuple(labels), lib.TKWS_LABEL_BYTES), np.uint8)
     counts = lib.tkws_model_weight_counts(model.c)
     below = 2 * (counts.weights + counts.recurrent + counts.bias)
-    readout = part(model.c.trainable + below, h.n_neurons + 1, 2 * h.n_classes)
+    readout = part_of(body, model, model.c.trainable + below, h.n_neurons + 1, 2 * h.n_classes)
     readout.view("<i2")[:, places] = 0  # and its biases, that lie behind it
     for replay in (
-        part(model.c.latent, h.n_latent, 1 + h.n_neurons),
-        part(model.c.sequences, h.n_sequences, 1 + h.sequence_steps * h.n_inputs),
+        part_of(body, model, model.c.latent, h.n_latent, 1 + h.n_neurons),
+        part_of(body, model, model.c.sequences, h.n_sequences, 1 + h.sequence_steps * h.n_inputs),
     ):
         replay[np.isin(replay[:, 0], places), 0] = model.unknown
     return seal(ffi.new("tkws_model_header *", h), bytes(body))
+
+
+def with_weights(model: Model, state: bytes, latent: NDArray[np.uint8]) -> bytes:
+    """The same image with other weights, as the device saves them, and replay vectors that fit.
+
+    Args:
+        model: the image.
+        state: Learner.weights.
+        latent: (n, 1 + H) as Replay has them.
+    """
+    header = ffi.new("tkws_model_header *", model.header)
+    body = body_of(model)
+    part_of(body, model, model.c.trainable, 1, len(state)).flat[:] = np.frombuffer(state, np.uint8)
+    sequences = len(body) - header.n_sequences * (1 + header.sequence_steps * header.n_inputs)
+    start = sequences - header.n_latent * (1 + header.n_neurons)
+    header.n_latent = len(latent)
+    return seal(header, bytes(body[:start]) + latent.tobytes() + bytes(body[sequences:]))
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tracekws import adaptbench
+from tracekws import adaptbench, modelfile
 from tracekws.console import out, picture_file, print_json, stages, talk
-from tracekws.data import read_names
+from tracekws.core import Model
+from tracekws.data import read_names, read_tree
 from tracekws.datacommand import (
     DataOption,
     Draws,
@@ -483,3 +484,42 @@ def learn_on_device(
             model, cast, settings, wanted, changed, workers, stage("adapting")
         )
     show_adaptation(report, model, settings, as_json)
+
+
+@app.command("meta-learn")
+def meta_learn(
+    folder: DataOption,
+    output: Annotated[Path, typer.Option(help="The image to write, NAME.tkws.")],
+    model_path: ModelArgument = MODEL,
+    exclude: Annotated[
+        Path | None, typer.Option("--exclude-speakers", help="File with speakers to leave out.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="How speakers learn.")] = "tp+replay",
+    rounds: Annotated[
+        int, typer.Option(help="Over all speakers; with 0 only replay vectors are new.", min=0)
+    ] = 10,
+    step: Annotated[float, typer.Option(help="Of the mean change.", min=0)] = 0.3,
+    shots: Shots = 1,
+    passes: Passes = 5,
+    shift: Shift = None,
+    seed: Seed = 1,
+    workers: Workers = None,
+) -> None:
+    """Move a model to a starting point from which training speakers learn well: first-order MAML.
+
+    Example: `tracekws lab meta-learn --data speech_commands --output start.tkws`
+    """
+    with torch_there():
+        from tracekws.lab import meta
+        from tracekws.train.command import check_output
+    check_output(output)
+    (flags,) = (adaptbench.METHODS[name] for name in methods_of([method], adaptbench.METHODS))
+    excluded = frozenset(read_names(exclude)) if exclude else frozenset()
+    adaptation = adaptbench.Settings(shots, passes, seed=seed, shift=shift or "")
+    settings = meta.Settings(flags, rounds, step, adaptation)
+    with stages() as stage:
+        model, speakers = meta.learn(
+            Model.load(model_path), read_tree(folder), excluded, settings, stage, workers
+        )
+    modelfile.write_file(output, model.image)
+    say(out, f"{output}: {rounds} rounds over {speakers} speakers; compare with bench adapt")

@@ -76,6 +76,11 @@ def replay_rows(
     return [row for word in turns if (row := next(herds[word], None)) is not None]
 
 
+def replay_vectors(labels: NDArray[np.int64], rates: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Classes (n,) and mean rates (n, H) as an image has them: (n, 1 + H)."""
+    return np.column_stack([labels, np.clip(np.rint(rates * 256), 0, 255)]).astype(np.uint8)
+
+
 def export(
     name: str,
     network: SpikingNetwork,
@@ -116,12 +121,12 @@ def export(
     learner = Learner(bare)
     rates = np.stack([learner.rates(clip) for clip in features])
     rows = replay_rows(words, rates, keywords, latent)
-    vectors = np.column_stack([labels[rows], np.clip(np.rint(rates[rows] * 256), 0, 255)])
-    with_latent = image(Replay(latent=vectors.astype(np.uint8)))
+    vectors = replay_vectors(labels[rows], rates[rows])
+    with_latent = image(Replay(latent=vectors))
     row_bytes = 1 + features.shape[1] * lib.TKWS_FEATURES
     room = (IMAGE_LIMIT - len(with_latent)) // row_bytes
     count = max(0, min(room, 256)) if sequences is None else sequences
     rows = replay_rows(words, rates, keywords, count)
     flat = features[rows].reshape(len(rows), row_bytes - 1).view(np.uint8)
     takes = np.column_stack([labels[rows].astype(np.uint8), flat])
-    return image(Replay(vectors.astype(np.uint8), takes))
+    return image(Replay(vectors, takes))

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting points made to be adapted: first-order meta-learning through the device's own rule.
+
+Finn, Abbeel, Levine, *Model-Agnostic Meta-Learning*, arXiv 1703.03400, in the first-order form of
+Nichol, Achiam, Schulman, *On First-Order Meta-Learning Algorithms*, arXiv 1803.02999 (their
+section 4; phi the starting point, tau a speaker):
+
+    theta_tau = what phi becomes on the device after tau's support     (all passes, falling rates)
+    g_tau     = how theta_tau changes by learning tau's query          (a take each, full rates)
+    phi      <- phi + step mean_tau g_tau
+
+Support and query, keywords and other words, are drawn anew each round. What learns is the C core,
+in int16, and so is the change g; phi is kept in floating point, and rounded for each round. With
+the layer's weights the mean rates of the replay vectors change: they are made anew, from the same
+speakers' clips, for each round and for the end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws import modelfile
+from tracekws.adaptbench import Bench, Cast, choose_speakers, gather
+from tracekws.adaptbench import Settings as Adaptation
+from tracekws.core import FULL_SCALE, LATENT, SEQUENCES, Learner, Model
+from tracekws.data import Progress, Tree, episode
+from tracekws.parallel import spread
+from tracekws.train.export import replay_rows, replay_vectors
+
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to move a starting point."""
+
+    method: int
+    """Flags of learning: of the support; the query goes without replay."""
+    rounds: int
+    step: float
+    adaptation: Adaptation
+
+
+def numbers(learner: Learner) -> Weights:
+    """A learner's weights, in their own units."""
+    return np.frombuffer(learner.weights, "<i2").astype(np.float64)
+
+
+def state_of(weights: Weights) -> bytes:
+    """Weights as the device saves them: rounded, saturated."""
+    return np.clip(np.rint(weights), -32768, 32767).astype("<i2").tobytes()
+
+
+def pupils(model: Model, tree: Tree, excluded: frozenset[str], shots: int) -> tuple[str, ...]:
+    """Training speakers with more takes than `shots` of at least five keywords.
+
+    Raises:
+        DataError: there are none, or the tree has no lists.
+    """
+    clips = [clip for clip in tree.of("training") if clip.speaker not in excluded]
+    return choose_speakers(clips, model.keywords, shots, None)[0]
+
+
+def rehearsal(model: Model, cast: Cast, count: int) -> NDArray[np.uint8]:
+    """So many replay vectors, or fewer, of the speakers' clips: (n, 1 + H)."""
+    names = sorted({clip.word for clip in cast.clips} - set(model.keywords))
+    words = (*model.keywords, *names)
+    own = [i for i, clip in enumerate(cast.clips) if clip.speaker in set(cast.speakers)]
+    learner = Learner(model)
+    rates = np.stack([learner.rates(cast.features[i]) for i in own])
+    spoken = [words.index(cast.clips[i].word) for i in own]
+    silence = np.zeros_like(rates[:1])  # replay_rows leaves the last word out
+    rows = replay_rows(
+        np.array([*spoken, len(words)]),
+        np.concatenate([rates, silence]),
+        len(model.keywords),
+        count,
+    )
+    labels = np.array([model.class_of(cast.clips[own[row]].word) for row in rows])
+    return replay_vectors(labels, rates[rows])
+
+
+def placed(model: Model, weights: Weights, cast: Cast) -> Model:
+    """The model with other weights, and replay vectors made anew."""
+    state, nothing = state_of(weights), np.zeros((0, 1 + model.header.n_neurons), np.uint8)
+    moved = Model(modelfile.with_weights(model, state, nothing))
+    latent = rehearsal(moved, cast, model.header.n_latent)
+    return Model(modelfile.with_weights(model, state, latent))
+
+
+class Pupils(Bench):
+    """One process's copy: what a speaker's query changes after the support."""
+
+    def __init__(self, image: bytes, cast: Cast, settings: Settings, turn: int) -> None:
+        """Keep what every speaker needs in this round."""
+        super().__init__(image, cast, settings.adaptation, {})
+        self.method, self.turn = settings.method, turn
+
+    def change(self, speaker: str) -> Weights:
+        """g_tau."""
+        shots, seed = self.settings.shots, self.settings.seed
+        rng = np.random.default_rng([seed, self.turn, self.cast.speakers.index(speaker)])
+        draw = episode(self.cast.clips, speaker, self.model.keywords, shots, 0, rng)
+        learner = Learner(self.model, int(rng.integers(1, 2**32)))
+        self.adapt(learner, draw, self.method, rng)
+        before = numbers(learner)
+        alone = self.method & ~(LATENT | SEQUENCES)
+        for i in rng.permutation([*draw.query, *draw.other_words]):
+            learner.take(self.cast.features[i], int(self.truth[i]), alone, FULL_SCALE)
+        return numbers(learner) - before
+
+
+_pupils: Pupils | None = None
+
+
+def start_worker(image: bytes, cast: Cast, settings: Settings, turn: int) -> None:
+    """Give this process a round."""
+    global _pupils
+    _pupils = Pupils(image, cast, settings, turn)
+
+
+def change_of(speaker: str) -> Weights:
+    """Work of one process on one speaker."""
+    assert _pupils is not None
+    return _pupils.change(speaker)
+
+
+def learn(
+    model: Model,
+    tree: Tree,
+    excluded: frozenset[str],
+    settings: Settings,
+    stage: Callable[[str], Progress],
+    workers: int | None = None,
+) -> tuple[Model, int]:
+    """A model that starts from another point, and how many speakers it was moved by.
+
+    With no rounds only its replay vectors are made anew: what to compare with.
+
+    Args:
+        model: the image to start from.
+        tree: a data set with lists.
+        excluded: speakers to leave out.
+        settings: the method.
+        stage: gives the progress of reading and of the speakers of all rounds.
+        workers: processes; all cores by default.
+
+    Raises:
+        DataError: nobody has enough takes.
+    """
+    speakers = pupils(model, tree, excluded, settings.adaptation.shots)
+    cast = gather(model, tree, None, speakers, settings.adaptation, stage("reading"))
+    weights = numbers(Learner(model))
+    progress, done = stage("speakers"), 0
+    for turn in range(settings.rounds):
+        now = placed(model, weights, cast)
+        start = partial(start_worker, now.image, cast, settings, turn)
+        total = np.zeros_like(weights)
+        for change in spread(change_of, cast.speakers, workers, start):
+            total += change
+            done += 1
+            progress(done, settings.rounds * len(cast.speakers))
+        weights += settings.step * total / len(cast.speakers)
+    return placed(model, weights, cast), len(cast.speakers)
