@@ -104,7 +104,7 @@ def test_a_whole_speaker_learns_over_the_line_as_through_cffi(speech, tmp_path):
         board_program()
     except TraceKwsError as error:
         pytest.skip(str(error))
-    speaker = (SPEECH / "adaptation_speakers.txt").read_text().split()[0]
+    speaker = "1b4c9b89"  # an adaptation speaker who is misheard at first
     takes_of = defaultdict(list)
     for clip in read_tree(speech).clips:
         if clip.speaker == speaker:
@@ -124,7 +124,7 @@ def test_a_whole_speaker_learns_over_the_line_as_through_cffi(speech, tmp_path):
         result = adaptation.adapt(device, takes, takes, seed=5, config=model.features)
         learned = device.weights()
     assert result.generation == 1
-    assert result.after.keywords_self.right >= result.before.keywords_self.right
+    assert result.after.keywords_self.right > result.before.keywords_self.right
 
     learner = Learner(model, seed=5)
     order = np.random.default_rng(5)

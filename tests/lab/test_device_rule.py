@@ -18,7 +18,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
 from labnets import CONSTANTS, NETWORKS, clip, labels, network, same, steps  # noqa: E402
-from tracekws._core import ffi  # noqa: E402
+from tracekws._core import ffi, lib  # noqa: E402
 from tracekws.core import READOUT, TRACES, Learner, Model  # noqa: E402
 from tracekws.lab.model import filtered, network_of, rule_of, set_trainable  # noqa: E402
 from tracekws.lab.rules.bptt import spike_with  # noqa: E402
@@ -119,9 +119,11 @@ def test_only_stochastic_rounding_is_between_the_core_and_the_float_rule(name: s
         print(f"{name}: {kind} off by {off:.2f} standard errors, along by {along:.3f}")
         assert 0.7 < off < 1.6
         assert along == pytest.approx(1, abs=0.12)
-    mean = torch.stack([run["V"] for run in runs]).mean(0)
-    # what a sure network learns is few steps of its int16 readout
-    assert torch.cosine_similarity(mean.flatten(), ours["V"].flatten(), dim=0) > 0.98
+    # each number of the readout is rounded once: four standard errors of the mean over the seeds,
+    # and as much for what the scores differ by
+    steps = 2.0**lib.TKWS_LOGIT_Q * (torch.stack([run["V"] for run in runs]).mean(0) - ours["V"])
+    print(f"{name}: V off by {float(steps.abs().max()):.2f} int16 steps at most")
+    assert float(steps.abs().max()) < 0.5
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -158,3 +160,51 @@ def test_each_step_descends_the_contrast_with_the_classes(name: str) -> None:
             x, x_target = layer.output(s).detach(), layer.output(s_target).detach()
             fired = fired + s.sum() * s_target.sum()
     assert fired > 0
+
+
+def after_a_clip(**settings: object) -> DeviceRule:
+    """A rule of one recurrent layer that has learned two clips side by side."""
+    net = network("recurrent")
+    rule = DeviceRule(network=net, seed=2, gain=20.0, **{"rate": 1.0, **settings})  # type: ignore
+    rule.start(2, torch.tensor([3, 1]))
+    for x in clip(net.inputs, 2, 6):
+        rule.step(x)
+    rule.finish()
+    return rule
+
+
+def test_r_may_have_a_rate_of_its_own() -> None:
+    before = network("recurrent").parameters()
+    plain, half = (after_a_clip(update="clip", recurrent_share=share) for share in (1.0, 0.5))
+    for name, factor in (("0.W", 1.0), ("0.R", 0.5)):
+        changes = [rule.network.parameters()[name] - before[name] for rule in (plain, half)]
+        assert changes[0].abs().max() > 0
+        torch.testing.assert_close(changes[1], factor * changes[0])
+
+
+def test_unit_traces_learn_alike_from_many_and_from_few_spikes() -> None:
+    """What the rule compares has length 1, in the direction of the means."""
+    rule = after_a_clip(traces="unit")
+    for of_unit, mean in zip(rule.compared(0), (rule.eps[0], rule.bank[0]), strict=True):
+        torch.testing.assert_close(of_unit.norm(dim=1), torch.ones(len(of_unit)))
+        torch.testing.assert_close(of_unit * mean.norm(dim=1, keepdim=True), mean)
+
+
+def test_classes_take_the_nearest_free_codes_as_they_come() -> None:
+    """By hand, from the traces at the end of the clips; class 0 keeps its code."""
+    own, fitting = after_a_clip(rate=0.0), after_a_clip(rate=0.0, codes="fitting")
+    nearness = own.eps[0] @ own.bank[0].T
+    first = int(nearness[0].argmax())
+    order = list(range(4))
+    order[3], order[first] = order[first], order[3]
+    free = [place for place in range(4) if place != 3]
+    second = max(free, key=lambda place: float(nearness[1][order[place]]))
+    order[1], order[second] = order[second], order[1]
+    torch.testing.assert_close(fitting.fixed["S"], own.fixed["S"][order])
+    assert fitting.taken == {1, 3}
+    again = fitting.fixed["S"].clone()
+    fitting.start(1, torch.tensor([3]))
+    for x in clip(fitting.network.inputs, 1, 6):
+        fitting.step(x)
+    fitting.finish()
+    torch.testing.assert_close(fitting.fixed["S"], again)

@@ -41,6 +41,7 @@ from tracekws.lab import experiment
 from tracekws.lab.experiment import Settings
 from tracekws.lab.model import filtered, latent_of, network_of, rule_of
 from tracekws.lab.rule import Rule
+from tracekws.lab.rules.device import DeviceRule
 from tracekws.lab.rules.prototype import Prototype
 
 BATCH = 10
@@ -122,6 +123,8 @@ def make_rule(model: Model, method: Method, given: Settings) -> Rule:
     rule = experiment.rule_of(method.rule)(network=network_of(model), **settings)
     if "S" in rule.fixed:
         rule.fixed["S"] = rule_of(model).fixed["S"]
+    if isinstance(rule, DeviceRule):
+        rule.taken = {model.unknown, model.silence}
     return rule
 
 

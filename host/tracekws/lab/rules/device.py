@@ -13,16 +13,25 @@ time is enough; samples of a larger batch learn side by side. Traces are means, 
 
 with R and b like the first term. The readout learns once a clip from the mean rates r of the last
 layer: V -= readout_rate r (softmax(r V + c) - y), c -= readout_bias_rate (softmax(r V + c) - y).
+
+Variants to try before they go into C:
+
+- recurrent_share: R has a rate of its own;
+- traces = "unit": traces of length 1, so that z is gain / sqrt(H) times a cosine (that the length
+  depends on eps is left out);
+- codes = "fitting": a class that is learned for the first time takes the code, a row of S, whose
+  trace is nearest to the clip's, of those that no class has taken yet; the two classes change
+  places. For classes that S was not trained for.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softmax
+from torch.nn.functional import normalize, softmax
 
 from tracekws.lab.network import Fired
-from tracekws.lab.rule import Gradients, Rule, numbered
+from tracekws.lab.rule import Gradients, Rule, choose, numbered
 from tracekws.lab.rules.tp import TargetPath, target_matrix
 
 
@@ -42,10 +51,19 @@ class DeviceRule(Rule):
     """Of the contrast's logits, to be divided by the root of the layer's neurons."""
     target_scale: float = 0.5
     """Of S: see target_matrix."""
+    recurrent_share: float = 1.0
+    """Rate of R over that of W and b."""
+    traces: str = "mean"
+    """"mean" of the spikes or "unit"."""
+    codes: str = "own"
+    """Of a class: its "own" row of S, or a "fitting" one."""
 
     def prepare(self) -> None:
-        """Draw S."""
+        """Draw S; no class has taken a code yet."""
+        choose("traces", self.traces, "mean", "unit")
+        choose("codes", self.codes, "own", "fitting")
         self.fixed["S"] = target_matrix(self.network, self.target_scale, self.random)
+        self.taken: set[int] = set()
 
     def begin(self) -> None:
         """Traces and bank start at zero."""
@@ -64,7 +82,7 @@ class DeviceRule(Rule):
             heard, target = fired[k], target_fired[k]
             self.eps[k] = beta * self.eps[k] + (1 - beta) * heard.s
             self.bank[k] = beta * self.bank[k] + (1 - beta) * target.s
-            eps, bank = self.eps[k].flatten(1), self.bank[k].flatten(1)
+            eps, bank = self.compared(k)
             error = softmax(self.gain * eps.shape[1] ** -0.5 * eps @ bank.T, 1) - self.truth
             signal = (error @ bank).view_as(heard.u)
             own = layer.gradients(heard.x, heard.before, signal * layer.psi(heard.u))
@@ -74,14 +92,38 @@ class DeviceRule(Rule):
             gradients |= numbered(k, own)
         self.apply(gradients)
 
+    def compared(self, k: int) -> tuple[Tensor, Tensor]:
+        """Traces of the samples (B, H) and of the classes (C, H) in layer k, as z takes them."""
+        eps, bank = self.eps[k].flatten(1), self.bank[k].flatten(1)
+        if self.traces == "mean":
+            return eps, bank
+        return normalize(eps), normalize(bank)
+
     def end(self) -> None:
-        """The readout's delta rule on the mean rates."""
+        """The readout's delta rule on the mean rates, and codes for new classes."""
         self.descend(self.readout_gradients(self.count / self.state.steps, self.error()))
+        if self.codes == "fitting":
+            self.take_codes()
+
+    def take_codes(self) -> None:
+        """Give classes that have none the nearest free code, as they come."""
+        assert self.labels is not None
+        eps, bank = self.compared(-1)
+        for trace, label in zip(eps, self.labels.tolist(), strict=True):
+            if label not in self.taken:
+                nearness = bank @ trace
+                nearness[sorted(self.taken)] = -torch.inf
+                places, codes = [label, code := int(nearness.argmax())], [code, label]
+                for rows in (bank, self.fixed["S"]):
+                    rows[places] = rows[codes]
+                self.taken.add(label)
 
     def logits(self) -> Tensor:
         """The mean of the readout over the clip, and its bias."""
         return self.network.biased(self.state.m / self.state.steps)
 
     def rate_of(self, name: str) -> float:
-        """The readout's bias has a rate of its own."""
-        return self.readout_bias_rate if name == "c" else super().rate_of(name)
+        """The readout's bias and R have rates of their own."""
+        if name == "c":
+            return self.readout_bias_rate
+        return super().rate_of(name) * (self.recurrent_share if name.endswith(".R") else 1)
