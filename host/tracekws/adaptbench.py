@@ -8,11 +8,12 @@ words that the model was not trained on, not even as unknown. Because a method c
 rejection, keywords are also given at the unadapted rejection: a threshold on the margin between the
 best keyword and the best of unknown and silence is moved until the pooled rejection is as before.
 
-Two harder cases: the speakers' recordings may be changed (shift.py), and the words may be new to
-the model (modelfile.with_words), which then rejects everything before it adapts; so that for them
-the threshold is moved to a rejection that is given.
+Two harder cases: the speakers' recordings may be changed (shift.py), and the words may be others
+than the model's (modelfile.with_words), which then hears next to none of them before it adapts; so
+that for them the threshold is moved to a rejection that is given.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -61,8 +62,6 @@ FIXED_SEED = (1, 0)
 """Of the draw of other speakers' clips, whatever the seed of the experiment."""
 MIN_WORDS = 5
 """Words with enough takes that a speaker must have to be chosen without a list."""
-SHIFT_STREAM = 2
-NEW_WORDS_STREAM = 3
 NEW_WORDS_REJECTION = 0.9
 RESAMPLES = 2000
 
@@ -97,8 +96,13 @@ class Settings:
     seed: int = 1
     shift: str = ""
     """What has changed in the speakers' recordings: nothing, "room" or "noise"."""
-    rejection: float | None = None
-    """Share to which the threshold is moved; by default that before adapting."""
+    new_words: bool = False
+    """Whether the words are others than the model's: see with_new_words()."""
+
+    @property
+    def rejection(self) -> float | None:
+        """Share to which the threshold is moved; None for that before adapting."""
+        return NEW_WORDS_REJECTION if self.new_words else None
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,13 @@ def choose_others(clips: Sequence[Clip], keywords: Sequence[str]) -> list[Clip]:
     return chosen
 
 
+def random_of(name: str, seed: int) -> np.random.Generator:
+    """Random numbers by a name and a seed."""
+    return np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()])
+
+
 def with_new_words(model: Model, tree: Tree, seed: int) -> Model:
-    """The model with words of a tree in the place of its own, drawn at random.
+    """The model with words of a tree, none of them its own, in the place of these, by the seed.
 
     Raises:
         DataError: the tree has too few words that an image has room for.
@@ -215,14 +224,18 @@ def with_new_words(model: Model, tree: Tree, seed: int) -> Model:
     count = len(model.keywords)
     if len(words) < count:
         raise DataError(f"{tree.root}: {len(words)} new words, and {model.name} has {count}")
-    rng = np.random.default_rng((NEW_WORDS_STREAM, seed))
+    rng = random_of("new words", seed)
     return Model(modelfile.with_words(model, sorted(rng.permutation(words)[:count].tolist())))
 
 
 def changed(
-    recordings: Recordings, speakers: Sequence[str], tree: Tree, settings: Settings
+    recordings: Recordings, speakers: Sequence[str], tree: Tree, settings: Settings, part: str
 ) -> NDArray[np.int16]:
     """The samples (clips, 16000), those of the speakers as they sound after the shift.
+
+    A speaker's room, or level of noise, follows from the speaker's name and the seed; noise is of
+    the part for "training" or "evaluation" of its recordings. In a tree without lists some speakers
+    are the others of each other, and heard there as after the shift, too.
 
     Raises:
         DataError: noise is wanted, and the tree has none that is long enough.
@@ -230,12 +243,12 @@ def changed(
     pcm = recordings.pcm.copy()
     noises: list[NDArray[np.int16]] = []
     if settings.shift == "noise":
-        noises = [n for n in read_noise(tree.noises, "evaluation") if len(n) >= CLIP_SAMPLES]
+        noises = [n for n in read_noise(tree.noises, part) if len(n) >= CLIP_SAMPLES]
         if not noises:
             raise DataError(f"{tree.root}: no noise recordings of 5 seconds in _background_noise_")
     of = np.array([clip.speaker for clip in recordings.clips])
-    for person, speaker in enumerate(speakers):
-        rng = np.random.default_rng((SHIFT_STREAM, settings.seed, person))
+    for speaker in speakers:
+        rng = random_of(speaker, settings.seed)
         own = of == speaker
         pcm[own] = in_noise(pcm[own], noises, rng) if noises else in_a_room(pcm[own], rng)
     return pcm
@@ -249,6 +262,7 @@ def gather(
     settings: Settings,
     progress: Progress,
     outside: Tree | None = None,
+    noise_part: str = "evaluation",
 ) -> Cast:
     """Read the clips of the speakers and of the others.
 
@@ -261,6 +275,7 @@ def gather(
         settings: shots and shift matter here.
         progress: of reading.
         outside: a data set of words that the model was not trained on, whatever their names.
+        noise_part: of the noise recordings, where the shift is noise.
 
     Raises:
         DataError: there is nobody to adapt to, a listed speaker is not there, or no noise is.
@@ -287,7 +302,9 @@ def gather(
     ]
     recordings = replace(read, clips=tuple(read.clips[i] for i in used), pcm=read.pcm[used])
     if settings.shift:
-        recordings = replace(recordings, pcm=changed(recordings, speakers, tree, settings))
+        recordings = replace(
+            recordings, pcm=changed(recordings, speakers, tree, settings, noise_part)
+        )
     rng = np.random.default_rng(FIXED_SEED)
     strange = read_recordings(draw_clips(outside.clips, OUTSIDE, rng) if outside else [])
     return Cast(
@@ -477,7 +494,7 @@ class Report:
         """The same table, with differences to that of another model of the same words.
 
         Both are of the same trees, speakers, settings and methods, and so of the same takes. Each
-        model keeps its own unadapted rejection.
+        model keeps its own unadapted rejection, where none is given.
         """
         rows = zip(self.rows, other.rows, strict=True)
         return replace(

@@ -31,7 +31,7 @@ from tracekws.datacommand import (
     Speakers,
     Workers,
     gather,
-    load_model,
+    learner_of,
     load_other,
     methods_of,
     say_left_out,
@@ -220,7 +220,7 @@ def bench_adapt(
     shots: Shots = 3,
     passes: Passes = 5,
     negatives: Negatives = 0,
-    shift: Shift = None,
+    shift: Shift = "",
     new_words: NewWords = False,
     draws: Draws = 10,
     seed: Seed = 1,
@@ -234,11 +234,10 @@ def bench_adapt(
     Example: `tracekws bench adapt --data speech_commands --shots 3`
     """
     wanted = methods_of(method, adaptbench.METHODS)
-    words_of = folder if new_words else None
-    model = load_model(model_path, words_of, seed)
-    other = load_other(against, model, words_of, seed) if against else None
-    rejection = adaptbench.NEW_WORDS_REJECTION if new_words else None
-    settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift or "", rejection)
+    model = Model.load(model_path)
+    other = load_other(against, model) if against else None
+    settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift, new_words)
+    learner = learner_of(model, folder, settings)
     with stages() as stage:
 
         def measure(model: Model, which: str) -> adaptbench.Report:
@@ -246,10 +245,11 @@ def bench_adapt(
             cast = gather(model, folder, others, speakers, outside, settings, reading)
             return adaptbench.bench_adapt(model, cast, settings, wanted, workers, adapting)
 
-        report = measure(model, "")
+        report = measure(learner, "")
         if other:
-            report = report.compared(measure(other, " the other model"))
-    show_adaptation(report, model, settings, as_json, other)
+            theirs = measure(learner_of(other, folder, settings), " the other model")
+            report = report.compared(theirs)
+    show_adaptation(report, model, learner.keywords, settings, as_json, other)
 
 
 @bench_app.command("stream")

@@ -16,15 +16,15 @@ from tracekws.errors import ModelError
 from tracekws.shift import SHIFTS
 
 
-def shift_of(name: str | None) -> str:
+def shift_of(name: str) -> str:
     """A kind of shift; empty for none.
 
     Raises:
         BadParameter: there is no such kind.
     """
-    if name is not None and name not in SHIFTS:
+    if name and name not in SHIFTS:
         raise typer.BadParameter(f"'{name}' is none of {', '.join(SHIFTS)}")
-    return name or ""
+    return name
 
 
 ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
@@ -55,23 +55,24 @@ Negatives = Annotated[
     int, typer.Option(help="Takes of the speaker's other words learned as unknown.", min=0)
 ]
 Shift = Annotated[
-    str | None,
+    str,
     typer.Option(
         help="room or noise: the speakers are heard in another room through another microphone, "
         "or in noise of the tree; both made up.",
         callback=shift_of,
+        show_default=False,
     ),
 ]
 NewWords = Annotated[
     bool,
     typer.Option(
-        "--new-words",
-        help="Learn words that the model does not know, drawn from the tree, in the place of its "
-        "own.",
+        "--new-words", help="Learn other words, drawn from the tree, in the place of the model's."
     ),
 ]
 Draws = Annotated[int, typer.Option(help="Random divisions of each speaker.", min=1)]
-Seed = Annotated[int, typer.Option(help="Of divisions, order and rounding.", min=0)]
+Seed = Annotated[
+    int, typer.Option(help="Of divisions, order, rounding, rooms, noise and new words.", min=0)
+]
 Methods = Annotated[
     list[str] | None,
     typer.Option("--method", help="Only this method; may be given several times."),
@@ -102,32 +103,30 @@ def methods_of(wanted: list[str] | None, known: Iterable[str]) -> list[str]:
     return wanted or list(known)
 
 
-def load_model(path: Path, new_words_of: Path | None, seed: int) -> Model:
-    """Read a model; if a tree is named, with new words of it in the place of its own.
-
-    Raises:
-        ModelError: it is no model.
-        DataError: the tree has too few words.
-    """
-    model = Model.load(path)
-    if new_words_of is None:
-        return model
-    return adaptbench.with_new_words(model, data.read_tree(new_words_of), seed)
-
-
-def load_other(path: Path, model: Model, new_words_of: Path | None, seed: int) -> Model:
-    """Read the model to compare with; see load_model.
+def load_other(path: Path, model: Model) -> Model:
+    """Read the model to compare with.
 
     Raises:
         ModelError: it is no model, or it has other words.
     """
-    other = load_model(path, new_words_of, seed)
+    other = Model.load(path)
     if set(other.keywords) != set(model.keywords):
         raise ModelError(
             f"{path}: it knows {' '.join(other.keywords)}, and '{model.name}' knows "
             f"{' '.join(model.keywords)}: compare models of the same words"
         )
     return other
+
+
+def learner_of(model: Model, folder: Path, settings: adaptbench.Settings) -> Model:
+    """The model that learns: itself, or with new words of the tree.
+
+    Raises:
+        DataError: the tree has too few words.
+    """
+    if not settings.new_words:
+        return model
+    return adaptbench.with_new_words(model, data.read_tree(folder), settings.seed)
 
 
 def gather(
@@ -159,6 +158,7 @@ def difference(estimate: adaptbench.Estimate) -> str:
 def show_adaptation(
     report: adaptbench.Report,
     model: Model,
+    words: Sequence[str],
     settings: adaptbench.Settings,
     as_json: bool,
     other: Model | None = None,
@@ -167,7 +167,8 @@ def show_adaptation(
 
     Args:
         report: of the model.
-        model: what adapted.
+        model: what adapted, as its file has it.
+        words: that it learned.
         settings: the experiment.
         as_json: instead of a table.
         other: the model that the report was compared with.
@@ -178,7 +179,7 @@ def show_adaptation(
             {
                 "rows": [row.summary() for row in report.rows],
                 "model": model.identity,
-                "words": list(model.keywords),
+                "words": list(words),
                 "against": other and other.identity,
                 "settings": settings.__dict__,
                 "speakers": len(cast.speakers),
@@ -217,10 +218,8 @@ def show_adaptation(
         f"percent, then the paired difference to 'none', in brackets 95 % over speakers"
     )
     if settings.rejection is not None:
-        out.print(
-            f"the new words: {' '.join(model.keywords)}; same rejection: "
-            f"{100 * settings.rejection:.0f} %"
-        )
+        share = f"{100 * settings.rejection:.0f} %"
+        out.print(f"the new words: {' '.join(words)}; same rejection: {share}")
     if other:
         names = [" ".join(each.identity.values()) for each in (model, other)]
         table = Table(*headings, title=" - ".join(names))

@@ -311,17 +311,23 @@ def with_words(model: Model, words: Sequence[str]) -> bytes:
     return seal(ffi.new("tkws_model_header *", h), bytes(body))
 
 
-def with_weights(model: Model, state: bytes, latent: NDArray[np.uint8]) -> bytes:
+def with_weights(model: Model, name: str, state: bytes, latent: NDArray[np.uint8]) -> bytes:
     """The same image with other weights, as the device saves them, and replay vectors that fit.
 
     Args:
         model: the image.
+        name: of the new one.
         state: Learner.weights.
         latent: (n, 1 + H) as Replay has them.
     """
     header = ffi.new("tkws_model_header *", model.header)
     body = body_of(model)
-    part_of(body, model, model.c.trainable, 1, len(state)).flat[:] = np.frombuffer(state, np.uint8)
+    for pointer, content in (
+        (model.c.name, texts((name,), lib.TKWS_NAME_BYTES)),
+        (model.c.trainable, state),
+    ):
+        part = part_of(body, model, pointer, 1, len(content))
+        part.flat[:] = np.frombuffer(content, np.uint8)
     sequences = len(body) - header.n_sequences * (1 + header.sequence_steps * header.n_inputs)
     start = sequences - header.n_latent * (1 + header.n_neurons)
     header.n_latent = len(latent)

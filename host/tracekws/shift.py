@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tracekws.audio import SAMPLE_RATE
+
 SHIFTS = ("room", "noise")
-RATE = 16000
 REVERBERATION_S = (0.3, 0.8)
 """Until it is 60 dB down."""
 REVERBERANT_DB = (-3.0, 3.0)
@@ -25,7 +26,7 @@ SNR_DB = (0.0, 5.0)
 
 def response(rng: np.random.Generator) -> NDArray[np.float64]:
     """Impulse response of a room, at 16 kHz: the direct sound, and decaying noise behind it."""
-    count = round(RATE * rng.uniform(*REVERBERATION_S))
+    count = round(SAMPLE_RATE * rng.uniform(*REVERBERATION_S))
     tail = rng.normal(size=count) * 10 ** np.linspace(0, -3, count)
     tail *= np.sqrt(10 ** (rng.uniform(*REVERBERANT_DB) / 10) / np.square(tail).sum())
     return np.concatenate([[1.0], tail])
@@ -39,7 +40,7 @@ def in_a_room(pcm: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.in
     samples = pcm.shape[-1]
     room, low, high = response(rng), rng.uniform(*LOWEST_HZ), rng.uniform(*HIGHEST_HZ)
     size = samples + len(room) - 1
-    hz = np.fft.rfftfreq(size, 1 / RATE)
+    hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     with np.errstate(divide="ignore"):
         band = 1 / np.sqrt((1 + (low / hz) ** 4) * (1 + (hz / high) ** 4))
     spectrum = np.fft.rfft(pcm.astype(np.float64), size) * np.fft.rfft(room, size) * band

@@ -258,7 +258,8 @@ def test_new_words_are_rejected_until_they_are_learned(tree, tmp_path):
     none, learned = report["rows"]
     assert (none["keywords_self"], none["unknown_self"]) == (0, 100)
     assert learned["keywords_self"] > 50
-    assert report["settings"]["rejection"] == 0.9
+    assert report["settings"]["new_words"]
+    assert report["model"] == Model.load(model_file).identity
     other = bench(model_file, tree, "--new-words", "--method", "none", "--seed", "2")["words"]
     assert other != words
     done = tracekws(

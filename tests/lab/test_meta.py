@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting points: what a round does, by hand with the core's learner, and the command."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,12 @@ import pytest
 
 pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
-from host_cli import tracekws
+from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from tones import write_tree
 from tracekws import adaptbench
 from tracekws.core import FULL_SCALE, LATENT, READOUT, TRACES, Learner, Model
-from tracekws.data import Progress, episode, read_tree
+from tracekws.data import Clip, Progress, Recordings, episode, read_tree
 from tracekws.lab import meta
 from tracekws.lab.model import latent_of
 
@@ -40,7 +42,7 @@ def learned(model: Model, tree: Path, rounds: int, **more: object) -> tuple[Mode
     options = {"excluded": frozenset(), "workers": 1, **more}
     excluded, workers = options["excluded"], options["workers"]
     return meta.learn(  # type: ignore[arg-type]
-        model, read_tree(tree), excluded, settings, silent, workers
+        model, read_tree(tree), excluded, settings, "start", silent, workers
     )
 
 
@@ -108,7 +110,7 @@ def test_rounds_help_those_who_were_not_there(tree: Path) -> None:
     found = []
     for rounds in (0, 12):
         settings = meta.Settings(READOUT, rounds, 1.0, adaptation)
-        start, _ = meta.learn(model, read_tree(tree), frozenset(), settings, silent, 1)
+        start, _ = meta.learn(model, read_tree(tree), frozenset(), settings, "start", silent, 1)
         cast = adaptbench.gather(start, read_tree(tree), None, None, adaptation, silent(""))
         columns = adaptbench.bench_adapt(start, cast, adaptation, ["readout"], 1).rows[1].columns
         both = [columns["keywords_self"], columns["unknown_self"]]
@@ -124,7 +126,15 @@ def test_the_command_writes_an_image(model: Model, tree: Path, tmp_path: Path) -
     assert done.returncode == 0
     assert "1 rounds over 5 speakers" in done.stdout
     assert Model.load(tmp_path / "start.tkws").image != model.image
+    assert Model.load(tmp_path / "start.tkws").name == "start"
+    summary = tracekws_json(*arguments, "--output", str(tmp_path / "start.tkws"), "--step", "0.1")
+    assert (summary["speakers"], summary["rounds"], summary["step"]) == (5, 1, 0.1)
+    assert summary["from"]["name"] == "random"
+    bare = shutil.copytree(tree, tmp_path / "bare")
+    for listed in bare.glob("*.txt"):
+        listed.unlink()
     for options, said in (
+        (("--output", "start.tkws", "--data", str(bare)), "no testing_list.txt"),
         (("--output", "start.bin"), "NAME.tkws"),
         (("--output", "start.tkws", "--shots", "4"), "no speaker has 5 takes"),
     ):
@@ -132,3 +142,29 @@ def test_the_command_writes_an_image(model: Model, tree: Path, tmp_path: Path) -
         assert done.returncode == 1
         assert said in done.stderr
         assert done.stderr.startswith("error: ")
+    done = tracekws(*arguments, "--output", "start.tkws", "--method", "none")
+    assert "'none' is none of readout" in " ".join(done.stderr.split())
+
+
+def test_pupils_have_rooms_of_their_own(model: Model, tree: Path) -> None:
+    """Not those in which others are tested by the same seed."""
+    pcm = np.random.default_rng(0).integers(-3000, 3000, (2, 16000)).astype(np.int16)
+    clips = [Clip(Path(name), "yes", name, "testing") for name in ("aaaa", "bbbb")]
+    recordings = Recordings(tuple(clips), pcm[[0, 0]], (), ())
+    settings = adaptbench.Settings(shift="room")
+    both = adaptbench.changed(recordings, ["aaaa", "bbbb"], read_tree(tree), settings, "training")
+    assert (both[0] != both[1]).any()
+    one = adaptbench.changed(recordings, ["bbbb"], read_tree(tree), settings, "training")
+    assert (one[1] == both[1]).all()
+    assert (one[0] == pcm[0]).all()
+
+
+def test_a_tree_of_keywords_alone_is_rehearsed_by_them(model: Model, tree: Path) -> None:
+    cast = adaptbench.gather(
+        *(model, read_tree(tree), None, ["tra00000"], adaptbench.Settings(), silent(""))
+    )
+    kept = [i for i, clip in enumerate(cast.clips) if clip.word in model.keywords]
+    words = replace(
+        cast, clips=tuple(cast.clips[i] for i in kept), features=cast.features[kept], others=()
+    )
+    assert set(meta.rehearsal(model, words, 20)[:, 0]) == set(range(10))

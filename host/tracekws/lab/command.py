@@ -30,7 +30,7 @@ from tracekws.datacommand import (
     Speakers,
     Workers,
     gather,
-    load_model,
+    learner_of,
     methods_of,
     show_adaptation,
 )
@@ -455,7 +455,7 @@ def learn_on_device(
     shots: Shots = 3,
     passes: Passes = 5,
     negatives: Negatives = 0,
-    shift: Shift = None,
+    shift: Shift = "",
     new_words: NewWords = False,
     draws: Draws = 10,
     seed: Seed = 1,
@@ -475,15 +475,15 @@ def learn_on_device(
         from tracekws.lab import on_device
     wanted = methods_of(method, on_device.METHODS)
     changed = on_device.settings_of(given or [])
-    model = load_model(model_path, folder if new_words else None, seed)
-    rejection = adaptbench.NEW_WORDS_REJECTION if new_words else None
-    settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift or "", rejection)
+    model = Model.load(model_path)
+    settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift, new_words)
+    learner = learner_of(model, folder, settings)
     with stages() as stage:
-        cast = gather(model, folder, others, speakers, outside, settings, stage("reading"))
+        cast = gather(learner, folder, others, speakers, outside, settings, stage("reading"))
         report = on_device.compare(
-            model, cast, settings, wanted, changed, workers, stage("adapting")
+            learner, cast, settings, wanted, changed, workers, stage("adapting")
         )
-    show_adaptation(report, model, settings, as_json)
+    show_adaptation(report, model, learner.keywords, settings, as_json)
 
 
 @app.command("meta-learn")
@@ -501,9 +501,10 @@ def meta_learn(
     step: Annotated[float, typer.Option(help="Of the mean change.", min=0)] = 0.3,
     shots: Shots = 1,
     passes: Passes = 5,
-    shift: Shift = None,
+    shift: Shift = "",
     seed: Seed = 1,
     workers: Workers = None,
+    as_json: Json = False,
 ) -> None:
     """Move a model to a starting point from which training speakers learn well: first-order MAML.
 
@@ -513,13 +514,25 @@ def meta_learn(
         from tracekws.lab import meta
         from tracekws.train.command import check_output
     check_output(output)
-    (flags,) = (adaptbench.METHODS[name] for name in methods_of([method], adaptbench.METHODS))
+    flags = adaptbench.METHODS.get(method)
+    if not flags:
+        able = ", ".join(name for name, flags in adaptbench.METHODS.items() if flags)
+        raise typer.BadParameter(f"'{method}' is none of {able}")
     excluded = frozenset(read_names(exclude)) if exclude else frozenset()
-    adaptation = adaptbench.Settings(shots, passes, seed=seed, shift=shift or "")
+    adaptation = adaptbench.Settings(shots, passes, seed=seed, shift=shift)
     settings = meta.Settings(flags, rounds, step, adaptation)
+    model = Model.load(model_path)
     with stages() as stage:
-        model, speakers = meta.learn(
-            Model.load(model_path), read_tree(folder), excluded, settings, stage, workers
+        learned, speakers = meta.learn(
+            model, read_tree(folder), excluded, settings, output.stem, stage, workers
         )
-    modelfile.write_file(output, model.image)
-    say(out, f"{output}: {rounds} rounds over {speakers} speakers; compare with bench adapt")
+    modelfile.write_file(output, learned.image)
+    if as_json:
+        about = {"model": learned.identity, "from": model.identity, "speakers": speakers}
+        print_json(about | asdict(settings) | {"method": method})
+        return
+    say(
+        out,
+        f"{output}: {rounds} rounds over {speakers} speakers; the detector's thresholds are those "
+        f"of {model.name}. Compare with --rounds 0 by: tracekws bench adapt --against",
+    )

@@ -2,8 +2,8 @@
 """Starting points made to be adapted: first-order meta-learning through the device's own rule.
 
 Finn, Abbeel, Levine, *Model-Agnostic Meta-Learning*, arXiv 1703.03400, in the first-order form of
-Nichol, Achiam, Schulman, *On First-Order Meta-Learning Algorithms*, arXiv 1803.02999 (their
-section 4; phi the starting point, tau a speaker):
+Nichol, Achiam, Schulman, *On First-Order Meta-Learning Algorithms*, arXiv 1803.02999 (FOMAML; phi
+the starting point, tau a speaker):
 
     theta_tau = what phi becomes on the device after tau's support     (all passes, falling rates)
     g_tau     = how theta_tau changes by learning tau's query          (a take each, full rates)
@@ -12,7 +12,8 @@ section 4; phi the starting point, tau a speaker):
 Support and query, keywords and other words, are drawn anew each round. What learns is the C core,
 in int16, and so is the change g; phi is kept in floating point, and rounded for each round. With
 the layer's weights the mean rates of the replay vectors change: they are made anew, from the same
-speakers' clips, for each round and for the end.
+speakers' clips (changed, if there is a shift), for each round and for the end. So compare with a
+starting point of no rounds and the same shift.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from tracekws.adaptbench import Bench, Cast, choose_speakers, gather
 from tracekws.adaptbench import Settings as Adaptation
 from tracekws.core import FULL_SCALE, LATENT, SEQUENCES, Learner, Model
 from tracekws.data import Progress, Tree, episode
+from tracekws.errors import DataError
 from tracekws.parallel import spread
 from tracekws.train.export import replay_rows, replay_vectors
 
@@ -55,11 +57,15 @@ def state_of(weights: Weights) -> bytes:
 
 
 def pupils(model: Model, tree: Tree, excluded: frozenset[str], shots: int) -> tuple[str, ...]:
-    """Training speakers with more takes than `shots` of at least five keywords.
+    """Training speakers with more takes, by their names, than `shots` of five keywords or more.
 
     Raises:
         DataError: there are none, or the tree has no lists.
     """
+    if not tree.has_lists:
+        raise DataError(
+            f"{tree.root}: no testing_list.txt and validation_list.txt, which say who trains"
+        )
     clips = [clip for clip in tree.of("training") if clip.speaker not in excluded]
     return choose_speakers(clips, model.keywords, shots, None)[0]
 
@@ -83,12 +89,12 @@ def rehearsal(model: Model, cast: Cast, count: int) -> NDArray[np.uint8]:
     return replay_vectors(labels, rates[rows])
 
 
-def placed(model: Model, weights: Weights, cast: Cast) -> Model:
-    """The model with other weights, and replay vectors made anew."""
+def placed(model: Model, name: str, weights: Weights, cast: Cast) -> Model:
+    """The model with another name, other weights, and replay vectors made anew."""
     state, nothing = state_of(weights), np.zeros((0, 1 + model.header.n_neurons), np.uint8)
-    moved = Model(modelfile.with_weights(model, state, nothing))
+    moved = Model(modelfile.with_weights(model, name, state, nothing))
     latent = rehearsal(moved, cast, model.header.n_latent)
-    return Model(modelfile.with_weights(model, state, latent))
+    return Model(modelfile.with_weights(model, name, state, latent))
 
 
 class Pupils(Bench):
@@ -133,6 +139,7 @@ def learn(
     tree: Tree,
     excluded: frozenset[str],
     settings: Settings,
+    name: str,
     stage: Callable[[str], Progress],
     workers: int | None = None,
 ) -> tuple[Model, int]:
@@ -145,6 +152,7 @@ def learn(
         tree: a data set with lists.
         excluded: speakers to leave out.
         settings: the method.
+        name: of the model that is made.
         stage: gives the progress of reading and of the speakers of all rounds.
         workers: processes; all cores by default.
 
@@ -152,11 +160,13 @@ def learn(
         DataError: nobody has enough takes.
     """
     speakers = pupils(model, tree, excluded, settings.adaptation.shots)
-    cast = gather(model, tree, None, speakers, settings.adaptation, stage("reading"))
+    cast = gather(
+        model, tree, None, speakers, settings.adaptation, stage("reading"), noise_part="training"
+    )
     weights = numbers(Learner(model))
     progress, done = stage("speakers"), 0
     for turn in range(settings.rounds):
-        now = placed(model, weights, cast)
+        now = placed(model, name, weights, cast)
         start = partial(start_worker, now.image, cast, settings, turn)
         total = np.zeros_like(weights)
         for change in spread(change_of, cast.speakers, workers, start):
@@ -164,4 +174,4 @@ def learn(
             done += 1
             progress(done, settings.rounds * len(cast.speakers))
         weights += settings.step * total / len(cast.speakers)
-    return placed(model, weights, cast), len(cast.speakers)
+    return placed(model, name, weights, cast), len(cast.speakers)

@@ -67,8 +67,10 @@ def replay_rows(
         count: rows wanted.
     """
     there = np.unique(words)[:-1]  # silence is the last
-    kinds = (there[there >= keywords], there[there < keywords])
-    turns = [kinds[n % 2][n // 2 % len(kinds[n % 2])] for n in range(count)]
+    both = (there[there >= keywords], there[there < keywords])
+    kinds = [kind for kind in both if len(kind)]
+    of = len(kinds)
+    turns = [kinds[n % of][n // of % len(kinds[n % of])] for n in range(count)]
     herds = {}
     for word in set(turns):
         rows = np.flatnonzero(words == word)

@@ -20,8 +20,9 @@ Variants to try before they go into C:
 - traces = "unit": traces of length 1, so that z is gain / sqrt(H) times a cosine (that the length
   depends on eps is left out);
 - codes = "fitting": a class that is learned for the first time takes the code, a row of S, whose
-  trace is nearest to the clip's, of those that no class has taken yet; the two classes change
-  places. For classes that S was not trained for.
+  trace has the largest product with the clip's at its end, of those that no class has taken yet;
+  the two classes change places. That clip is learned with the old code. For classes that S was not
+  trained for.
 """
 
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class DeviceRule(Rule):
             self.take_codes()
 
     def take_codes(self) -> None:
-        """Give classes that have none the nearest free code, as they come."""
+        """Give classes that have none the free code of the largest product, as they come."""
         assert self.labels is not None
         eps, bank = self.compared(-1)
         for trace, label in zip(eps, self.labels.tolist(), strict=True):
