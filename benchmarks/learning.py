@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where Traces Propagation pays beside learning the readout alone: writes learning.json.
+
+Usage: python benchmarks/learning.py --data DATA --speakers FILE [--foreign TREE] [--draws N]
+
+The experiment is that of `tracekws bench adapt`, with its defaults but for the draws, for base and
+small: as recorded, in another room, in noise, each without and with five takes of the speaker's
+other words. With --foreign, a tree of another language, also new words: 20 passes, two drawings of
+ten words. What the file has for a condition, with the same models and settings, is not run again.
+Beside the columns stand the paired differences of each method to readout+replay, with their 95 %
+intervals over the speakers.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from tracekws import adaptbench, data, modelfile
+from tracekws.adaptbench import Estimates, Settings, differences
+from tracekws.core import Model
+from tracekws.errors import TraceKwsError
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = Path(__file__).resolve().parent / "learning.json"
+BASELINE = "readout+replay"
+METHODS = (BASELINE, "tp+replay", "tp+feature-replay")
+NEW_WORDS_PASSES = 20
+
+Row = dict[str, Any]
+
+
+def conditions(foreign: bool, draws: int) -> list[tuple[str, Settings]]:
+    """Model and settings of every row."""
+    models, negatives = ("base", "small"), (0, 5)
+    found = [
+        (model, Settings(draws=draws, negatives=n, shift=shift))
+        for n, model, shift in product(negatives, models, ("", "room", "noise"))
+    ]
+    if foreign:
+        found += [
+            (model, Settings(3, NEW_WORDS_PASSES, n, draws, seed, new_words=True))
+            for n, model, seed in product(negatives, models, (1, 2))
+        ]
+    return found
+
+
+def plain(estimates: Estimates) -> Row:
+    """Means with their intervals."""
+    return {
+        name: [round(x, 2) for x in (one.mean, one.low, one.high)] if one else None
+        for name, one in estimates.items()
+    }
+
+
+def measure(model: Model, tree: data.Tree, listed: list[str] | None, settings: Settings) -> Row:
+    """One row."""
+    learner = model
+    if settings.new_words:
+        learner = adaptbench.with_new_words(model, tree, settings.seed)
+    cast = adaptbench.gather(learner, tree, None, listed, settings, lambda done, total: None)
+    report = adaptbench.bench_adapt(learner, cast, settings, METHODS)
+    (baseline,) = (row for row in report.rows if row.method == BASELINE)
+    return {
+        "model": model.identity,
+        "settings": asdict(settings),
+        "words": list(learner.keywords),
+        "speakers": len(cast.speakers),
+        "data": cast.digest,
+        "methods": {row.method: plain(row.columns) for row in report.rows},
+        f"to_{BASELINE}": {
+            row.method: plain(differences(row.columns, baseline.columns)) for row in report.rows
+        },
+    }
+
+
+def run(trees: dict[bool, data.Tree], listed: list[str], draws: int, file: Path = FILE) -> None:
+    """Measure what is missing; the file is written after each row.
+
+    Args:
+        trees: of the model's words and, for True, of new ones, if there is one.
+        listed: the speakers of the former.
+        draws: of each speaker.
+        file: of results.
+
+    Raises:
+        DataError: a tree that is not usable.
+    """
+    known = json.loads(file.read_text()) if file.exists() else []
+    rows: list[Row] = []
+
+    def write(rest: list[Row]) -> None:
+        modelfile.write_file(file, (json.dumps(rows + rest, indent=1) + "\n").encode())
+
+    for name, settings in conditions(True in trees, draws):
+        model = Model.load(ROOT / "models" / f"{name}.tkws")
+        about = (model.identity, asdict(settings))
+        row = next((row for row in known if (row["model"], row["settings"]) == about), None)
+        new = settings.new_words
+        rows.append(row or measure(model, trees[new], None if new else listed, settings))
+        print(name, settings, rows[-1][f"to_{BASELINE}"]["tp+replay"], flush=True)
+        write([row for row in known if row not in rows])
+    write([])
+
+
+def main() -> None:
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="Speech Commands tree")
+    parser.add_argument("--speakers", type=Path, required=True, help="file with the speakers")
+    parser.add_argument("--foreign", type=Path, help="tree of words of another language")
+    parser.add_argument("--draws", type=int, default=3)
+    given = parser.parse_args()
+    trees = {False: data.read_tree(given.data)}
+    if given.foreign:
+        trees[True] = data.read_tree(given.foreign)
+    run(trees, data.read_names(given.speakers), given.draws)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TraceKwsError as error:
+        sys.exit(f"error: {error}")
