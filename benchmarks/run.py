@@ -3,7 +3,7 @@
 
 Usage: python benchmarks/run.py [--page]. A function a measurement; one whose tool is missing says
 so and leaves its rows out. --page measures nothing: README.md and accuracy.png are written from
-results.json, sizes.json, cost.json, anchors.json, tried.json and the models' cards as they are.
+the other files beside it and the models' cards as they are.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -366,6 +367,87 @@ def accuracy_table() -> list[str]:
     return lines
 
 
+def rules_tables() -> list[str]:
+    """Of lab.jsonl, a table a task, the best rule first."""
+    lines = (HERE / "lab.jsonl").read_text().splitlines()
+    runs = [run for run in map(json.loads, lines) if not run["trial"]]
+    page = [
+        "",
+        "## Learning rules",
+        "",
+        "Made by `tracekws lab compare`; `lab.jsonl` has every run. Percent on testing: the mean, "
+        "and the standard deviation over seeds. Bytes are those that a rule keeps for a batch; "
+        "rates are what it was given after the trials on validation.",
+    ]
+    for task in dict.fromkeys(run["task"] for run in runs):
+        of_task = [run for run in runs if run["task"] == task]
+        first = of_task[0]
+        rules: dict[str, list[Row]] = {}
+        for run in of_task:
+            rules.setdefault(run["rule"], []).append(run)
+        best = sorted(rules.values(), key=lambda own: -mean([run["test"] for run in own]))
+        page += [
+            "",
+            f"`{task}`, {first['epochs']} passes, data {first['data'][:8]}:",
+            "",
+            "| rule | seeds | validation | testing | bytes kept | rate | of the readout |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+        ]
+        for own in best:
+            tests = [run["test"] for run in own]
+            deviation = f" ± {statistics.stdev(tests):.1f}" if len(tests) > 1 else ""
+            cells = [
+                f"`{own[0]['rule']}`",
+                len(own),
+                f"{mean([run['validation'] for run in own]):.1f}",
+                f"{mean(tests):.1f}{deviation}",
+                f"{max(run['state_bytes'] for run in own):,}",
+                *(f"{own[0]['settings'][name]:.3g}" for name in ("rate", "readout_rate")),
+            ]
+            page.append(f"| {' | '.join(map(str, cells))} |")
+    return page
+
+
+def learning_table() -> list[str]:
+    """Of learning.json, a row a condition."""
+    page = [
+        "",
+        "## Where Traces Propagation pays",
+        "",
+        "Made by `benchmarks/learning.py`; `learning.json` has all columns. Adapting as in the "
+        "README, of speakers as recorded, in another room or in noise (both made up), without "
+        "and with five takes of their other words learned as unknown; and to ten words of another "
+        "language, 20 passes, two drawings of the words. Percent of the speaker's keywords and of "
+        "the speaker's other words rejected; then the paired difference to readout+replay in "
+        "keywords at the same rejection (that before adapting, of new words 90 %), with its 95 % "
+        "interval over speakers.",
+        "",
+        "| model | input | other words learned | speakers, draws | readout+replay | tp+replay "
+        "| tp+feature-replay | tp+replay to readout+replay | tp+feature-replay to it |",
+        f"|---|---|---:|---|{'---:|' * 5}",
+    ]
+    for row in json.loads((HERE / "learning.json").read_text()):
+        settings, methods = row["settings"], row["methods"]
+        equal = "keywords_self_at_same_rejection"
+        names = ("readout+replay", "tp+replay", "tp+feature-replay")
+        both = [
+            f"{methods[name]['keywords_self'][0]:.1f}, {methods[name]['unknown_self'][0]:.1f}"
+            for name in names
+        ]
+        gains = [row["to_readout+replay"][name][equal] for name in names[1:]]
+        words = f"new words {settings['seed']}" if settings["new_words"] else ""
+        cells = [
+            row["model"]["name"],
+            words or settings["shift"] or "as recorded",
+            settings["negatives"],
+            f"{row['speakers']}, {settings['draws']}",
+            *both,
+            *(f"{gain:+.1f} ({low:+.1f} to {high:+.1f})" for gain, low, high in gains),
+        ]
+        page.append(f"| {' | '.join(map(str, cells))} |")
+    return page
+
+
 def accuracy_picture(path: Path) -> None:
     """Draw accuracy over bytes of weights, all models, and over instructions, ours.
 
@@ -427,7 +509,8 @@ def table(results: Row) -> str:
     for row in results["rows"]:
         value = f"{row['value']:,}"
         lines.append(f"| {row['what']} | {value} | {row['unit']} | {row.get('note', '')} |")
-    return "\n".join([*lines, *accuracy_table(), *memory_table(), *cost_tables()]) + "\n"
+    tables = (accuracy_table, rules_tables, learning_table, memory_table, cost_tables)
+    return "\n".join([*lines, *(line for part in tables for line in part())]) + "\n"
 
 
 def write_page(results: Row) -> None:

@@ -189,6 +189,7 @@ def rows(costs: Iterable[Cost]) -> list[dict[str, int | str]]:
 
 def picture(sweeps: Mapping[str, Sequence[Cost]], path: Path) -> None:
     """Draw who grows with what: bytes, and under them operations a step, a column an axis."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4 * len(sweeps), 7.5), layout="constrained")
@@ -201,7 +202,7 @@ def picture(sweeps: Mapping[str, Sequence[Cost]], path: Path) -> None:
                 own = [cost for cost in costs if cost.rule == name]
                 x = [getattr(cost.size, axis) for cost in own]
                 y = [getattr(cost, what) for cost in own]
-                marker, colour = "osv^D*Pp<>hX"[number % 12], f"C{number % 10}"
+                marker, colour = "osv^D*Pp<>hX"[number % 12], colormaps["tab20"](number % 20)
                 style = "--" if name == FORWARD else "-"
                 (line,) = axes.plot(x, y, style, marker=marker, markersize=4, color=colour)
                 if own:
