@@ -8,7 +8,7 @@ small: as recorded, in another room, in noise, each without and with five takes 
 other words. With --foreign, a tree of another language, also new words: 20 passes, two drawings of
 ten words. What the file has for a condition, with the same models and settings, is not run again.
 Beside the columns stand the paired differences of each method to readout+replay, with their 95 %
-intervals over the speakers.
+intervals over the speakers. Small also has the readout alone with replay through the layer.
 """
 
 import argparse
@@ -21,13 +21,19 @@ from typing import Any
 
 from tracekws import adaptbench, data, modelfile
 from tracekws.adaptbench import Estimates, Settings, differences
-from tracekws.core import Model
+from tracekws.core import READOUT, SEQUENCES, Model
 from tracekws.errors import TraceKwsError
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = Path(__file__).resolve().parent / "learning.json"
 BASELINE = "readout+replay"
-METHODS = (BASELINE, "tp+replay", "tp+feature-replay")
+CONTROL = "readout+feature-replay"
+FLAGS = adaptbench.METHODS | {CONTROL: READOUT | SEQUENCES}
+METHODS = {
+    "base": (BASELINE, "tp+replay", "tp+feature-replay"),
+    "small": (BASELINE, "tp+replay", "tp+feature-replay", CONTROL),
+}
+"""The control is for the small model, whose image has room for more sequences to rehearse."""
 NEW_WORDS_PASSES = 20
 
 Row = dict[str, Any]
@@ -62,7 +68,7 @@ def measure(model: Model, tree: data.Tree, listed: list[str] | None, settings: S
     if settings.new_words:
         learner = adaptbench.with_new_words(model, tree, settings.seed)
     cast = adaptbench.gather(learner, tree, None, listed, settings, lambda done, total: None)
-    report = adaptbench.bench_adapt(learner, cast, settings, METHODS)
+    report = adaptbench.bench_adapt(learner, cast, settings, METHODS[model.name], flags=FLAGS)
     (baseline,) = (row for row in report.rows if row.method == BASELINE)
     return {
         "model": model.identity,
@@ -98,7 +104,8 @@ def run(trees: dict[bool, data.Tree], listed: list[str], draws: int, file: Path 
     for name, settings in conditions(True in trees, draws):
         model = Model.load(ROOT / "models" / f"{name}.tkws")
         about = (model.identity, asdict(settings))
-        row = next((row for row in known if (row["model"], row["settings"]) == about), None)
+        fits = (row for row in known if (row["model"], row["settings"]) == about)
+        row = next((row for row in fits if {*METHODS[name]} < {*row["methods"]}), None)
         new = settings.new_words
         rows.append(row or measure(model, trees[new], None if new else listed, settings))
         print(name, settings, rows[-1][f"to_{BASELINE}"]["tp+replay"], flush=True)

@@ -31,7 +31,8 @@ from tracekws.pictures import write_figure
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CORE = ROOT / "firmware" / "core"
-MODEL = ROOT / "models" / "base.tkws"
+MODELS = ROOT / "models"
+MODEL = MODELS / "base.tkws"
 SHIPPED = ("base", "small")
 COUNTED_ON = "Cortex-M4"
 """Processor whose instructions the picture has."""
@@ -410,6 +411,9 @@ def rules_tables() -> list[str]:
 
 def learning_table() -> list[str]:
     """Of learning.json, a row a condition."""
+    names = ("readout+replay", "tp+replay", "tp+feature-replay", "readout+feature-replay")
+    images = [Model.load(MODELS / f"{name}.tkws") for name in SHIPPED]
+    sequences = [str(image.header.n_sequences) for image in images]
     page = [
         "",
         "## Where Traces Propagation pays",
@@ -420,21 +424,25 @@ def learning_table() -> list[str]:
         "language, 20 passes, two drawings of the words. Percent of the speaker's keywords and of "
         "the speaker's other words rejected; then the paired difference to readout+replay in "
         "keywords at the same rejection (that before adapting, of new words 90 %), with its 95 % "
-        "interval over speakers.",
+        "interval over speakers. The images of base and small have "
+        f"{' and '.join(sequences)} sequences for feature-replay.",
         "",
-        "| model | input | other words learned | speakers, draws | readout+replay | tp+replay "
-        "| tp+feature-replay | tp+replay to readout+replay | tp+feature-replay to it |",
-        f"|---|---|---:|---|{'---:|' * 5}",
+        "| model | input | other words learned | speakers, draws "
+        f"| {' | '.join(names)} | {' | '.join(f'{name} to {names[0]}' for name in names[1:])} |",
+        f"|---|---|---:|---|{'---:|' * 7}",
     ]
     for row in json.loads((HERE / "learning.json").read_text()):
         settings, methods = row["settings"], row["methods"]
         equal = "keywords_self_at_same_rejection"
-        names = ("readout+replay", "tp+replay", "tp+feature-replay")
         both = [
-            f"{methods[name]['keywords_self'][0]:.1f}, {methods[name]['unknown_self'][0]:.1f}"
-            for name in names
+            f"{own['keywords_self'][0]:.1f}, {own['unknown_self'][0]:.1f}" if own else "-"
+            for own in map(methods.get, names)
         ]
-        gains = [row["to_readout+replay"][name][equal] for name in names[1:]]
+        differences = [row["to_readout+replay"].get(name) for name in names[1:]]
+        gains = [
+            "{:+.1f} ({:+.1f} to {:+.1f})".format(*own[equal]) if own else "-"
+            for own in differences
+        ]
         words = f"new words {settings['seed']}" if settings["new_words"] else ""
         cells = [
             row["model"]["name"],
@@ -442,7 +450,7 @@ def learning_table() -> list[str]:
             settings["negatives"],
             f"{row['speakers']}, {settings['draws']}",
             *both,
-            *(f"{gain:+.1f} ({low:+.1f} to {high:+.1f})" for gain, low, high in gains),
+            *gains,
         ]
         page.append(f"| {' | '.join(map(str, cells))} |")
     return page
