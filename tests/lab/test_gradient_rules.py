@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy  # noqa: E402
 
 from labnets import NETWORKS, clip, gradients, labels, network, same  # noqa: E402
 from tracekws.lab.network import LabError, Network  # noqa: E402
-from tracekws.lab.rules.bptt import Bptt, spike_with  # noqa: E402
+from tracekws.lab.rules.bptt import Bptt, BpttDamped, spike_with  # noqa: E402
 from tracekws.lab.rules.eprop import EProp, EPropRandom  # noqa: E402
 
 Tensors = dict[str, "torch.Tensor"]
@@ -32,14 +32,17 @@ def released(net: Network, loss: "torch.Tensor") -> Tensors:
     return {n: g for n, g in zip(weights, found, strict=True) if g is not None}
 
 
+@pytest.mark.parametrize(("rule", "damping"), [(Bptt, 1.0), (BpttDamped, 0.3)])
 @pytest.mark.parametrize("neurons_differ", [False, True])
-def test_bptt_is_the_recursion_backward_in_time(neurons_differ: bool) -> None:
+def test_bptt_is_the_recursion_backward_in_time(
+    neurons_differ: bool, rule: type[Bptt], damping: float
+) -> None:
     net = network("recurrent")
     layer = net.layers[0]
     if neurons_differ:
         layer.alpha = torch.linspace(0.5, 0.95, 9)
     events, truth = clip(net.inputs, 4, 12), labels(4)
-    found = gradients(Bptt(network=net), events, truth)
+    found = gradients(rule(network=net), events, truth)
 
     state, m, seen = net.rest(4), torch.zeros(4, 4), []
     for x in events:
@@ -53,7 +56,7 @@ def test_bptt_is_the_recursion_backward_in_time(neurons_differ: bool) -> None:
         errors = errors + error  # m of this step is in all later ones
         v += fired.s.T @ errors
         from_spikes = errors @ net.readout["V"].T + later @ layer.weights["R"].T
-        later = layer.alpha * later + layer.psi(fired.u) * from_spikes
+        later = layer.alpha * later + damping * layer.psi(fired.u) * from_spikes
         w += fired.x.T @ later
         r += fired.before.T @ later
     same(found["0.W"], w)

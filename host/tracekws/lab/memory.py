@@ -202,7 +202,7 @@ def picture(sweeps: Mapping[str, Sequence[Cost]], path: Path) -> None:
                 own = [cost for cost in costs if cost.rule == name]
                 x = [getattr(cost.size, axis) for cost in own]
                 y = [getattr(cost, what) for cost in own]
-                marker, colour = "osv^D*Pp<>hX"[number % 12], colormaps["tab20"](number % 20)
+                marker, colour = "osv^D*Pp<>hXd"[number % 13], colormaps["tab20"](number % 20)
                 style = "--" if name == FORWARD else "-"
                 (line,) = axes.plot(x, y, style, marker=marker, markersize=4, color=colour)
                 if own:

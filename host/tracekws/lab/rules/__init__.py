@@ -2,7 +2,7 @@
 """Every rule of the lab by its name."""
 
 from tracekws.lab.rule import Rule
-from tracekws.lab.rules.bptt import Bptt
+from tracekws.lab.rules.bptt import Bptt, BpttDamped
 from tracekws.lab.rules.decolle import Decolle
 from tracekws.lab.rules.device import DeviceRule
 from tracekws.lab.rules.eprop import EProp, EPropRandom
@@ -17,6 +17,7 @@ ALL: tuple[type[Rule], ...] = (
     TracesPropagation,
     DeviceRule,
     Bptt,
+    BpttDamped,
     EProp,
     EPropRandom,
     Ottt,

@@ -8,6 +8,10 @@ Processing Magazine 36(6), 2019, arXiv 1901.09948 (eq. 5 unrolled; the spike's d
 
 by torch's autograd through all steps and layers; the reset counts as constant. The only rule here
 that uses autograd, and so the measure for those that claim to equal it in a special case.
+
+With psi as it is the gradient may explode backward through the recurrent weights. Bellec et al.,
+"Long short-term memory and learning-to-learn in networks of spiking neurons", arXiv 1803.09574,
+multiply psi by 0.3 ("damping").
 """
 
 from dataclasses import dataclass
@@ -58,12 +62,15 @@ class Bptt(Rule):
     summary = "back-propagation through time, surrogate gradients, the whole clip"
 
     update: str = "clip"
+    damping: float = 1.0
+    """What psi is multiplied by."""
 
     def begin(self) -> None:
         """The weights become leaves of a graph."""
         self.saved: list[Tensor] = []
         self.loss = torch.zeros(())
-        self.spike = spike_with(self.network.layers[0].surrogate)
+        surrogate = self.network.layers[0].surrogate
+        self.spike = spike_with(lambda z: self.damping * surrogate(z))
         for weights in self.network.parameters().values():
             weights.requires_grad_(True)
 
@@ -90,3 +97,14 @@ class Bptt(Rule):
             values.requires_grad_(False)
         self.saved, self.loss = [], self.loss.detach()
         self.apply({n: g for n, g in zip(weights, found, strict=True) if g is not None})
+
+
+@dataclass(eq=False, kw_only=True)
+class BpttDamped(Bptt):
+    """BPTT with a damped surrogate."""
+
+    name = "bptt-damped"
+    paper = "Bellec et al. 2018, arXiv 1803.09574"
+    summary = "back-propagation through time, surrogate damped by 0.3"
+
+    damping: float = 0.3
