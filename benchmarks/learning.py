@@ -64,9 +64,7 @@ def plain(estimates: Estimates) -> Row:
 
 def measure(model: Model, tree: data.Tree, listed: list[str] | None, settings: Settings) -> Row:
     """One row."""
-    learner = model
-    if settings.new_words:
-        learner = adaptbench.with_new_words(model, tree, settings.seed)
+    learner = adaptbench.learner_of(model, tree, settings)
     cast = adaptbench.gather(learner, tree, None, listed, settings, lambda done, total: None)
     report = adaptbench.bench_adapt(learner, cast, settings, METHODS[model.name], flags=FLAGS)
     (baseline,) = (row for row in report.rows if row.method == BASELINE)

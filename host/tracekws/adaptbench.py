@@ -97,7 +97,7 @@ class Settings:
     shift: str = ""
     """What has changed in the speakers' recordings: nothing, "room" or "noise"."""
     new_words: bool = False
-    """Whether the words are others than the model's: see with_new_words()."""
+    """Whether the words are others than the model's: see learner_of()."""
 
     @property
     def rejection(self) -> float | None:
@@ -213,18 +213,20 @@ def random_of(name: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()])
 
 
-def with_new_words(model: Model, tree: Tree, seed: int) -> Model:
-    """The model with words of a tree, none of them its own, in the place of these, by the seed.
+def learner_of(model: Model, tree: Tree, settings: Settings) -> Model:
+    """The model that learns: itself, or with new words of the tree in the place of its own.
 
     Raises:
         DataError: the tree has too few words that an image has room for.
     """
+    if not settings.new_words:
+        return model
     there = {clip.word for clip in tree.clips} - set(model.labels)
     words = sorted(word for word in there if modelfile.fits(word, lib.TKWS_LABEL_BYTES))
     count = len(model.keywords)
     if len(words) < count:
         raise DataError(f"{tree.root}: {len(words)} new words, and {model.name} has {count}")
-    rng = random_of("new words", seed)
+    rng = random_of("new words", settings.seed)
     return Model(modelfile.with_words(model, sorted(rng.permutation(words)[:count].tolist())))
 
 

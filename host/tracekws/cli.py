@@ -31,7 +31,6 @@ from tracekws.datacommand import (
     Speakers,
     Workers,
     gather,
-    learner_of,
     load_other,
     methods_of,
     say_left_out,
@@ -237,17 +236,18 @@ def bench_adapt(
     model = Model.load(model_path)
     other = load_other(against, model) if against else None
     settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift, new_words)
-    learner = learner_of(model, folder, settings)
+    tree = data.read_tree(folder)
+    learner = adaptbench.learner_of(model, tree, settings)
     with stages() as stage:
 
         def measure(model: Model, which: str) -> adaptbench.Report:
             reading, adapting = stage(f"reading{which}"), stage(f"adapting{which}")
-            cast = gather(model, folder, others, speakers, outside, settings, reading)
+            cast = gather(model, tree, others, speakers, outside, settings, reading)
             return adaptbench.bench_adapt(model, cast, settings, wanted, workers, adapting)
 
         report = measure(learner, "")
         if other:
-            theirs = measure(learner_of(other, folder, settings), " the other model")
+            theirs = measure(adaptbench.learner_of(other, tree, settings), " the other model")
             report = report.compared(theirs)
     show_adaptation(report, model, learner.keywords, settings, as_json, other)
 

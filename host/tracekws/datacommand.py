@@ -118,20 +118,9 @@ def load_other(path: Path, model: Model) -> Model:
     return other
 
 
-def learner_of(model: Model, folder: Path, settings: adaptbench.Settings) -> Model:
-    """The model that learns: itself, or with new words of the tree.
-
-    Raises:
-        DataError: the tree has too few words.
-    """
-    if not settings.new_words:
-        return model
-    return adaptbench.with_new_words(model, data.read_tree(folder), settings.seed)
-
-
 def gather(
     model: Model,
-    folder: Path,
+    tree: data.Tree,
     others: Path | None,
     speakers: Path | None,
     outside: Path | None,
@@ -141,7 +130,7 @@ def gather(
     """Read what an adaptation experiment needs of the trees and the list that the options name."""
     return adaptbench.gather(
         model,
-        data.read_tree(folder),
+        tree,
         data.read_tree(others) if others else None,
         data.read_names(speakers) if speakers else None,
         settings,

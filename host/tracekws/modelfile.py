@@ -221,7 +221,7 @@ def build_image(
     return seal(header, b"".join(body))
 
 
-def seal(header: Any, body: bytes) -> bytes:
+def seal(header: Any, body: bytes | bytearray) -> bytes:
     """Header and body as an image, with length and CRC, checked by the core."""
     header.image_bytes = lib.TKWS_MODEL_HEADER_BYTES + len(body) + 4
     head = ffi.new("uint8_t[]", lib.TKWS_MODEL_HEADER_BYTES)
@@ -237,7 +237,7 @@ def with_learning(model: Model, learning: Learning) -> bytes:
     header = ffi.new("tkws_model_header *", model.header)
     for name, value in learning_numbers(learning, header.weight_q, header.recurrent_q).items():
         setattr(header, name, value)
-    return seal(header, model.image[lib.TKWS_MODEL_HEADER_BYTES : -4])
+    return seal(header, body_of(model))
 
 
 def thresholds(model: Model) -> NDArray[np.float64]:
@@ -248,11 +248,20 @@ def thresholds(model: Model) -> NDArray[np.float64]:
 
 def with_thresholds(model: Model, values: NDArray[np.float64]) -> bytes:
     """The same image with other thresholds of its classes, 0 to 1."""
-    header = ffi.new("tkws_model_header *", model.header)
-    body = model.image[lib.TKWS_MODEL_HEADER_BYTES : -4]
-    at = lib.TKWS_NAME_BYTES + lib.TKWS_LABEL_BYTES * len(model.labels)
-    end = at + 2 * len(model.labels)
-    return seal(header, body[:at] + to_int16(values, 15) + body[end:])
+    body = body_of(model)
+    put(body, model, model.c.word_threshold, to_int16(values, 15))
+    return seal(ffi.new("tkws_model_header *", model.header), body)
+
+
+def offset_of(model: Model, pointer: Any) -> int:
+    """Where in an image's body a part begins, in bytes."""
+    return int(ffi.cast("uintptr_t", pointer)) - int(ffi.cast("uintptr_t", model.c.name))
+
+
+def put(body: bytearray, model: Model, pointer: Any, content: bytes) -> None:
+    """Write content over a part of a copy of an image's body."""
+    start = offset_of(model, pointer)
+    body[start : start + len(content)] = content
 
 
 def part_of(
@@ -267,7 +276,7 @@ def part_of(
         rows: how many.
         row_bytes: of each.
     """
-    start = int(ffi.cast("uintptr_t", pointer)) - int(ffi.cast("uintptr_t", model.c.name))
+    start = offset_of(model, pointer)
     return np.frombuffer(body, np.uint8)[start : start + rows * row_bytes].reshape(rows, row_bytes)
 
 
@@ -292,13 +301,12 @@ def with_words(model: Model, words: Sequence[str]) -> bytes:
     h = model.header
     if len(words) != len(model.keywords):
         raise ModelError(f"{model.name} has {len(model.keywords)} keywords, not {len(words)}")
-    places = [c for c in range(h.n_classes) if c not in (model.unknown, model.silence)]
+    places = [model.class_of(word) for word in model.keywords]
     labels = list(model.labels)
     for place, word in zip(places, words, strict=True):
         labels[place] = word
     body = body_of(model)
-    named = part_of(body, model, model.c.labels, h.n_classes, lib.TKWS_LABEL_BYTES)
-    named.flat[:] = np.frombuffer(texts(tuple(labels), lib.TKWS_LABEL_BYTES), np.uint8)
+    put(body, model, model.c.labels, texts(tuple(labels), lib.TKWS_LABEL_BYTES))
     counts = lib.tkws_model_weight_counts(model.c)
     below = 2 * (counts.weights + counts.recurrent + counts.bias)
     readout = part_of(body, model, model.c.trainable + below, h.n_neurons + 1, 2 * h.n_classes)
@@ -308,7 +316,7 @@ def with_words(model: Model, words: Sequence[str]) -> bytes:
         part_of(body, model, model.c.sequences, h.n_sequences, 1 + h.sequence_steps * h.n_inputs),
     ):
         replay[np.isin(replay[:, 0], places), 0] = model.unknown
-    return seal(ffi.new("tkws_model_header *", h), bytes(body))
+    return seal(ffi.new("tkws_model_header *", h), body)
 
 
 def with_weights(model: Model, name: str, state: bytes, latent: NDArray[np.uint8]) -> bytes:
@@ -322,16 +330,12 @@ def with_weights(model: Model, name: str, state: bytes, latent: NDArray[np.uint8
     """
     header = ffi.new("tkws_model_header *", model.header)
     body = body_of(model)
-    for pointer, content in (
-        (model.c.name, texts((name,), lib.TKWS_NAME_BYTES)),
-        (model.c.trainable, state),
-    ):
-        part = part_of(body, model, pointer, 1, len(content))
-        part.flat[:] = np.frombuffer(content, np.uint8)
-    sequences = len(body) - header.n_sequences * (1 + header.sequence_steps * header.n_inputs)
-    start = sequences - header.n_latent * (1 + header.n_neurons)
+    put(body, model, model.c.name, texts((name,), lib.TKWS_NAME_BYTES))
+    put(body, model, model.c.trainable, state)
+    start, end = (offset_of(model, pointer) for pointer in (model.c.latent, model.c.sequences))
+    body[start:end] = latent.tobytes()
     header.n_latent = len(latent)
-    return seal(header, bytes(body[:start]) + latent.tobytes() + bytes(body[sequences:]))
+    return seal(header, body)
 
 
 def write_file(path: Path, content: bytes) -> None:

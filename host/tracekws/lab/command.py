@@ -30,7 +30,6 @@ from tracekws.datacommand import (
     Speakers,
     Workers,
     gather,
-    learner_of,
     methods_of,
     show_adaptation,
 )
@@ -477,9 +476,10 @@ def learn_on_device(
     changed = on_device.settings_of(given or [])
     model = Model.load(model_path)
     settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift, new_words)
-    learner = learner_of(model, folder, settings)
+    tree = read_tree(folder)
+    learner = adaptbench.learner_of(model, tree, settings)
     with stages() as stage:
-        cast = gather(learner, folder, others, speakers, outside, settings, stage("reading"))
+        cast = gather(learner, tree, others, speakers, outside, settings, stage("reading"))
         report = on_device.compare(
             learner, cast, settings, wanted, changed, workers, stage("adapting")
         )

@@ -51,11 +51,6 @@ def numbers(learner: Learner) -> Weights:
     return np.frombuffer(learner.weights, "<i2").astype(np.float64)
 
 
-def state_of(weights: Weights) -> bytes:
-    """Weights as the device saves them: rounded, saturated."""
-    return np.clip(np.rint(weights), -32768, 32767).astype("<i2").tobytes()
-
-
 def pupils(model: Model, tree: Tree, excluded: frozenset[str], shots: int) -> tuple[str, ...]:
     """Training speakers with more takes, by their names, than `shots` of five keywords or more.
 
@@ -91,7 +86,8 @@ def rehearsal(model: Model, cast: Cast, count: int) -> NDArray[np.uint8]:
 
 def placed(model: Model, name: str, weights: Weights, cast: Cast) -> Model:
     """The model with another name, other weights, and replay vectors made anew."""
-    state, nothing = state_of(weights), np.zeros((0, 1 + model.header.n_neurons), np.uint8)
+    state = modelfile.to_int16(weights, 0)
+    nothing = np.zeros((0, 1 + model.header.n_neurons), np.uint8)
     moved = Model(modelfile.with_weights(model, name, state, nothing))
     latent = rehearsal(moved, cast, model.header.n_latent)
     return Model(modelfile.with_weights(model, name, state, latent))
