@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device's models in the lab: an image's numbers as a float network, a rule and its input."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +14,20 @@ from tracekws.lab.network import Constants, Dense, LabError, Network
 from tracekws.lab.rules.device import DeviceRule
 
 FEATURE: float = 2.0**lib.TKWS_FEATURE_Q
+
+
+@dataclass(frozen=True)
+class Second:
+    """A second layer over an image's own, which no image has yet, and what follows from it."""
+
+    weights: dict[str, Tensor]
+    """W (H, H_2), R (H_2, H_2) and b (H_2,)."""
+    alpha: Tensor
+    """(H_2,) decays of its membranes."""
+    readout: dict[str, Tensor]
+    """V (H_2, C) and c (C,), of its mean rates: in the place of the image's."""
+    latent: tuple[Tensor, Tensor]
+    """Its mean rates (n, H_2) and their classes (n,): in the place of the image's."""
 
 
 def numbers(model: Model, name: str, shape: tuple[int, ...], bits: int) -> Tensor:
@@ -42,6 +58,23 @@ def network_of(model: Model) -> Network:
     network.layers[0].alpha = numbers(model, "decay", (n,), 15)
     set_trainable(network, model, bytes(ffi.buffer(model.c.trainable, model.trainable_bytes)))
     return network
+
+
+def with_second(network: Network, second: Second) -> Network:
+    """The network of an image with a second layer on its own."""
+    (first,) = network.layers
+    specs = [
+        Dense(len(layer["b"]), recurrent=True, bias=True)
+        for layer in (first.weights, second.weights)
+    ]
+    stacked = Network(specs, network.inputs, network.classes, network.constants, readout_bias=True)
+    stacked.layers[0] = first
+    stacked.layers[1].alpha = second.alpha
+    for name, values in second.weights.items():
+        stacked.layers[1].weights[name].copy_(values)
+    for name, values in second.readout.items():
+        stacked.readout[name].copy_(values)
+    return stacked
 
 
 def set_trainable(network: Network, model: Model, state: bytes) -> None:

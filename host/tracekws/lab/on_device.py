@@ -39,7 +39,7 @@ from tracekws.data import Progress
 from tracekws.errors import DataError
 from tracekws.lab import experiment
 from tracekws.lab.experiment import Settings
-from tracekws.lab.model import filtered, latent_of, network_of, rule_of
+from tracekws.lab.model import Second, filtered, latent_of, network_of, rule_of, with_second
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules.device import DeviceRule
 from tracekws.lab.rules.prototype import Prototype
@@ -113,14 +113,19 @@ def hear(rule: Rule, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
     return count / x.shape[1], rule.finish()
 
 
-def make_rule(model: Model, method: Method, given: Settings) -> Rule:
+def make_rule(model: Model, method: Method, given: Settings, second: Second | None = None) -> Rule:
     """A method's rule on the image's network and target path, its readout held still.
+
+    With a second layer, if there is one.
 
     Raises:
         LabError: a setting that the rule does not take.
     """
     settings = {**method.settings(model), **given, "readout_rate": 0.0}
-    rule = experiment.rule_of(method.rule)(network=network_of(model), **settings)
+    network = network_of(model)
+    if second:
+        network = with_second(network, second)
+    rule = experiment.rule_of(method.rule)(network=network, **settings)
     if "S" in rule.fixed:
         rule.fixed["S"] = rule_of(model).fixed["S"]
     if isinstance(rule, DeviceRule):
@@ -131,10 +136,17 @@ def make_rule(model: Model, method: Method, given: Settings) -> Rule:
 class FloatLearner:
     """A rule for the layer, and the device's rules for the readout: core.Learner in float."""
 
-    def __init__(self, model: Model, method: Method, given: Settings, seed: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        method: Method,
+        given: Settings,
+        seed: int,
+        second: Second | None = None,
+    ) -> None:
         """Start with the model's own weights; the seed is that of the draws of replay."""
         self.model, self.batch = model, method.batch
-        self.rule = make_rule(model, method, given)
+        self.rule = make_rule(model, method, given, second)
         self.rate = self.rule.rate
         self.weights = self.rule.network.readout
         self.window = model.header.window_steps
@@ -144,7 +156,7 @@ class FloatLearner:
             "V": device.readout_rate / self.window**2,
             "c": device.readout_bias_rate,
         }
-        self.latent, self.latent_labels = latent_of(model)
+        self.latent, self.latent_labels = second.latent if second else latent_of(model)
         self.rng = np.random.default_rng(seed)
         self.waiting: list[tuple[Tensor, int]] = []
 
@@ -190,13 +202,13 @@ class FloatLearner:
 class NearestPrototype:
     """Means of the image's latent replay and of the takes; in five passes a take counts five."""
 
-    def __init__(self, model: Model, method: Method) -> None:
+    def __init__(self, model: Model, method: Method, second: Second | None = None) -> None:
         """Start with the means of the latent replay."""
         self.model = model
-        rule = make_rule(model, method, {})
+        rule = make_rule(model, method, {}, second)
         assert isinstance(rule, Prototype)
         self.rule = rule
-        rates, labels = latent_of(model)
+        rates, labels = second.latent if second else latent_of(model)
         truth = functional.one_hot(labels, len(model.labels)).to(torch.float32)
         rule.clips += truth.sum(0)[:, None]
         rule.rates += truth.T @ rates / rule.clips.clamp(min=1)
@@ -219,14 +231,18 @@ def rounded(scores: Tensor) -> NDArray[np.int32]:
 
 
 def float_learner(
-    model: Model, name: str, seed: int, given: Mapping[str, Settings] | None = None
+    model: Model,
+    name: str,
+    seed: int,
+    given: Mapping[str, Settings] | None = None,
+    second: Second | None = None,
 ) -> Adapting:
     """What learns by one of METHODS, with settings by the method's name."""
     torch.set_num_threads(1)
     method = METHODS[name]
     if method.rule == Prototype.name:
-        return NearestPrototype(model, method)
-    return FloatLearner(model, method, (given or {}).get(name, {}), seed)
+        return NearestPrototype(model, method, second)
+    return FloatLearner(model, method, (given or {}).get(name, {}), seed, second)
 
 
 def settings_of(texts: Iterable[str]) -> dict[str, Settings]:
@@ -256,6 +272,7 @@ def compare(
     given: Mapping[str, Settings] | None = None,
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
+    second: Second | None = None,
 ) -> adaptbench.Report:
     """Run methods ("none" is always among them) over all speakers and draws.
 
@@ -267,13 +284,14 @@ def compare(
         given: settings of methods, by their names.
         workers: processes; all cores by default.
         progress: over draws of speakers.
+        second: a second layer to put on the model's.
 
     Raises:
         LabError: the image's surrogate is not the lab's, or a setting that a rule does not take.
     """
     chosen, given = tuple(methods), given or {}
     for name in chosen:
-        make_rule(model, METHODS[name], given.get(name, {}))
+        make_rule(model, METHODS[name], given.get(name, {}), second)
     return adaptbench.bench_adapt(
         model,
         cast,
@@ -282,5 +300,5 @@ def compare(
         workers,
         progress,
         {name: method.flags for name, method in METHODS.items()},
-        partial(float_learner, given=given),
+        partial(float_learner, given=given, second=second),
     )

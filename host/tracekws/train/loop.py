@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -339,6 +339,9 @@ class TeacherRun(Run):
 class Student(SpikingNetwork):
     """The spiking network with a readout that tells every word apart, which training alone has."""
 
+    matrices: ClassVar = frozenset({"weights", "recurrent"})
+    """Names of weights for Muon."""
+
     def __init__(self, config: TrainConfig, words: int) -> None:
         """Draw the weights from torch's generator."""
         super().__init__(lib.TKWS_FEATURES, config.taps, config.neurons, len(config.classes))
@@ -348,6 +351,7 @@ class Student(SpikingNetwork):
 class StudentRun(Run):
     """Training of the spiking network: readout, class contrast, firing rates, teachers."""
 
+    architecture: type[Student] = Student
     network: Student
 
     def __init__(
@@ -363,7 +367,7 @@ class StudentRun(Run):
         torch.manual_seed(config.seed)
         super().__init__(
             "checkpoint",
-            Student(config, words),
+            self.architecture(config, words),
             folder,
             asdict(config),
             clips,
@@ -372,7 +376,7 @@ class StudentRun(Run):
             config.learning_rate,
             config.weight_decay,
             group,
-            frozenset({"weights", "recurrent"}),
+            self.architecture.matrices,
         )
         self.config = config
         self.teachers = teachers
@@ -411,10 +415,12 @@ class StudentRun(Run):
         loss = loss + config.contrast_weight * functional.cross_entropy(
             out.contrast.flatten(0, 1), labels.repeat_interleave(instants)
         )
-        rates = self.group.mean(out.rates.mean(0))
-        excess = torch.clamp(rates - config.rate_target, min=0)
-        loss = loss + config.rate_weight * (excess**2).mean()
-        return loss
+        return loss + self.too_much(out.rates)
+
+    def too_much(self, rates: Tensor) -> Tensor:
+        """The penalty of mean spikes (B, H) above the target."""
+        excess = torch.clamp(self.group.mean(rates.mean(0)) - self.config.rate_target, min=0)
+        return self.config.rate_weight * (excess**2).mean()
 
     def measure(self, held: Evaluation) -> tuple[float, float | None, float | None]:
         """All three."""

@@ -152,11 +152,21 @@ class SpikingNetwork(nn.Module):
         spikes = lif_layer(current, self.recurrent, self.decay)
         silent = torch.zeros_like(self.recurrent)
         target = self.target.expand(steps, *self.target.shape)
-        target_spikes = lif_layer(target, silent, self.decay)
+        return self.outputs(spikes, lif_layer(target, silent, self.decay), window)
+
+    def outputs(self, spikes: Tensor, target_spikes: Tensor, window: int | None) -> Outputs:
+        """Outputs of spikes (T, B, H), for the last second, and of the target path's in a second.
+
+        Args:
+            spikes: of the layer that the readout hears.
+            target_spikes: (steps, C, H) of the same layer.
+            window: as in forward().
+        """
+        steps, _, neurons = target_spikes.shape
         averages = self.averages(steps)
         heard = torch.einsum("kt,tbh->bkh", averages, spikes[-steps:])
         bank = torch.einsum("kt,tch->ckh", averages, target_spikes)
-        gain = CONTRAST_GAIN / math.sqrt(self.bias.numel())
+        gain = CONTRAST_GAIN / math.sqrt(neurons)
         contrast = gain * torch.einsum("bkh,ckh->bkc", heard[:, 1:], bank[:, 1:])
         rates = heard[:, 0]
         other = None
