@@ -159,7 +159,7 @@ def trained(
     source, held, _ = read_training(
         tree, excluded, front_end, base.classes, lambda done, total: None
     )
-    loader = Loader(source, job.run / "cache", front_end, base, 1)
+    loader = Loader(source, job.run.parent / "cache", front_end, base, 1)
     del source  # a gigabyte, perhaps
     found = {}
     try:
