@@ -6,6 +6,7 @@ so and leaves its rows out. --page measures nothing: README.md and accuracy.png 
 the other files beside it and the models' cards as they are.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -529,7 +530,9 @@ def write_page(results: Row) -> None:
 
 def main() -> None:
     """Run every measurement and write the files."""
-    if sys.argv[1:] == ["--page"]:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--page", action="store_true", help="write the page anew, measure nothing")
+    if parser.parse_args().page:
         write_page(json.loads((HERE / "results.json").read_text()))
         return
     rows = [row for measurement in MEASUREMENTS for row in measurement()]

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same bits everywhere: features, spikes, scores, events, learned weights, stored slots."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from programs import load_program
 from toolchain import ROOT
 from tracekws.device.emulator import reports
 from tracekws.errors import MissingTool
@@ -19,17 +17,7 @@ ROUNDS = 8  # each kind of storing comes once
 STAGES = ("features", "spikes", "scores", "events", "weights", "slots")
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("equality", ROOT / "benchmarks" / "equality.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["equality"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
-
-
-equality = load_script()
+equality = load_program("benchmarks/equality.py")
 JOB = equality.Job(ROOT / "models" / "base.tkws", ROUNDS, 1)
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the core may not have: floats, allocation, mutable globals, warnings, hand-made tables."""
 
-import importlib.util
 import inspect
 import re
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from programs import load_program
 from toolchain import CORE, ROOT, compile_core, find, run
 from tracekws._core import ffi, lib
 
@@ -161,11 +161,7 @@ def test_python_sees_the_structs_of_the_compiler(tmp_path: Path) -> None:
 
 def test_the_declarations_are_made_from_the_headers() -> None:
     """Each declaration in the cdef stands in a header, and a changed header changes the cdef."""
-    spec = importlib.util.spec_from_file_location("core_build", ROOT / "host" / "core_build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    build = load_program("host/core_build.py")
     squeezed = re.sub(r"\s+", " ", build.cdef())
     for header in HEADERS:
         if header.stem == "fx":  # arithmetic for the core alone

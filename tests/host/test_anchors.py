@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The anchors of benchmarks/anchors.py: their size, their training, their rows."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +11,10 @@ torch = pytest.importorskip("torch", reason="training needs torch: make setup-tr
 
 import safetensors.torch  # noqa: E402
 
+from programs import load_program  # noqa: E402
 from tracekws.train import loader, loop  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
 
-PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "anchors.py"
 NAMES = ["ds-cnn-s", "bc-resnet-1"]
 BASE = load_config("base")
 SMALL = replace(
@@ -33,11 +30,7 @@ SMALL = replace(
 
 @pytest.fixture(scope="module")
 def anchors():
-    spec = importlib.util.spec_from_file_location("anchors", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
+    return load_program("benchmarks/anchors.py")
 
 
 @pytest.mark.parametrize(

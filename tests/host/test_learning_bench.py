@@ -1,24 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """benchmarks/learning.py: its conditions, a row, and what it does not measure again."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
+from programs import load_program
 from tracekws.adaptbench import SAME_REJECTION, Settings
 from tracekws.data import read_tree
-
-PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "learning.py"
 
 
 @pytest.fixture
 def learning():
-    spec = importlib.util.spec_from_file_location("learning", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program("benchmarks/learning.py")
 
 
 def test_every_condition_is_there_once(learning):

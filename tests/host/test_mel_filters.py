@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mel filterbank against torchaudio's; skipped where torchaudio cannot be imported."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from programs import load_program
 from reference_frontend import CHANNELS, FFT, HIGHEST_HZ, LOWEST_HZ, RATE, mel_filters
 
 try:  # its extension module may not fit the torch that is there: then it raises OSError
@@ -14,18 +12,12 @@ try:  # its extension module may not fit the torch that is there: then it raises
 except (ImportError, OSError) as error:
     pytest.skip(f"torchaudio cannot be imported: {error}", allow_module_level=True)
 
-ROOT = Path(__file__).resolve().parents[2]
 BINS = FFT // 2 + 1
 
 
 def table_filters() -> np.ndarray:
     """The filters that the core's tables stand for: CHANNELS x bins."""
-    path = ROOT / "scripts" / "make_tables.py"
-    spec = importlib.util.spec_from_file_location("make_tables", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_program("scripts/make_tables.py")
     filters = np.zeros((CHANNELS, BINS))
     for k, (channel, share) in enumerate(zip(*module.mel_bins(), strict=True)):
         if channel < CHANNELS:

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The second layer of benchmarks/second_layer.py: its target path, its training, its rows."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: make setup-train")
 
+from programs import load_program  # noqa: E402
 from tracekws import data  # noqa: E402
 from tracekws.core import FeatureConfig, Model  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
@@ -23,7 +21,6 @@ from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
 from tracekws.train.export import export  # noqa: E402
 from tracekws.train.group import Group  # noqa: E402
 
-PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "second_layer.py"
 BASE = load_config("base", teachers=0)
 SMALL = replace(
     BASE,
@@ -37,11 +34,7 @@ SMALL = replace(
 
 @pytest.fixture(scope="module")
 def program():
-    spec = importlib.util.spec_from_file_location("second_layer", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
+    return load_program("benchmarks/second_layer.py")
 
 
 @pytest.fixture(scope="module")
