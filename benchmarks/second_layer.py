@@ -13,7 +13,6 @@ goes on.
 
 import argparse
 import json
-import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from tracekws import adaptbench, data, modelfile
 from tracekws.core import FeatureConfig, Model
 from tracekws.errors import TraceKwsError
 from tracekws.lab import on_device
-from tracekws.lab.model import Second, filtered, network_of, with_second
+from tracekws.lab.model import Second, filtered, network_of
 from tracekws.train.command import check_folder, epoch_text
 from tracekws.train.config import TrainConfig, load_config
 from tracekws.train.dataset import names_digest, read_training, training_clips, words_of
@@ -37,7 +36,7 @@ from tracekws.train.export import N_LATENT, export, replay_rows
 from tracekws.train.group import Group
 from tracekws.train.loader import Batch, Loader
 from tracekws.train.loop import Student, StudentRun
-from tracekws.train.network import READOUT_GAIN, Outputs, lif_layer
+from tracekws.train.network import READOUT_GAIN, Outputs, drawn_layer, lif_layer
 
 FILE = Path(__file__).resolve().parent / "second_layer.json"
 ONE, TWO = 102, 67
@@ -56,10 +55,9 @@ class TwoLayers(Student):
         """Draw the weights from torch's generator."""
         super().__init__(config, words)
         size = config.neurons
-        self.second_weights = nn.Parameter(torch.randn(size, size) * (2 / math.sqrt(size)))
-        self.second_recurrent = nn.Parameter(torch.randn(size, size) * (0.5 / math.sqrt(size)))
-        self.second_bias = nn.Parameter(torch.zeros(size))
-        self.second_decay_logit = nn.Parameter(torch.logit(torch.empty(size).uniform_(0.6, 0.95)))
+        layer = drawn_layer(size, size, 2.0)
+        self.second_weights, self.second_recurrent, self.second_bias = layer[:3]
+        self.second_decay_logit = layer[3]
         self.first_rates = torch.empty(0)
 
     @property
@@ -107,18 +105,13 @@ def second_of(
         words: theirs, numbered as in words_of().
     """
     weights = {
-        "W": network.second_weights,
-        "R": network.second_recurrent,
-        "b": network.second_bias,
+        "W": network.second_weights.detach(),
+        "R": network.second_recurrent.detach(),
+        "b": network.second_bias.detach(),
     }
-    readout = {"V": READOUT_GAIN * network.readout, "c": network.readout_bias}
-    nothing = (torch.zeros(0, len(network.second_bias)), torch.zeros(0, dtype=torch.int64))
-    bare = Second(
-        {name: values.detach() for name, values in weights.items()},
-        network.second_decay.detach(),
-        {name: values.detach() for name, values in readout.items()},
-        nothing,
-    )
+    readout = {"V": READOUT_GAIN * network.readout.detach(), "c": network.readout_bias.detach()}
+    nothing = (torch.zeros(0, len(weights["b"])), torch.zeros(0, dtype=torch.int64))
+    bare = Second(weights, network.second_decay.detach(), readout, nothing)
     rule = on_device.make_rule(first, on_device.METHODS["none"], {}, bare)
     rates = torch.cat(
         [
@@ -200,8 +193,7 @@ def trained(
 
 def weights_of(model: Model, second: Second | None) -> list[Tensor]:
     """What the device would learn."""
-    network = network_of(model)
-    return [*(with_second(network, second) if second else network).parameters().values()]
+    return [*network_of(model, second).parameters().values()]
 
 
 def run(job: Job, configs: dict[int, TrainConfig], draws: int) -> None:

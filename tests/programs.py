@@ -3,10 +3,9 @@
 
 import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[1]
+from toolchain import ROOT
 
 
 def load_program(path: str) -> ModuleType:

@@ -23,9 +23,10 @@ from tracekws.lab.memory import (  # noqa: E402
     sweep,
 )
 from tracekws.lab.rules import RULES  # noqa: E402
+from tracekws.lab.rules.bptt import Bptt  # noqa: E402
 
 SMALL = Size(layers=2, width=32, classes=5, batch=4, steps=4)
-ONLINE = [name for name in RULES if not name.startswith("bptt")]
+ONLINE = [name for name, rule in RULES.items() if not issubclass(rule, Bptt)]
 
 
 def state(name: str, **changed: int) -> int:

@@ -187,6 +187,10 @@ def rows(costs: Iterable[Cost]) -> list[dict[str, int | str]]:
     ]
 
 
+MARKERS = "osv^D*Pp<>hXd"
+"""Of the rules' lines."""
+
+
 def picture(sweeps: Mapping[str, Sequence[Cost]], path: Path) -> None:
     """Draw who grows with what: bytes, and under them operations a step, a column an axis."""
     from matplotlib import colormaps
@@ -202,7 +206,7 @@ def picture(sweeps: Mapping[str, Sequence[Cost]], path: Path) -> None:
                 own = [cost for cost in costs if cost.rule == name]
                 x = [getattr(cost.size, axis) for cost in own]
                 y = [getattr(cost, what) for cost in own]
-                marker, colour = "osv^D*Pp<>hXd"[number % 13], colormaps["tab20"](number % 20)
+                marker, colour = MARKERS[number % len(MARKERS)], colormaps["tab20"](number % 20)
                 style = "--" if name == FORWARD else "-"
                 (line,) = axes.plot(x, y, style, marker=marker, markersize=4, color=colour)
                 if own:

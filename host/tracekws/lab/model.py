@@ -37,8 +37,10 @@ def numbers(model: Model, name: str, shape: tuple[int, ...], bits: int) -> Tenso
     return torch.from_numpy(raw.astype(np.float32)).view(shape) / 2.0**bits
 
 
-def network_of(model: Model) -> Network:
+def network_of(model: Model, second: Second | None = None) -> Network:
     """The network of an image: 80 filtered features in, one recurrent layer, decays of its own.
+
+    With a second layer on its own, if there is one.
 
     Raises:
         LabError: the image's surrogate is not the lab's triangle.
@@ -57,7 +59,7 @@ def network_of(model: Model) -> Network:
     network = Network((layer,), (h.n_inputs,), c, constants, readout_bias=True)
     network.layers[0].alpha = numbers(model, "decay", (n,), 15)
     set_trainable(network, model, bytes(ffi.buffer(model.c.trainable, model.trainable_bytes)))
-    return network
+    return with_second(network, second) if second else network
 
 
 def with_second(network: Network, second: Second) -> Network:
@@ -106,8 +108,10 @@ def rule_of(model: Model) -> DeviceRule:
     return rule
 
 
-def latent_of(model: Model) -> tuple[Tensor, Tensor]:
-    """The image's latent replay: mean rates (n, H), and the class of each, (n,)."""
+def latent_of(model: Model, second: Second | None = None) -> tuple[Tensor, Tensor]:
+    """The image's latent replay, or the second layer's: mean rates (n, H), and classes (n,)."""
+    if second:
+        return second.latent
     h = model.header
     size = h.n_latent * (1 + h.n_neurons)
     raw = np.frombuffer(bytes(ffi.buffer(model.c.latent, size)), np.uint8)

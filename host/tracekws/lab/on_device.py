@@ -39,7 +39,7 @@ from tracekws.data import Progress
 from tracekws.errors import DataError
 from tracekws.lab import experiment
 from tracekws.lab.experiment import Settings
-from tracekws.lab.model import Second, filtered, latent_of, network_of, rule_of, with_second
+from tracekws.lab.model import Second, filtered, latent_of, network_of, rule_of
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules.device import DeviceRule
 from tracekws.lab.rules.prototype import Prototype
@@ -122,10 +122,7 @@ def make_rule(model: Model, method: Method, given: Settings, second: Second | No
         LabError: a setting that the rule does not take.
     """
     settings = {**method.settings(model), **given, "readout_rate": 0.0}
-    network = network_of(model)
-    if second:
-        network = with_second(network, second)
-    rule = experiment.rule_of(method.rule)(network=network, **settings)
+    rule = experiment.rule_of(method.rule)(network=network_of(model, second), **settings)
     if "S" in rule.fixed:
         rule.fixed["S"] = rule_of(model).fixed["S"]
     if isinstance(rule, DeviceRule):
@@ -156,7 +153,7 @@ class FloatLearner:
             "V": device.readout_rate / self.window**2,
             "c": device.readout_bias_rate,
         }
-        self.latent, self.latent_labels = second.latent if second else latent_of(model)
+        self.latent, self.latent_labels = latent_of(model, second)
         self.rng = np.random.default_rng(seed)
         self.waiting: list[tuple[Tensor, int]] = []
 
@@ -208,7 +205,7 @@ class NearestPrototype:
         rule = make_rule(model, method, {}, second)
         assert isinstance(rule, Prototype)
         self.rule = rule
-        rates, labels = second.latent if second else latent_of(model)
+        rates, labels = latent_of(model, second)
         truth = functional.one_hot(labels, len(model.labels)).to(torch.float32)
         rule.clips += truth.sum(0)[:, None]
         rule.rates += truth.T @ rates / rule.clips.clamp(min=1)

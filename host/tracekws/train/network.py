@@ -90,6 +90,20 @@ def as_int8(values: Tensor, bits: int) -> Tensor:
     return held + (torch.round(held * one) / one - held).detach()
 
 
+def drawn_layer(inputs: int, neurons: int, scale: float) -> tuple[nn.Parameter, ...]:
+    """First weights (inputs, neurons), recurrent weights, bias and decays' logits of a LIF layer.
+
+    From torch's generator; `scale` is of the weights, to be divided by the root of the inputs'
+    number.
+    """
+    return (
+        nn.Parameter(torch.randn(inputs, neurons) * (scale / math.sqrt(inputs))),
+        nn.Parameter(torch.randn(neurons, neurons) * (0.5 / math.sqrt(neurons))),
+        nn.Parameter(torch.zeros(neurons)),
+        nn.Parameter(torch.logit(torch.empty(neurons).uniform_(0.6, 0.95))),
+    )
+
+
 class SpikingNetwork(nn.Module):
     """Filters in time, one recurrent LIF layer, a linear readout, and the target path's matrix S.
 
@@ -105,10 +119,8 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.taps = nn.Parameter(torch.zeros(taps, inputs))
         self.taps.data[0] = 1
-        self.weights = nn.Parameter(torch.randn(inputs, neurons) * (1.0 / math.sqrt(inputs)))
-        self.recurrent = nn.Parameter(torch.randn(neurons, neurons) * (0.5 / math.sqrt(neurons)))
-        self.bias = nn.Parameter(torch.zeros(neurons))
-        self.decay_logit = nn.Parameter(torch.logit(torch.empty(neurons).uniform_(0.6, 0.95)))
+        layer = drawn_layer(inputs, neurons, 1.0)
+        self.weights, self.recurrent, self.bias, self.decay_logit = layer
         self.readout = nn.Parameter(torch.randn(neurons, classes) / math.sqrt(neurons))
         self.readout_bias = nn.Parameter(torch.zeros(classes))
         self.target = nn.Parameter(torch.randn(classes, neurons) * 0.5)
