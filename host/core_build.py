@@ -18,6 +18,7 @@ HEADERS = (
     "rng",
     "crc32",
     "frontend",
+    "name",
     "model",
     "network",
     "learner",

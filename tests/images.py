@@ -3,11 +3,13 @@
 
 image = make_image(seed=1, n_neurons=8, rate_readout=1 << 14)     # header fields by name
 image = make_image(arrays={"decay": np.zeros(8)})                 # or whole arrays
+image = join([*sections(image), ("Xtra", b"new")])                # or other sections
 path = write_image(folder, image)
 """
 
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +18,27 @@ import numpy as np
 from tracekws._core import ffi, lib
 
 LABELS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-N_FIELDS = lib.TKWS_MODEL_HEADER_BYTES // 4
 TRAINABLE = ("weights", "recurrent", "bias", "readout", "readout_bias")
+SECTIONS = {
+    "Name": ("name",),
+    "Labe": ("labels",),
+    "Thre": ("word_threshold",),
+    "Weig": TRAINABLE,
+    "Taps": ("taps",),
+    "Deca": ("decay",),
+    "Targ": ("target",),
+    "Late": ("latent",),
+    "Sequ": ("sequences",),
+}
+"""The arrays in each section, the header's numbers aside."""
 
 
 def make_header(**fields: int) -> Any:
-    """A header in range, with some fields changed; image_bytes follows unless it is given."""
+    """A header in range, with some fields changed."""
     n_classes = fields.get("n_classes", 5)
     header = ffi.new(
         "tkws_model_header *",
         {
-            "magic": lib.TKWS_MODEL_MAGIC,
-            "format_version": lib.TKWS_MODEL_FORMAT,
             "version": 1 << 8,
             "sample_rate": lib.TKWS_SAMPLE_RATE,
             "window": lib.TKWS_WINDOW,
@@ -71,20 +82,18 @@ def make_header(**fields: int) -> Any:
     )
     for name, value in fields.items():
         setattr(header, name, value)
-    if "image_bytes" not in fields:
-        header.image_bytes = lib.tkws_model_image_bytes(header)
     return header
 
 
 def header_bytes(header: Any) -> bytes:
-    """The header as the image has it, written by the core."""
+    """The header as section Numb has it, written by the core."""
     out = ffi.new("uint8_t[]", lib.TKWS_MODEL_HEADER_BYTES)
     lib.tkws_model_header_write(header, out)
     return bytes(ffi.buffer(out))
 
 
 def random_arrays(header: Any, seed: int) -> dict[str, np.ndarray]:
-    """Every array behind the header, in the image's order; about a quarter of the neurons fire."""
+    """Every array of an image; about a quarter of the neurons fire."""
     rng = np.random.default_rng(seed)
     n, c, i = header.n_neurons, header.n_classes, header.n_inputs
     words = [f"{LABELS[k % 10]}{k // 10 or ''}" for k in range(c)]
@@ -100,10 +109,8 @@ def random_arrays(header: Any, seed: int) -> dict[str, np.ndarray]:
         return np.hstack([tags, rng.integers(low, high, (rows, length))]).astype(np.uint8)
 
     return {
-        "name": np.frombuffer(b"random".ljust(lib.TKWS_NAME_BYTES, b"\0"), np.uint8),
-        "labels": np.frombuffer(
-            b"".join(w.encode().ljust(lib.TKWS_LABEL_BYTES, b"\0") for w in words), np.uint8
-        ),
+        "name": cells("random"),
+        "labels": cells(*words),
         "word_threshold": np.full(c, 16384, "<i2"),
         "weights": normal(0.06 * weight_one, n, i),
         "recurrent": normal(0.3 / np.sqrt(n) * recurrent_one, n, n),
@@ -120,6 +127,13 @@ def random_arrays(header: Any, seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def cells(*names: str) -> np.ndarray:
+    """Names as an image has them: uint8 (names, 32)."""
+    return np.frombuffer(b"".join(n.encode().ljust(32, b"\0") for n in names), np.uint8).reshape(
+        -1, 32
+    )
+
+
 def seal(body: bytes) -> bytes:
     """Append the CRC."""
     return body + struct.pack("<I", zlib.crc32(body))
@@ -130,15 +144,53 @@ def reseal(image: bytes) -> bytes:
     return seal(image[:-4])
 
 
+def section(kind: str | bytes, payload: bytes) -> bytes:
+    """A section: its head, the payload, zeros up to four bytes."""
+    name = kind.encode() if isinstance(kind, str) else kind
+    head = name + struct.pack("<II", len(payload), zlib.crc32(payload))
+    return head + payload + bytes(-len(payload) % 4)
+
+
+def join(parts: Sequence[tuple[str, bytes]]) -> bytes:
+    """An image of these sections, in this order."""
+    return frame(b"".join(section(*part) for part in parts), len(parts))
+
+
+def frame(body: bytes, n_sections: int) -> bytes:
+    """An image of a body, with a right start and end."""
+    return seal(struct.pack("<4sIII", b"TKWS", 3, 16 + len(body) + 4, n_sections) + body)
+
+
+def sections(image: bytes) -> list[tuple[str, bytes]]:
+    """Type and payload of each section of a valid image, in order."""
+    found, at = [], 16
+    while at < len(image) - 4:
+        kind, n_bytes = struct.unpack_from("<4sI", image, at)
+        found.append((kind.decode(), image[at + 12 : at + 12 + n_bytes]))
+        at += 12 + (n_bytes + 3) // 4 * 4
+    return found
+
+
+def replaced(image: bytes, kind: str, payload: bytes) -> bytes:
+    """The image with another payload of one section; all else as it was."""
+    return join([(k, payload if k == kind else p) for k, p in sections(image)])
+
+
 def make_image(seed: int = 0, arrays: dict[str, np.ndarray] | None = None, **fields: int) -> bytes:
     """A valid image with random weights."""
     header = make_header(**fields)
-    assert header.image_bytes != 0, "a field is out of range"
+    size = lib.tkws_model_image_bytes(header)
+    assert size != 0, "a field is out of range"
     parts = random_arrays(header, seed)
     for name, values in (arrays or {}).items():
         parts[name] = np.asarray(values).astype(parts[name].dtype).reshape(parts[name].shape)
-    image = seal(header_bytes(header) + b"".join(part.tobytes() for part in parts.values()))
-    assert len(image) == header.image_bytes
+    body = [("Numb", header_bytes(header))]
+    body += [
+        (kind, b"".join(parts[name].tobytes() for name in names))
+        for kind, names in SECTIONS.items()
+    ]
+    image = join(body)
+    assert len(image) == size
     return image
 
 
@@ -150,6 +202,8 @@ def write_image(folder: Path, image: bytes) -> Path:
 
 
 def set_field(image: bytes, name: str, value: int) -> bytes:
-    """The image with one header field changed and the CRC made right; all else as it was."""
+    """The image with one header field changed and the CRCs made right; all else as it was."""
     offset = ffi.offsetof("tkws_model_header", name)
-    return reseal(image[:offset] + struct.pack("<I", value) + image[offset + 4 :])
+    numbers = dict(sections(image))["Numb"]
+    numbers = numbers[:offset] + struct.pack("<I", value) + numbers[offset + 4 :]
+    return replaced(image, "Numb", numbers)

@@ -205,8 +205,25 @@ static int info(tkws_app *app, const uint8_t *body, size_t n_body)
         wire_put_u32(at + 1, s->generation);
         wire_put_u32(at + 5, s->erases);
     }
-    at = tkws_app_reply(app, (size_t)h->n_classes * TKWS_LABEL_BYTES);
-    memcpy(at, app->model.labels, (size_t)h->n_classes * TKWS_LABEL_BYTES);
+    return TKWS_OK;
+}
+
+/* As many labels as fit, from one on. */
+static int labels(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    uint32_t first = wire_get_u16(body);
+    (void)n_body;
+    if (first >= app->model.header.n_classes)
+        return TKWS_E_ARGUMENT;
+    for (uint32_t c = first; c < app->model.header.n_classes; c++) {
+        const uint8_t *label = app->model.labels + (size_t)c * TKWS_NAME_BYTES;
+        size_t n = tkws_name_length(label);
+        if (app->n_answer + 1 + n > TKWS_APP_MAX_MESSAGE)
+            break;
+        uint8_t *at = tkws_app_reply(app, 1 + n);
+        at[0] = (uint8_t)n;
+        memcpy(at + 1, label, n);
+    }
     return TKWS_OK;
 }
 
@@ -285,10 +302,11 @@ static const request requests[] = {
     {TKWS_APP_HELLO, false, ANY_LENGTH, hello},
     {TKWS_APP_INFO, true, 0, info},
     {TKWS_APP_HEALTH, false, 0, health},
+    {TKWS_APP_LABELS, true, 2, labels},
     {TKWS_APP_LISTEN, true, ANY_LENGTH, tkws_app_listen},
     {TKWS_APP_CLASSIFY, true, 0, tkws_app_classify},
     {TKWS_APP_LEARN, true, 4, tkws_app_learn},
-    {TKWS_APP_TAKE, true, 5 + TKWS_LABEL_BYTES, tkws_app_take},
+    {TKWS_APP_TAKE, true, ANY_LENGTH, tkws_app_take},
     {TKWS_APP_DATA, false, ANY_LENGTH, tkws_app_data},
     {TKWS_APP_TAKE_END, true, 0, tkws_app_take_end},
     {TKWS_APP_END, false, 0, tkws_app_end},

@@ -6,7 +6,7 @@
 #include "frame.h"
 #include "tracekws/version.h"
 
-#define TKWS_APP_PROTOCOL 1 /**< version; any change that an older host would misread raises it */
+#define TKWS_APP_PROTOCOL 2 /**< version; any change that an older host would misread raises it */
 
 /** Version of the firmware as it goes on the wire and into slots. */
 #define TKWS_APP_FIRMWARE                                                                          \
@@ -18,6 +18,7 @@ enum {
     TKWS_APP_HELLO = 0x01,
     TKWS_APP_INFO = 0x02,
     TKWS_APP_HEALTH = 0x03,
+    TKWS_APP_LABELS = 0x04,
     TKWS_APP_LISTEN = 0x10,
     TKWS_APP_CLASSIFY = 0x11,
     TKWS_APP_LEARN = 0x12,

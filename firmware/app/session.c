@@ -6,6 +6,7 @@
 #include "tracekws/errors.h"
 #include "wire.h"
 
+#define TAKE_HEAD 5  /* kind of data, method, scale */
 #define DATA_HEAD 8  /* number of the message, events seen */
 #define PCM_CHUNK 80 /* samples turned from bytes at a time */
 #define MAX_MESSAGE_STEPS (TKWS_APP_MAX_DATA / TKWS_FEATURES)
@@ -69,28 +70,21 @@ int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body)
     return error == TKWS_OK ? open_stream(app, TKWS_APP_LEARNING) : error;
 }
 
-static size_t label_length(const uint8_t *label)
-{
-    size_t n = 0;
-    while (n < TKWS_LABEL_BYTES && label[n] != 0)
-        n++;
-    return n;
-}
-
 int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    (void)n_body;
+    if (n_body < TAKE_HEAD)
+        return TKWS_E_LENGTH;
     uint8_t kind = body[0];
     uint32_t method = wire_get_u16(body + 1);
     uint32_t scale_q15 = wire_get_u16(body + 3);
-    const uint8_t *text = body + 5;
+    const uint8_t *text = body + TAKE_HEAD;
     if (app->session != TKWS_APP_LEARNING || app->take != 0)
         return TKWS_E_STATE;
     if (kind != TKWS_APP_PCM && kind != TKWS_APP_FEATURES)
         return TKWS_E_ARGUMENT;
     if (method == TKWS_APP_MODEL_METHOD)
         method = app->model.header.method;
-    int label = tkws_model_class(&app->model, (const char *)text, label_length(text));
+    int label = tkws_model_class(&app->model, (const char *)text, n_body - TAKE_HEAD);
     if (label < 0)
         return label;
     int error = tkws_learner_begin(&app->learner, method, (uint32_t)label, scale_q15);

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
-from tracekws.errors import ModelError, check
+from tracekws.errors import ModelError, check, code
+from tracekws.names import NAME_BYTES, is_name
 
 FEATURES: int = lib.TKWS_FEATURES
 CHANNELS: int = lib.TKWS_CHANNELS
 STEP_SAMPLES: int = lib.TKWS_STEP_SAMPLES
+MAX_CLASSES: int = lib.TKWS_MAX_CLASSES
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
 ODDS_ONE: int = lib.TKWS_ODDS_ONE
@@ -34,6 +36,34 @@ class FeatureConfig:
     energy_floor: int = 1 << 20
 
 
+def _other_format(image: bytes) -> str:
+    """What is wrong with an image of a format that this version does not read, and what to do."""
+    format_version = int.from_bytes(image[4:8], "little")
+    if format_version > lib.TKWS_MODEL_FORMAT:
+        return f"format_version: the image is of format {format_version}: update tracekws"
+    return (
+        f"format_version: the image is of format {format_version}, made by an older version: take a"
+        " model that comes with this one, or make it again by the command that its card names"
+        " (with the same --run, what was trained is not trained again)"
+    )
+
+
+def _names(cells: Any, count: int) -> tuple[str, ...]:
+    """The names in cells of a checked image.
+
+    Raises:
+        ModelError: one is not in the form that the host compares names in.
+    """
+    raw = bytes(ffi.buffer(cells, count * NAME_BYTES))
+    found = tuple(
+        raw[at : at + NAME_BYTES].rstrip(b"\0").decode() for at in range(0, len(raw), NAME_BYTES)
+    )
+    for name in found:
+        if not is_name(name):
+            raise ModelError(f"name or labels: '{name}' is not in Unicode's form NFC")
+    return found
+
+
 class Model:
     """A checked model image.
 
@@ -46,14 +76,13 @@ class Model:
         self.image = image
         self._buffer = ffi.from_buffer("uint8_t[]", image)
         self.c = ffi.new("tkws_model *")
-        check(lib.tkws_model_parse(self.c, self._buffer, len(image)))
+        result = lib.tkws_model_parse(self.c, self._buffer, len(image))
+        if result == code("MODEL_FORMAT"):
+            raise ModelError(_other_format(image))
+        check(result)
         self.header: Any = self.c.header
-        self.name = bytes(ffi.buffer(self.c.name, lib.TKWS_NAME_BYTES)).rstrip(b"\0").decode()
-        size = lib.TKWS_LABEL_BYTES
-        labels = bytes(ffi.buffer(self.c.labels, size * self.header.n_classes))
-        self.labels = tuple(
-            labels[i : i + size].rstrip(b"\0").decode() for i in range(0, len(labels), size)
-        )
+        (self.name,) = _names(self.c.name, 1)
+        self.labels = _names(self.c.labels, self.header.n_classes)
         self.crc: int = self.c.crc
 
     @classmethod

@@ -2,9 +2,9 @@
 """Writing of model images: numbers and arrays in, the bytes of model.h out."""
 
 import os
-import re
+import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tracekws._core import ffi, lib
 from tracekws.core import FeatureConfig, Model
 from tracekws.errors import ModelError
+from tracekws.names import NAME_BYTES, RULE, is_name
 
 MEMBRANE_Q = 8
 """Q format of membranes: threshold 1 is 256, range +-128, since inhibition reaches -100.
@@ -145,21 +146,16 @@ def header_numbers(arrays: Arrays, learning: Learning, detector: Detector) -> di
     }
 
 
-def fits(text: str, size: int) -> bool:
-    """Whether an image takes a text: 1 to `size` ASCII characters, none of them a space."""
-    return re.fullmatch(f"[!-~]{{1,{size}}}", text) is not None
-
-
-def texts(values: tuple[str, ...], size: int) -> bytes:
-    """ASCII texts, filled with zeros to size bytes each.
+def cells(*texts: str) -> bytes:
+    """Names as an image has them, each filled with zeros.
 
     Raises:
-        ModelError: one does not fit.
+        ModelError: one is no name.
     """
-    for value in values:
-        if not fits(value, size):
-            raise ModelError(f"'{value}' is not 1 to {size} ASCII characters without a space")
-    return b"".join(value.encode().ljust(size, b"\0") for value in values)
+    for text in texts:
+        if not is_name(text):
+            raise ModelError(f"{text!r} is no name: a name is {RULE}")
+    return b"".join(text.encode().ljust(NAME_BYTES, b"\0") for text in texts)
 
 
 def build_image(
@@ -180,8 +176,6 @@ def build_image(
     """
     version = lib.TKWS_VERSION_MAJOR << 16 | lib.TKWS_VERSION_MINOR << 8 | lib.TKWS_VERSION_PATCH
     numbers = header_numbers(arrays, learning, detector) | {
-        "magic": lib.TKWS_MODEL_MAGIC,
-        "format_version": lib.TKWS_MODEL_FORMAT,
         "version": version,
         "sample_rate": lib.TKWS_SAMPLE_RATE,
         "window": lib.TKWS_WINDOW,
@@ -203,41 +197,83 @@ def build_image(
         "sequence_steps": (replay.sequences.shape[1] - 1) // lib.TKWS_FEATURES,
     }
     header = ffi.new("tkws_model_header *", numbers)
-    body = [
-        texts((name,), lib.TKWS_NAME_BYTES),
-        texts(labels, lib.TKWS_LABEL_BYTES),
-        to_int16(np.full(len(labels), detector.threshold), 15),
+    weights = (
         to_int16(arrays.weights, header.weight_q),
         to_int16(arrays.recurrent, header.recurrent_q),
         to_int16(arrays.bias, MEMBRANE_Q),
         to_int16(arrays.readout, lib.TKWS_LOGIT_Q),
         to_int16(arrays.readout_bias, lib.TKWS_LOGIT_Q),
-        to_int8(arrays.taps, lib.TKWS_TAP_Q),
-        to_int16(arrays.decay, 15),
-        to_int16(arrays.target, MEMBRANE_Q),
-        replay.latent.tobytes(),
-        replay.sequences.tobytes(),
-    ]
-    return seal(header, b"".join(body))
+    )
+    return seal(
+        header,
+        {
+            lib.TKWS_SECTION_NAME: cells(name),
+            lib.TKWS_SECTION_LABELS: cells(*labels),
+            lib.TKWS_SECTION_THRESHOLDS: to_int16(np.full(len(labels), detector.threshold), 15),
+            lib.TKWS_SECTION_WEIGHTS: b"".join(weights),
+            lib.TKWS_SECTION_TAPS: to_int8(arrays.taps, lib.TKWS_TAP_Q),
+            lib.TKWS_SECTION_DECAY: to_int16(arrays.decay, 15),
+            lib.TKWS_SECTION_TARGET: to_int16(arrays.target, MEMBRANE_Q),
+            lib.TKWS_SECTION_LATENT: replay.latent.tobytes(),
+            lib.TKWS_SECTION_SEQUENCES: replay.sequences.tobytes(),
+        },
+    )
 
 
-def seal(header: Any, body: bytes | bytearray) -> bytes:
-    """Header and body as an image, with length and CRC, checked by the core."""
-    header.image_bytes = lib.TKWS_MODEL_HEADER_BYTES + len(body) + 4
-    head = ffi.new("uint8_t[]", lib.TKWS_MODEL_HEADER_BYTES)
-    lib.tkws_model_header_write(header, head)
-    content = bytes(ffi.buffer(head)) + body
-    image = content + zlib.crc32(content).to_bytes(4, "little")
+def section(kind: int, payload: bytes) -> bytes:
+    """A section as an image has it."""
+    head = struct.pack("<III", kind, len(payload), zlib.crc32(payload))
+    return head + payload + bytes(-len(payload) % 4)
+
+
+def seal(header: Any, sections: Mapping[int, bytes]) -> bytes:
+    """Header and payloads, by section type, as an image that the core has checked."""
+    numbers = ffi.new("uint8_t[]", lib.TKWS_MODEL_HEADER_BYTES)
+    lib.tkws_model_header_write(header, numbers)
+    payloads = {lib.TKWS_SECTION_NUMBERS: bytes(ffi.buffer(numbers))} | dict(sections)
+    body = b"".join(section(kind, payload) for kind, payload in payloads.items())
+    start = struct.pack(
+        "<IIII",
+        lib.TKWS_MODEL_MAGIC,
+        lib.TKWS_MODEL_FORMAT,
+        lib.TKWS_MODEL_START_BYTES + len(body) + 4,
+        len(payloads),
+    )
+    image = start + body + zlib.crc32(start + body).to_bytes(4, "little")
     Model(image)
     return image
 
 
+def sections_of(model: Model) -> dict[int, bytes]:
+    """The payloads of a checked image by section type, its numbers aside.
+
+    Those that this version does not know are left out: what they say may not hold for an image that
+    is changed.
+    """
+    known = {getattr(lib, name) for name in dir(lib) if name.startswith("TKWS_SECTION_")}
+    found = {}
+    at = lib.TKWS_MODEL_START_BYTES
+    while at < len(model.image) - 4:
+        kind, n_bytes, _ = struct.unpack_from("<III", model.image, at)
+        at += lib.TKWS_SECTION_HEAD_BYTES
+        if kind in known - {lib.TKWS_SECTION_NUMBERS}:
+            found[kind] = model.image[at : at + n_bytes]
+        at += n_bytes + -n_bytes % 4
+    return found
+
+
+def with_sections(model: Model, sections: Mapping[int, bytes], **numbers: int) -> bytes:
+    """The same image with other payloads in place of some, and other numbers of its header."""
+    header = ffi.new("tkws_model_header *", model.header)
+    for name, value in numbers.items():
+        setattr(header, name, value)
+    return seal(header, sections_of(model) | dict(sections))
+
+
 def with_learning(model: Model, learning: Learning) -> bytes:
     """The same image with other constants of learning; for tuning and benchmarks."""
-    header = ffi.new("tkws_model_header *", model.header)
-    for name, value in learning_numbers(learning, header.weight_q, header.recurrent_q).items():
-        setattr(header, name, value)
-    return seal(header, body_of(model))
+    h = model.header
+    return with_sections(model, {}, **learning_numbers(learning, h.weight_q, h.recurrent_q))
 
 
 def thresholds(model: Model) -> NDArray[np.float64]:
@@ -248,41 +284,7 @@ def thresholds(model: Model) -> NDArray[np.float64]:
 
 def with_thresholds(model: Model, values: NDArray[np.float64]) -> bytes:
     """The same image with other thresholds of its classes, 0 to 1."""
-    body = body_of(model)
-    put(body, model, model.c.word_threshold, to_int16(values, 15))
-    return seal(ffi.new("tkws_model_header *", model.header), body)
-
-
-def offset_of(model: Model, pointer: Any) -> int:
-    """Where in an image's body a part begins, in bytes."""
-    return int(ffi.cast("uintptr_t", pointer)) - int(ffi.cast("uintptr_t", model.c.name))
-
-
-def put(body: bytearray, model: Model, pointer: Any, content: bytes) -> None:
-    """Write content over a part of a copy of an image's body."""
-    start = offset_of(model, pointer)
-    body[start : start + len(content)] = content
-
-
-def part_of(
-    body: bytearray, model: Model, pointer: Any, rows: int, row_bytes: int
-) -> NDArray[np.uint8]:
-    """Rows of a copy of an image's body, to be changed in place.
-
-    Args:
-        body: the image behind its header.
-        model: the image.
-        pointer: where they begin in it.
-        rows: how many.
-        row_bytes: of each.
-    """
-    start = offset_of(model, pointer)
-    return np.frombuffer(body, np.uint8)[start : start + rows * row_bytes].reshape(rows, row_bytes)
-
-
-def body_of(model: Model) -> bytearray:
-    """A copy of what is behind an image's header."""
-    return bytearray(model.image[lib.TKWS_MODEL_HEADER_BYTES : -4])
+    return with_sections(model, {lib.TKWS_SECTION_THRESHOLDS: to_int16(values, 15)})
 
 
 def with_words(model: Model, words: Sequence[str]) -> bytes:
@@ -296,27 +298,33 @@ def with_words(model: Model, words: Sequence[str]) -> bytes:
         words: as many as it has keywords.
 
     Raises:
-        ModelError: their number, or one does not fit.
+        ModelError: their number, or one is no name.
     """
-    h = model.header
     if len(words) != len(model.keywords):
         raise ModelError(f"{model.name} has {len(model.keywords)} keywords, not {len(words)}")
     places = [model.class_of(word) for word in model.keywords]
     labels = list(model.labels)
     for place, word in zip(places, words, strict=True):
         labels[place] = word
-    body = body_of(model)
-    put(body, model, model.c.labels, texts(tuple(labels), lib.TKWS_LABEL_BYTES))
+    sections = sections_of(model)
     counts = lib.tkws_model_weight_counts(model.c)
-    below = 2 * (counts.weights + counts.recurrent + counts.bias)
-    readout = part_of(body, model, model.c.trainable + below, h.n_neurons + 1, 2 * h.n_classes)
-    readout.view("<i2")[:, places] = 0  # and its biases, that lie behind it
-    for replay in (
-        part_of(body, model, model.c.latent, h.n_latent, 1 + h.n_neurons),
-        part_of(body, model, model.c.sequences, h.n_sequences, 1 + h.sequence_steps * h.n_inputs),
+    below = counts.weights + counts.recurrent + counts.bias
+    weights = np.frombuffer(sections[lib.TKWS_SECTION_WEIGHTS], "<i2").copy()
+    readout = weights[below:].reshape(-1, len(labels))  # and its biases, that lie behind it
+    readout[:, places] = 0
+    changed = {
+        lib.TKWS_SECTION_LABELS: cells(*labels),
+        lib.TKWS_SECTION_WEIGHTS: weights.tobytes(),
+    }
+    for kind, rows in (
+        (lib.TKWS_SECTION_LATENT, model.header.n_latent),
+        (lib.TKWS_SECTION_SEQUENCES, model.header.n_sequences),
     ):
-        replay[np.isin(replay[:, 0], places), 0] = model.unknown
-    return seal(ffi.new("tkws_model_header *", h), body)
+        replay = np.frombuffer(sections[kind], np.uint8).copy()
+        classes = replay.reshape(rows, -1)[:, 0] if rows else replay
+        classes[np.isin(classes, places)] = model.unknown
+        changed[kind] = replay.tobytes()
+    return with_sections(model, changed)
 
 
 def with_weights(model: Model, name: str, state: bytes, latent: NDArray[np.uint8]) -> bytes:
@@ -327,15 +335,16 @@ def with_weights(model: Model, name: str, state: bytes, latent: NDArray[np.uint8
         name: of the new one.
         state: Learner.weights.
         latent: (n, 1 + H) as Replay has them.
+
+    Raises:
+        ModelError: the name is none.
     """
-    header = ffi.new("tkws_model_header *", model.header)
-    body = body_of(model)
-    put(body, model, model.c.name, texts((name,), lib.TKWS_NAME_BYTES))
-    put(body, model, model.c.trainable, state)
-    start, end = (offset_of(model, pointer) for pointer in (model.c.latent, model.c.sequences))
-    body[start:end] = latent.tobytes()
-    header.n_latent = len(latent)
-    return seal(header, body)
+    changed = {
+        lib.TKWS_SECTION_NAME: cells(name),
+        lib.TKWS_SECTION_WEIGHTS: state,
+        lib.TKWS_SECTION_LATENT: latent.tobytes(),
+    }
+    return with_sections(model, changed, n_latent=len(latent))
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -149,18 +149,6 @@ def test_listen_hears_less_at_a_lower_sensitivity(run, board, takes):
     assert counts[0] < counts[1] <= counts[2]
 
 
-def test_an_old_firmware_knows_no_sensitivity(run, board, takes, monkeypatch):
-    monkeypatch.setattr(protocol, "pack_listen", lambda level: bytes(3) if level else b"")
-    words = ("listen", takes / "yes" / "1.wav", "--port", board.port)
-    assert run(*words, "--sensitivity", "0").code == 0
-    result = run(*words, "--sensitivity", "1")
-    assert result.code == 1
-    assert result.err.endswith(
-        "error: the device's firmware is from before --sensitivity: flash a newer one, or leave"
-        " the option out\n"
-    )
-
-
 def test_adapt_learns_measures_saves_and_can_be_undone(run, board, takes, tmp_path):
     factory, *_ = state(board)
     others = tmp_path / "others"

@@ -77,7 +77,9 @@ def test_the_instructions_for_pairs_are_used_where_there_are_any(
     tmp_path: Path, flags: list[str], expected: set[str]
 ) -> None:
     objects = compile_core(tmp_path, "arm-none-eabi-gcc", "-O2", "-mthumb", *flags)
-    listing = run(find("arm-none-eabi-objdump"), "-d", *objects)
+    # elsewhere the compiler may take one of them, clz, for a comparison
+    users = [o for o in objects if '"dsp.h"' in (CORE / "src" / f"{o.stem}.c").read_text()]
+    listing = run(find("arm-none-eabi-objdump"), "-d", *users)
     assert {name for name in DSP if re.search(rf"\t{name}\b", listing)} == expected
 
 

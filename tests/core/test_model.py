@@ -11,12 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from images import (
+    SECTIONS,
     TRAINABLE,
+    cells,
+    frame,
     header_bytes,
+    join,
     make_header,
     make_image,
     random_arrays,
+    replaced,
     reseal,
+    seal,
+    section,
+    sections,
     set_field,
 )
 from machine import E, Machine, parse
@@ -39,9 +47,6 @@ HEADER = ffi.typeof("tkws_model_header")
 BIG = 2**32 - 1
 # field, values refused, error, values taken
 FIELDS: list[tuple[str, list[int], str, list[int]]] = [
-    ("magic", [0, 0x53574B55, BIG], "MODEL_MAGIC", []),
-    ("format_version", [0, 1, 3, BIG], "MODEL_FORMAT", []),
-    ("image_bytes", [0, 1, BIG], "MODEL_LENGTH", []),
     ("version", [], "", [0, BIG]),
     ("sample_rate", [0, 8000, 15999, BIG], "MODEL_FEATURES", []),
     ("window", [0, 399, 512], "MODEL_FEATURES", []),
@@ -93,46 +98,198 @@ def test_a_field_out_of_range_is_refused_by_name(
     assert parse_error(image) == 0
     for value in refused:
         assert parse_error(set_field(image, name, value)) == E[error], value
-        if name != "image_bytes":
-            header = make_header()
-            setattr(header, name, value)
-            assert lib.tkws_model_image_bytes(header) == 0
+        header = make_header()
+        setattr(header, name, value)
+        assert lib.tkws_model_image_bytes(header) == 0
     for value in taken:
         assert parse_error(set_field(image, name, value)) == 0, value
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "error"),
     [
-        *(("n_classes", 6), ("n_neurons", 9), ("n_latent", 4), ("n_sequences", 1)),
-        ("sequence_steps", 6),
+        ("n_classes", 6, "MODEL_LABELS"),
+        ("n_neurons", 9, "MODEL_WEIGHTS"),
+        ("n_taps", 4, "MODEL_TAPS"),
+        ("n_latent", 4, "MODEL_LATENT"),
+        ("n_sequences", 1, "MODEL_SEQUENCES"),
+        ("sequence_steps", 6, "MODEL_SEQUENCES"),
     ],
 )
-def test_a_size_that_does_not_fit_the_image_is_refused(name: str, value: int) -> None:
-    assert parse_error(set_field(make_image(), name, value)) == E["MODEL_LENGTH"]
+def test_a_size_that_does_not_fit_a_section_is_refused(name: str, value: int, error: str) -> None:
+    assert parse_error(set_field(make_image(), name, value)) == E[error]
 
 
 def test_a_window_whose_sum_could_overflow_is_refused() -> None:
-    assert make_header(n_neurons=512, window_steps=127).image_bytes > 0
-    assert make_header(n_neurons=512, window_steps=128).image_bytes == 0
+    assert lib.tkws_model_image_bytes(make_header(n_neurons=512, window_steps=127)) > 0
+    assert lib.tkws_model_image_bytes(make_header(n_neurons=512, window_steps=128)) == 0
 
 
 def test_sequence_steps_are_free_without_sequences() -> None:
     assert parse_error(make_image(n_sequences=0, sequence_steps=0)) == 0
 
 
-@pytest.mark.parametrize("length", [0, 1, 3, 4, 5, 163, 164, 165])
+WHOLE = make_image(**SMALL)
+"""An image to take apart."""
+PARTS = sections(WHOLE)
+ERRORS = {
+    "Numb": "MODEL_NUMBERS",
+    "Name": "MODEL_NAME",
+    "Labe": "MODEL_LABELS",
+    "Thre": "MODEL_THRESHOLDS",
+    "Weig": "MODEL_WEIGHTS",
+    "Taps": "MODEL_TAPS",
+    "Deca": "MODEL_DECAY",
+    "Targ": "MODEL_TARGET",
+    "Late": "MODEL_LATENT",
+    "Sequ": "MODEL_SEQUENCES",
+}
+
+
+def at_start(offset: int, value: int) -> bytes:
+    """The image with another number in front of its sections, and a right CRC."""
+    return reseal(WHOLE[:offset] + struct.pack("<I", value) + WHOLE[offset + 4 :])
+
+
+@pytest.mark.parametrize(
+    ("offset", "values", "error"),
+    [
+        (0, [0, 0x53574B55, BIG], "MODEL_MAGIC"),
+        (4, [0, 1, 2, 4, BIG], "MODEL_FORMAT"),
+        (8, [0, 1, len(WHOLE) - 1, len(WHOLE) + 1, BIG], "MODEL_LENGTH"),
+        (12, [0, 1, 9, 11, 2**31, BIG], "MODEL_SECTIONS"),
+    ],
+    ids=["magic", "format_version", "image_bytes", "n_sections"],
+)
+def test_a_wrong_start_is_refused_by_name(offset: int, values: list[int], error: str) -> None:
+    for value in values:
+        assert parse_error(at_start(offset, value)) == E[error], value
+
+
+def test_sections_come_in_any_order() -> None:
+    model = parse(join(PARTS[::-1]))
+    assert bytes(ffi.buffer(model.name, 6)) == b"random"
+    assert model.header.n_neurons == SMALL["n_neurons"]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_each_section_is_needed_once_at_its_length(kind: str) -> None:
+    payload = dict(PARTS)[kind]
+    missing = join([part for part in PARTS if part[0] != kind])
+    twice = join([*PARTS, (kind, payload)])
+    wrong = [replaced(WHOLE, kind, payload + b"\0" * n) for n in (1, 4, 32)]
+    wrong += [replaced(WHOLE, kind, payload[:n]) for n in (0, len(payload) - 1) if payload]
+    for image in (missing, twice, *wrong):
+        assert parse_error(image) == E[ERRORS[kind]]
+
+
+def test_every_section_has_an_error() -> None:
+    assert list(ERRORS) == ["Numb", *SECTIONS] == [kind for kind, _ in PARTS]
+
+
+@pytest.mark.parametrize("at", [0, 5, 10], ids=["first", "between", "last"])
+@pytest.mark.parametrize("payload", [b"", b"\x01", bytes(3000)], ids=["empty", "odd", "long"])
+def test_a_section_of_a_small_letter_is_passed_over(at: int, payload: bytes) -> None:
+    for kind in ("sign", "zZZZ", "numb"):
+        known = parse(WHOLE)
+        model = parse(join([*PARTS[:at], (kind, payload), (kind, payload), *PARTS[at:]]))
+        assert bytes(ffi.buffer(model.trainable, 20)) == bytes(ffi.buffer(known.trainable, 20))
+
+
+@pytest.mark.parametrize("kind", ["Sign", "Zzzz", "NUMB", "NamE"])
+def test_a_section_of_a_capital_that_is_not_known_is_refused(kind: str) -> None:
+    assert parse_error(join([*PARTS, (kind, b"")])) == E["MODEL_SECTION"]
+
+
+@pytest.mark.parametrize(
+    "kind", [bytes(4), b"sig\0", b"si n", b"\0ign", b"s1gn", b"[ign", b"sig\xe7", b"Sig@", b"s`gn"]
+)
+def test_a_type_that_is_not_four_letters_is_refused(kind: bytes) -> None:
+    body = WHOLE[16:-4] + section(kind, b"1234")
+    assert parse_error(frame(body, len(PARTS) + 1)) == E["MODEL_SECTIONS"]
+
+
+def behind(n_bytes: int, payload: bytes, crc: int | None = None) -> bytes:
+    """A valid image's sections, and one more that says another length or CRC."""
+    crc = zlib.crc32(payload) if crc is None else crc
+    body = WHOLE[16:-4] + b"xtra" + struct.pack("<II", n_bytes, crc) + payload
+    return frame(body, len(PARTS) + 1)
+
+
+@pytest.mark.parametrize(
+    "n_bytes", [5, 8, 9, 1000, 2**31 - 1, 2**31, BIG - 16, BIG - 12, BIG - 3, BIG - 2, BIG - 1, BIG]
+)
+def test_a_section_that_is_longer_than_the_image_is_refused(n_bytes: int) -> None:
+    assert parse_error(behind(n_bytes, b"1234")) == E["MODEL_SECTIONS"]
+
+
+def test_the_length_of_any_section_may_lie() -> None:
+    at = 16
+    for _, payload in PARTS:
+        for n_bytes in (0, 1, len(payload) + 4, len(WHOLE), 2**31, BIG - 11, BIG - 3, BIG):
+            lie = WHOLE[: at + 4] + struct.pack("<I", n_bytes) + WHOLE[at + 8 :]
+            if n_bytes != len(payload):
+                assert parse_error(reseal(lie)) < 0
+        at += 12 + (len(payload) + 3) // 4 * 4
+
+
+@pytest.mark.parametrize("n_bytes", range(12))
+def test_a_section_is_cut_short_in_its_head(n_bytes: int) -> None:
+    body = WHOLE[16:-4] + section("xtra", b"")[:n_bytes]
+    assert parse_error(frame(body, len(PARTS) + 1)) == E["MODEL_SECTIONS"]
+    if n_bytes:
+        assert parse_error(frame(body, len(PARTS))) == E["MODEL_SECTIONS"]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_what_fills_a_section_up_is_zero_and_there(length: int) -> None:
+    payload = bytes(range(1, length + 1))
+    full = behind(length, payload + bytes(4 - length), zlib.crc32(payload))
+    assert parse_error(full) == 0
+    for at in range(length, 4):
+        filled = bytearray(payload + bytes(4 - length))
+        filled[at] = 1
+        image = behind(length, bytes(filled), zlib.crc32(payload))
+        assert parse_error(image) == E["MODEL_SECTIONS"]
+    cut = behind(length, payload + bytes(3 - length), zlib.crc32(payload))
+    assert parse_error(cut) == E["MODEL_SECTIONS"]
+
+
+@pytest.mark.parametrize("index", range(len(PARTS)), ids=list(ERRORS))
+def test_a_sections_own_crc_is_checked(index: int) -> None:
+    at = 16 + sum(len(section(*part)) for part in PARTS[:index])
+    for bit in (0, 31):
+        crc = struct.unpack_from("<I", WHOLE, at + 8)[0] ^ 1 << bit
+        image = WHOLE[: at + 8] + struct.pack("<I", crc) + WHOLE[at + 12 :]
+        assert parse_error(reseal(image)) == E["MODEL_CRC"]
+
+
+def test_the_crc_of_a_section_that_is_passed_over_is_checked() -> None:
+    assert parse_error(behind(4, b"1234")) == 0
+    assert parse_error(behind(4, b"1234", 5)) == E["MODEL_CRC"]
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 4, 5, 8, 16, 19])
 def test_short_images(length: int) -> None:
     expected = "MODEL_MAGIC" if length < 4 else "MODEL_LENGTH"
     assert parse_error(make_image()[:length]) == E[expected]
 
 
+def test_the_shortest_image_has_no_numbers() -> None:
+    assert parse_error(join([])) == E["MODEL_NUMBERS"]
+
+
 def test_every_truncation_and_extension_is_refused() -> None:
-    image = make_image(**SMALL)
-    for length in range(4, len(image)):
-        assert parse_error(image[:length]) == E["MODEL_LENGTH"]
-    for extra in (b"\0", b"\0" * 4, image):
-        assert parse_error(image + extra) == E["MODEL_LENGTH"]
+    for length in range(4, len(WHOLE)):
+        assert parse_error(WHOLE[:length]) == E["MODEL_LENGTH"]
+    for extra in (b"\0", b"\0" * 4, WHOLE):
+        assert parse_error(WHOLE + extra) == E["MODEL_LENGTH"]
+
+
+def test_every_truncation_with_a_right_length_and_crc_is_refused() -> None:
+    for length in range(16, len(WHOLE) - 4):
+        start = WHOLE[:8] + struct.pack("<I", length + 4)
+        assert parse_error(seal(start + WHOLE[12:length])) == E["MODEL_SECTIONS"]
 
 
 def test_every_flipped_bit_is_refused() -> None:
@@ -166,27 +323,44 @@ def changed(array: str, at: int, value: int) -> bytes:
         ("sequences", 401, 5, "MODEL_REPLAY"),
         ("name", 0, 0, "MODEL_LABEL"),
         ("name", 2, ord(" "), "MODEL_LABEL"),
-        ("name", 15, ord("x"), "MODEL_LABEL"),  # something behind the zeros
+        ("name", 31, ord("x"), "MODEL_LABEL"),  # something behind the zeros
         ("labels", 0, 0, "MODEL_LABEL"),
         ("labels", 1, 0x80, "MODEL_LABEL"),
-        ("labels", 12, 0x7F, "MODEL_LABEL"),
-        ("labels", 11, ord("x"), "MODEL_LABEL"),
+        ("labels", 32, 0x7F, "MODEL_LABEL"),
+        ("labels", 31, ord("x"), "MODEL_LABEL"),
     ],
 )
 def test_a_bad_value_in_the_body_is_refused(array: str, at: int, value: int, error: str) -> None:
     assert parse_error(changed(array, at, value)) == E[error]
 
 
-def test_a_repeated_label_is_refused() -> None:
-    labels = random_arrays(make_header(), 0)["labels"].reshape(5, 12).copy()
-    labels[3] = labels[0]
-    assert parse_error(make_image(arrays={"labels": labels})) == E["MODEL_LABEL"]
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("yes", "no", "up", "yes", "off"),
+        ("", "no", "up", "down", "off"),
+        ("yes", "no", "up", "..", "off"),
+        ("yes", "no", "up", "down", "a/b"),
+        ("yes", "\x1b[31mred", "up", "down", "off"),
+        ("yes", "no", "a b", "down", "off"),
+        ("yes", "no", "up", "x" * 32, "off"),
+    ],
+    ids=["repeated", "empty", "dots", "slash", "escape", "space", "too long"],
+)
+def test_labels_that_are_no_names_are_refused(labels: tuple[str, ...]) -> None:
+    assert parse_error(make_image(arrays={"labels": cells(*labels)})) == E["MODEL_LABEL"]
 
 
-def test_labels_may_fill_their_room() -> None:
-    labels = np.frombuffer(b"abcdefghijklbbbbbbbbbbbbcccccccccccc", np.uint8)
-    model = parse(make_image(n_classes=3, arrays={"labels": labels}))
-    assert lib.tkws_model_class(model.pointer, b"abcdefghijkl", 12) == 0
+def test_labels_are_names_of_any_language_and_may_fill_their_room() -> None:
+    labels = ("ja" * 15 + "!", "да", "日本語日本語日本語日", "yes", "[red]x")
+    model = parse(make_image(arrays={"labels": cells(*labels), "name": cells("модель")}))
+    for c, label in enumerate(labels):
+        raw = label.encode()
+        assert lib.tkws_model_class(model.pointer, raw, len(raw)) == c
+        assert lib.tkws_model_class(model.pointer, raw, len(raw) - 1) == E["LABEL"]
+        assert lib.tkws_model_class(model.pointer, raw + b"x", len(raw) + 1) == E["LABEL"]
+    for raw in (b"", b"\0", b"yes\0", b"y" * 32, bytes(31), bytes(32)):
+        assert lib.tkws_model_class(model.pointer, raw, len(raw)) == E["LABEL"]
 
 
 @given(st.binary(max_size=600))
@@ -195,15 +369,34 @@ def test_random_bytes_are_refused(data: bytes) -> None:
 
 
 @given(st.data())
-def test_a_random_body_behind_a_valid_start_does_no_harm(data: st.DataObject) -> None:
-    # magic, format, length and CRC are right: everything else must be caught by its own check
-    n = data.draw(st.integers(164, 400))
+def test_random_sections_with_right_crcs_do_no_harm(data: st.DataObject) -> None:
+    # everything but the sections' contents is right: it must be caught by its own check
     words = st.sampled_from([0, 1, 2, 5, 40, 80, 160, 400, 4096, 16000, 65535, 2**31, BIG])
-    header = [lib.TKWS_MODEL_MAGIC, lib.TKWS_MODEL_FORMAT, n]
-    header += data.draw(st.lists(words, min_size=38, max_size=38))
-    image = struct.pack("<41I", *header) + bytes(max(0, n - 168))
-    image = image[: n - 4] + struct.pack("<I", zlib.crc32(image[: n - 4]))
-    assert parse_error(image) < 0
+    numbers = struct.pack("<39I", *data.draw(st.lists(words, min_size=39, max_size=39)))
+    kinds = data.draw(st.lists(st.sampled_from([*SECTIONS, "xtra"]), max_size=12))
+    parts = [(kind, data.draw(st.binary(max_size=40))) for kind in kinds]
+    assert parse_error(join([("Numb", numbers), *parts])) < 0
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(PARTS) - 1), st.integers(0, 4000), st.integers(0, 255)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_changed_payloads_with_right_crcs_are_parsed_or_refused(
+    changes: list[tuple[int, int, int]],
+) -> None:
+    parts = [(kind, bytearray(payload)) for kind, payload in sections(make_image())]
+    for which, at, value in changes:
+        payload = parts[which][1]
+        payload[at % len(payload)] = value
+    image = join([(kind, bytes(payload)) for kind, payload in parts])
+    if parse_error(image) == 0:
+        machine = Machine(image)  # and what is parsed can be run
+        machine.take(np.full((3, 80), 20, np.int8), 0, 15)
+        assert machine.is_intact()
 
 
 @given(st.lists(st.tuples(st.integers(12, 4000), st.integers(0, 255)), min_size=1, max_size=4))
@@ -224,7 +417,7 @@ def test_the_model_is_a_view_of_the_images_parts() -> None:
     image = make_image(seed=3)
     model = parse(image)
     assert bytes(ffi.buffer(ffi.addressof(model.pointer, "header"))) == bytes(ffi.buffer(header))
-    assert image[: lib.TKWS_MODEL_HEADER_BYTES] == header_bytes(header)
+    assert dict(sections(image))["Numb"] == header_bytes(header)
     assert model.crc == zlib.crc32(image[:-4])
     for name, pointer in (
         ("name", model.name),

@@ -167,7 +167,7 @@ def test_find_a_device_of_another_version(start: Start, monkeypatch: pytest.Monk
     """It is found, so that opening it tells what is wrong."""
     port = start().port
     monkeypatch.setattr(discover, "candidates", lambda: [port])
-    monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 2)
+    monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 1)
     assert discover.find_port() == port
     with pytest.raises(VersionError, match="update"):
         Device.open(port)

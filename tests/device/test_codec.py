@@ -140,6 +140,7 @@ def test_answers_of_any_length(body: bytes) -> None:
         protocol.parse_hello,
         protocol.parse_info,
         protocol.parse_health,
+        protocol.parse_labels,
         protocol.parse_polled,
         protocol.parse_pcm,
         protocol.parse_credit,

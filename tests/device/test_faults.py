@@ -173,6 +173,7 @@ def test_data_by_number(wire: Wire) -> None:
         ([protocol.LEARN, protocol.TAKE], protocol.END, b"", "STATE"),
         ([protocol.LEARN, protocol.TAKE], protocol.DATA, bytes(8 + 81), "LENGTH"),
         ([protocol.LEARN, protocol.TAKE], protocol.TAKE, bytes(17), "STATE"),
+        ([protocol.LEARN], protocol.TAKE, bytes(4), "LENGTH"),
     ],
 )
 def test_refusals(wire: Wire, opening: list[int], command: int, body: bytes, error: str) -> None:
@@ -236,8 +237,8 @@ def test_rubbish_on_the_line(start: Start, seed: int) -> None:
 
 
 def test_other_protocol_version(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 2)
-    with pytest.raises(ProtocolError, match=r"speaks protocol 1, this program 2.*update"):
+    monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 1)
+    with pytest.raises(ProtocolError, match=r"speaks protocol 2, this program 1.*update"):
         Device.open(start().port)
 
 
@@ -245,7 +246,7 @@ def test_other_protocol_version_keeps_the_session(wire: Wire) -> None:
     wire.ask(protocol.LISTEN, 1)
     answer = wire.ask(protocol.HELLO, 2, protocol.pack_hello(9))
     assert answer.status == code("VERSION")
-    assert protocol.parse_version(answer.body)[0] == 1
+    assert protocol.parse_version(answer.body)[0] == 2
     assert protocol.parse_info(wire.ask(protocol.INFO, 3).body).session == 1
 
 

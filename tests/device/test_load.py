@@ -145,15 +145,6 @@ def test_an_image_that_a_smaller_firmware_has_no_room_for(make: Make, image: byt
     assert connect(make(flash=flash)).info().model_crc == crc(large)
 
 
-def test_a_firmware_without_health(
-    make: Make, image: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One from before that request: what it does not tell is said to be unknown."""
-    monkeypatch.setattr(protocol, "HEALTH", 0x7E)
-    info = connect(make()).info()
-    assert (info.model_crc, info.loaded, info.reset_reason) == (crc(image), False, "unknown")
-
-
 def test_health_is_the_board_s(make: Make) -> None:
     board = make()
     board.c.reset_reason, board.c.watchdog_ms, board.c.brown_out_mv = 3, 8000, 2700

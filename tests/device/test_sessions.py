@@ -25,7 +25,7 @@ def pieces(pcm: np.ndarray, seed: int, longest: int) -> list[np.ndarray]:
 def test_info(device: Device, image: bytes) -> None:
     model = Model(image)
     info = device.info()
-    assert (info.board, info.protocol, info.model_name) == ("virtual", 1, model.name)
+    assert (info.board, info.protocol, info.model_name) == ("virtual", 2, model.name)
     assert (info.model_crc, info.labels) == (model.crc, model.labels)
     assert (info.unknown, info.silence) == ("_unknown_", "_silence_")
     assert (info.method, info.passes) == (model.header.method, model.header.passes)

@@ -12,9 +12,45 @@
 #define HEADER_FIELDS (TKWS_MODEL_HEADER_BYTES / 4)
 #define MAX_WEIGHT_RATE (1u << 24) /* times a feature, it must fit int32 */
 #define MAX_RATE (1u << 30)
-#define N_PARTS 9 /* of the image, header and CRC aside */
 #define CRC_BYTES 4
 #define N_MATRICES 5 /* trainable */
+
+/* The sections that this core knows. */
+enum {
+    NUMBERS,
+    NAME,
+    LABELS,
+    THRESHOLDS,
+    WEIGHTS,
+    TAPS,
+    DECAY,
+    TARGET,
+    LATENT,
+    SEQUENCES,
+    N_SECTIONS
+};
+
+static const struct {
+    uint32_t type;
+    int error; /* missing, repeated, or of a wrong length */
+} kinds[N_SECTIONS] = {
+    [NUMBERS] = {TKWS_SECTION_NUMBERS, TKWS_E_MODEL_NUMBERS},
+    [NAME] = {TKWS_SECTION_NAME, TKWS_E_MODEL_NAME},
+    [LABELS] = {TKWS_SECTION_LABELS, TKWS_E_MODEL_LABELS},
+    [THRESHOLDS] = {TKWS_SECTION_THRESHOLDS, TKWS_E_MODEL_THRESHOLDS},
+    [WEIGHTS] = {TKWS_SECTION_WEIGHTS, TKWS_E_MODEL_WEIGHTS},
+    [TAPS] = {TKWS_SECTION_TAPS, TKWS_E_MODEL_TAPS},
+    [DECAY] = {TKWS_SECTION_DECAY, TKWS_E_MODEL_DECAY},
+    [TARGET] = {TKWS_SECTION_TARGET, TKWS_E_MODEL_TARGET},
+    [LATENT] = {TKWS_SECTION_LATENT, TKWS_E_MODEL_LATENT},
+    [SEQUENCES] = {TKWS_SECTION_SEQUENCES, TKWS_E_MODEL_SEQUENCES},
+};
+
+/* A payload, where the image has it; at is NULL before it is found. */
+typedef struct {
+    const uint8_t *at;
+    size_t n_bytes;
+} section;
 
 _Static_assert(sizeof(tkws_model_header) == TKWS_MODEL_HEADER_BYTES,
                "the header is an array of uint32 in all but name");
@@ -75,10 +111,6 @@ static int check_learning(const tkws_model_header *h)
 
 static int check_header(const tkws_model_header *h)
 {
-    if (h->magic != TKWS_MODEL_MAGIC)
-        return TKWS_E_MODEL_MAGIC;
-    if (h->format_version != TKWS_MODEL_FORMAT)
-        return TKWS_E_MODEL_FORMAT;
     int error = check_features(h);
     if (error == TKWS_OK)
         error = check_network(h);
@@ -100,63 +132,139 @@ static size_t sequence_bytes(const tkws_model_header *h)
     return 1 + (size_t)h->sequence_steps * h->n_inputs;
 }
 
-/* Sizes of the image's parts behind the header, in order; returns the size of the whole. */
-static size_t part_bytes(const tkws_model_header *h, size_t bytes[N_PARTS])
+/* Zeros behind a payload. */
+static size_t padding(size_t n_bytes)
 {
-    const size_t sizes[N_PARTS] = {
-        TKWS_NAME_BYTES,
-        (size_t)h->n_classes * TKWS_LABEL_BYTES,
-        2 * (size_t)h->n_classes,
-        2 * trainable_numbers(h),
-        (size_t)h->n_taps * h->n_inputs,
-        2 * (size_t)h->n_neurons,
-        2 * (size_t)h->n_classes * h->n_neurons,
-        h->n_latent * latent_bytes(h),
-        h->n_sequences > 0 ? h->n_sequences * sequence_bytes(h) : 0,
-    };
-    size_t total = TKWS_MODEL_HEADER_BYTES + CRC_BYTES;
-    for (size_t i = 0; i < N_PARTS; i++) {
-        bytes[i] = sizes[i];
-        total += sizes[i];
-    }
+    return (4 - n_bytes % 4) % 4;
+}
+
+/* Payloads of the sections by the numbers; returns the size of the image that has these alone. */
+static size_t section_bytes(const tkws_model_header *h, size_t bytes[N_SECTIONS])
+{
+    bytes[NUMBERS] = TKWS_MODEL_HEADER_BYTES;
+    bytes[NAME] = TKWS_NAME_BYTES;
+    bytes[LABELS] = (size_t)h->n_classes * TKWS_NAME_BYTES;
+    bytes[THRESHOLDS] = 2 * (size_t)h->n_classes;
+    bytes[WEIGHTS] = 2 * trainable_numbers(h);
+    bytes[TAPS] = (size_t)h->n_taps * h->n_inputs;
+    bytes[DECAY] = 2 * (size_t)h->n_neurons;
+    bytes[TARGET] = 2 * (size_t)h->n_classes * h->n_neurons;
+    bytes[LATENT] = h->n_latent * latent_bytes(h);
+    bytes[SEQUENCES] = h->n_sequences > 0 ? h->n_sequences * sequence_bytes(h) : 0;
+    size_t total = TKWS_MODEL_START_BYTES + CRC_BYTES;
+    for (size_t i = 0; i < N_SECTIONS; i++)
+        total += TKWS_SECTION_HEAD_BYTES + bytes[i] + padding(bytes[i]);
     return total;
 }
 
-static void point_into(tkws_model *m, const uint8_t *image, const size_t bytes[N_PARTS])
+static bool is_type(uint32_t type)
 {
-    const uint8_t **const part[N_PARTS] = {&m->name,      &m->labels, &m->word_threshold,
-                                           &m->trainable, &m->taps,   &m->decay,
-                                           &m->target,    &m->latent, &m->sequences};
-    const uint8_t *at = image + TKWS_MODEL_HEADER_BYTES;
-    m->image = image;
-    for (size_t i = 0; i < N_PARTS; i++) {
-        *part[i] = at;
-        at += bytes[i];
+    for (uint32_t rest = type; rest != 0; rest >>= 8) {
+        uint32_t small = (rest & 0xffu) | 0x20u;
+        if (small < 'a' || small > 'z')
+            return false;
     }
+    return type >> 24 != 0;
 }
 
-/* Length of a zero-filled printable string, or 0 if it is none. */
-static size_t text_length(const uint8_t *text, size_t n_bytes)
+static bool must_be_known(uint32_t type)
 {
-    size_t n = 0;
-    while (n < n_bytes && text[n] >= 0x21 && text[n] <= 0x7e)
-        n++;
-    for (size_t i = n; i < n_bytes; i++)
-        if (text[i] != 0)
-            return 0;
-    return n;
+    return (type & 0x20u) == 0;
+}
+
+/* Note where a payload is, if its type is known. */
+static int note(uint32_t type, const section *payload, section found[N_SECTIONS])
+{
+    for (size_t i = 0; i < N_SECTIONS; i++) {
+        if (kinds[i].type != type)
+            continue;
+        if (found[i].at != NULL)
+            return kinds[i].error;
+        found[i] = *payload;
+        return TKWS_OK;
+    }
+    return must_be_known(type) ? TKWS_E_MODEL_SECTION : TKWS_OK;
+}
+
+/* Take the section at the start of n_bytes, which go on to the CRC of the image; used is what it takes of them. */
+static int take_section(const uint8_t *bytes, size_t n_bytes, size_t *used,
+                        section found[N_SECTIONS])
+{
+    if (n_bytes < TKWS_SECTION_HEAD_BYTES)
+        return TKWS_E_MODEL_SECTIONS;
+    uint32_t type = get_u32(bytes);
+    section payload = {bytes + TKWS_SECTION_HEAD_BYTES, get_u32(bytes + 4)};
+    size_t left = n_bytes - TKWS_SECTION_HEAD_BYTES;
+    size_t n_zeros = padding(payload.n_bytes);
+    if (!is_type(type) || payload.n_bytes > left || n_zeros > left - payload.n_bytes)
+        return TKWS_E_MODEL_SECTIONS;
+    for (size_t i = 0; i < n_zeros; i++)
+        if (payload.at[payload.n_bytes + i] != 0)
+            return TKWS_E_MODEL_SECTIONS;
+    if (tkws_crc32(0, payload.at, payload.n_bytes) != get_u32(bytes + 8))
+        return TKWS_E_MODEL_CRC;
+    *used = TKWS_SECTION_HEAD_BYTES + payload.n_bytes + n_zeros;
+    return note(type, &payload, found);
+}
+
+/* Find the sections of an image whose length and CRC are right. */
+static int find_sections(const uint8_t *image, size_t n_bytes, section found[N_SECTIONS])
+{
+    size_t end = n_bytes - CRC_BYTES;
+    size_t at = TKWS_MODEL_START_BYTES;
+    for (uint32_t left = get_u32(image + 12); left > 0; left--) {
+        size_t used = 0;
+        int error = take_section(image + at, end - at, &used, found);
+        if (error != TKWS_OK)
+            return error;
+        at += used;
+    }
+    return at == end ? TKWS_OK : TKWS_E_MODEL_SECTIONS;
+}
+
+/* Read the numbers, and check that every section has the length that they give. */
+static int read_header(tkws_model_header *h, const section found[N_SECTIONS])
+{
+    uint32_t fields[HEADER_FIELDS];
+    size_t bytes[N_SECTIONS];
+    if (found[NUMBERS].at == NULL || found[NUMBERS].n_bytes != TKWS_MODEL_HEADER_BYTES)
+        return TKWS_E_MODEL_NUMBERS;
+    for (size_t i = 0; i < HEADER_FIELDS; i++)
+        fields[i] = get_u32(found[NUMBERS].at + 4 * i);
+    memcpy(h, fields, sizeof *h);
+    int error = check_header(h);
+    if (error != TKWS_OK)
+        return error;
+    (void)section_bytes(h, bytes);
+    for (size_t i = 0; i < N_SECTIONS; i++)
+        if (found[i].at == NULL || found[i].n_bytes != bytes[i])
+            return kinds[i].error;
+    return TKWS_OK;
+}
+
+static void point_into(tkws_model *m, const section found[N_SECTIONS])
+{
+    m->name = found[NAME].at;
+    m->labels = found[LABELS].at;
+    m->word_threshold = found[THRESHOLDS].at;
+    m->trainable = found[WEIGHTS].at;
+    m->taps = found[TAPS].at;
+    m->decay = found[DECAY].at;
+    m->target = found[TARGET].at;
+    m->latent = found[LATENT].at;
+    m->sequences = found[SEQUENCES].at;
 }
 
 static int check_labels(const tkws_model *m)
 {
-    if (text_length(m->name, TKWS_NAME_BYTES) == 0)
+    if (tkws_name_length(m->name) == 0)
         return TKWS_E_MODEL_LABEL;
     for (size_t a = 0; a < m->header.n_classes; a++) {
-        const uint8_t *label = m->labels + a * TKWS_LABEL_BYTES;
-        if (text_length(label, TKWS_LABEL_BYTES) == 0)
+        const uint8_t *label = m->labels + a * TKWS_NAME_BYTES;
+        if (tkws_name_length(label) == 0)
             return TKWS_E_MODEL_LABEL;
         for (size_t b = 0; b < a; b++)
-            if (memcmp(label, m->labels + b * TKWS_LABEL_BYTES, TKWS_LABEL_BYTES) == 0)
+            if (memcmp(label, m->labels + b * TKWS_NAME_BYTES, TKWS_NAME_BYTES) == 0)
                 return TKWS_E_MODEL_LABEL;
     }
     return TKWS_OK;
@@ -180,31 +288,35 @@ static int check_body(const tkws_model *m)
     return TKWS_OK;
 }
 
+/* What can be told before a section is read. */
+static int check_start(const uint8_t *image, size_t n_bytes)
+{
+    if (n_bytes < 4 || get_u32(image) != TKWS_MODEL_MAGIC)
+        return TKWS_E_MODEL_MAGIC;
+    if (n_bytes < TKWS_MODEL_START_BYTES + CRC_BYTES)
+        return TKWS_E_MODEL_LENGTH;
+    if (get_u32(image + 4) != TKWS_MODEL_FORMAT)
+        return TKWS_E_MODEL_FORMAT;
+    if (get_u32(image + 8) != n_bytes)
+        return TKWS_E_MODEL_LENGTH;
+    size_t end = n_bytes - CRC_BYTES;
+    return tkws_crc32(0, image, end) == get_u32(image + end) ? TKWS_OK : TKWS_E_MODEL_CRC;
+}
+
 int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes)
 {
     tkws_model m;
-    uint32_t fields[HEADER_FIELDS];
-    size_t bytes[N_PARTS];
-    if (n_bytes < 4 || get_u32(image) != TKWS_MODEL_MAGIC)
-        return TKWS_E_MODEL_MAGIC;
-    if (n_bytes < TKWS_MODEL_HEADER_BYTES)
-        return TKWS_E_MODEL_LENGTH;
-    for (size_t i = 0; i < HEADER_FIELDS; i++)
-        fields[i] = get_u32(image + 4 * i);
-    memcpy(&m.header, fields, sizeof m.header);
-    if (m.header.format_version != TKWS_MODEL_FORMAT)
-        return TKWS_E_MODEL_FORMAT;
-    if (m.header.image_bytes != n_bytes)
-        return TKWS_E_MODEL_LENGTH;
-    m.crc = get_u32(image + n_bytes - CRC_BYTES);
-    if (tkws_crc32(0, image, n_bytes - CRC_BYTES) != m.crc)
-        return TKWS_E_MODEL_CRC;
-    int error = check_header(&m.header);
+    section found[N_SECTIONS] = {{NULL, 0}};
+    int error = check_start(image, n_bytes);
+    if (error == TKWS_OK)
+        error = find_sections(image, n_bytes, found);
+    if (error == TKWS_OK)
+        error = read_header(&m.header, found);
     if (error != TKWS_OK)
         return error;
-    if (part_bytes(&m.header, bytes) != n_bytes)
-        return TKWS_E_MODEL_LENGTH;
-    point_into(&m, image, bytes);
+    m.image = image;
+    m.crc = get_u32(image + n_bytes - CRC_BYTES);
+    point_into(&m, found);
     error = check_labels(&m);
     if (error == TKWS_OK)
         error = check_body(&m);
@@ -215,8 +327,8 @@ int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes)
 
 size_t tkws_model_image_bytes(const tkws_model_header *header)
 {
-    size_t bytes[N_PARTS];
-    return check_header(header) == TKWS_OK ? part_bytes(header, bytes) : 0;
+    size_t bytes[N_SECTIONS];
+    return check_header(header) == TKWS_OK ? section_bytes(header, bytes) : 0;
 }
 
 void tkws_model_header_write(const tkws_model_header *header, uint8_t *bytes)
@@ -242,11 +354,11 @@ size_t tkws_model_trainable_bytes(const tkws_model *model)
 
 int tkws_model_class(const tkws_model *model, const char *label, size_t n_bytes)
 {
-    if (n_bytes == 0 || n_bytes > TKWS_LABEL_BYTES)
+    if (n_bytes == 0 || n_bytes > TKWS_NAME_MAX)
         return TKWS_E_LABEL;
     for (size_t c = 0; c < model->header.n_classes; c++) {
-        const uint8_t *known = model->labels + c * TKWS_LABEL_BYTES;
-        if (text_length(known, TKWS_LABEL_BYTES) == n_bytes && memcmp(known, label, n_bytes) == 0)
+        const uint8_t *cell = model->labels + c * TKWS_NAME_BYTES;
+        if (tkws_name_length(cell) == n_bytes && memcmp(cell, label, n_bytes) == 0)
             return (int)c;
     }
     return TKWS_E_LABEL;

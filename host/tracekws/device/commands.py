@@ -42,7 +42,6 @@ from tracekws.device.takes import (
 )
 from tracekws.errors import (
     DataError,
-    DeviceError,
     ModelError,
     NoDeviceError,
     TraceKwsError,
@@ -301,7 +300,7 @@ def listen(
         microphone.sounddevice()  # refuse before the device is touched
         streams = [(None, microphone.stream())]
     heard = 0
-    with open_device(port) as device, explained(level):
+    with open_device(port) as device:
         if sensitivity is not None:
             say_expected(device.info(), model, level)
         for name, stream in streams:
@@ -312,20 +311,6 @@ def listen(
                 show_event(event, name, as_json)
     if not heard and not as_json:
         say(talk, "no word was heard")
-
-
-@contextmanager
-def explained(level: int) -> Iterator[None]:
-    """Say of a firmware that knows no sensitivity what to do."""
-    try:
-        yield
-    except DeviceError as error:
-        if level and error.name == "LENGTH":
-            raise TraceKwsError(
-                "the device's firmware is from before --sensitivity: flash a newer one, or leave"
-                " the option out"
-            ) from error
-        raise
 
 
 def say_expected(about: DeviceInfo, model: Path, level: int) -> None:
@@ -359,7 +344,7 @@ def say_expected(about: DeviceInfo, model: Path, level: int) -> None:
 def listen_live(device: Device, seconds: float | None, level: int, as_json: bool) -> None:
     """Show what a board hears through its own microphone, until Ctrl-C or for so many seconds."""
     count = overruns = missed = 0
-    with explained(level), closing(device.listen_live(sensitivity=level)) as live:
+    with closing(device.listen_live(sensitivity=level)) as live:
         for heard in live:
             for event in heard.events:
                 show_event(event, None, as_json)

@@ -21,7 +21,6 @@ from tracekws.device.protocol import Health, Hello, Position, RawEvent
 from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import (
     DataError,
-    DeviceError,
     NoDeviceError,
     ProtocolError,
     TraceKwsError,
@@ -178,7 +177,8 @@ class Device:
         """Ask what the device is and holds."""
         info = protocol.parse_info(self._link.request(protocol.INFO))
         health = self._health()
-        self._labels = info.labels
+        labels = self._read_labels(info.n_classes)
+        self._labels = labels
         return DeviceInfo(
             firmware=self._hello.firmware,
             board=self._hello.board,
@@ -186,9 +186,9 @@ class Device:
             model_name=info.model_name,
             model_crc=info.model_crc,
             loaded=health.loaded,
-            labels=info.labels,
-            unknown=info.labels[info.unknown],
-            silence=info.labels[info.silence],
+            labels=labels,
+            unknown=labels[info.unknown],
+            silence=labels[info.silence],
             method=info.method,
             passes=info.passes,
             generation=info.generation,
@@ -212,8 +212,7 @@ class Device:
 
         The stream starts at silence with the first event that is asked for, and ends with the
         chunks or when the iterator is closed. `sensitivity` is one of sensitivity.LEVELS and holds
-        for this stream; 0 is the model's own. Raises DeviceError LENGTH for another one where the
-        firmware is from before there was any.
+        for this stream; 0 is the model's own.
         """
         labels = self._known_labels()
         heard: list[RawEvent] = []
@@ -364,12 +363,16 @@ class Device:
         return self._hello.model_error == 0
 
     def _health(self) -> Health:
-        try:
-            return protocol.parse_health(self._link.request(protocol.HEALTH))
-        except DeviceError as error:
-            if error.name != "REQUEST":  # an older firmware
-                raise
-            return Health(False, 0, 0, "unknown", 0, None)
+        return protocol.parse_health(self._link.request(protocol.HEALTH))
+
+    def _read_labels(self, n_classes: int) -> tuple[str, ...]:
+        labels: tuple[str, ...] = ()
+        while len(labels) < n_classes:
+            answer = self._link.request(protocol.LABELS, protocol.pack_labels(len(labels)))
+            labels += protocol.parse_labels(answer)
+        if len(labels) > n_classes or len(set(labels)) < len(labels):
+            raise ProtocolError("the device has other labels than classes, or one twice")
+        return labels
 
     @property
     def _data_bytes(self) -> int:

@@ -12,14 +12,17 @@ from typing import NamedTuple
 
 from cobs import cobs
 
+from tracekws.core import MAX_CLASSES
 from tracekws.errors import ProtocolError
+from tracekws.names import NAME_BYTES, is_name, normalised
 from tracekws.sensitivity import odds_q8
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 HELLO = 0x01
 INFO = 0x02
 HEALTH = 0x03
+LABELS = 0x04
 LISTEN = 0x10
 CLASSIFY = 0x11
 LEARN = 0x12
@@ -48,7 +51,6 @@ WORKING = 0xFF
 PCM = 1
 FEATURES = 2
 MODEL_METHOD = 0xFFFF
-LABEL_BYTES = 12
 FEATURE_BYTES = 80
 LOAD_BYTES = 512
 """Bytes of a model image in one data message; the last may have fewer."""
@@ -60,11 +62,11 @@ _STATUS = struct.Struct("<h")
 _CRC = struct.Struct("<I")
 _HELLO_START = struct.Struct("<HI")
 _HELLO = struct.Struct("<HIIHHHIh16s")
-_INFO = struct.Struct("<16sIIHHHHHHIBBI")
+_INFO = struct.Struct(f"<{NAME_BYTES}sIIHHHHHHIBBI")
 _SLOT = struct.Struct("<BII")
 _HEALTH = struct.Struct("<BIIBHH")
 _BROWN_OUT_UNKNOWN = 0xFFFF
-_TAKE = struct.Struct(f"<BHH{LABEL_BYTES}s")
+_TAKE = struct.Struct("<BHH")
 _DATA = struct.Struct("<II")
 _POSITION = struct.Struct("<IHIB")
 _EVENT = struct.Struct("<HhQQ")
@@ -176,6 +178,7 @@ class Info(NamedTuple):
     model_name: str
     model_crc: int
     model_version: int
+    n_classes: int
     unknown: int
     silence: int
     n_neurons: int
@@ -186,7 +189,6 @@ class Info(NamedTuple):
     changed: bool
     generation: int
     slots: tuple[Slot, ...]
-    labels: tuple[str, ...]
 
 
 class Health(NamedTuple):
@@ -241,8 +243,15 @@ def _malformed(what: str) -> ProtocolError:
     return ProtocolError(f"the device's answer to {what} has the wrong length")
 
 
-def _text(data: bytes) -> str:
-    return data.rstrip(b"\0").decode("ascii", "replace")
+def _name(data: bytes, what: str) -> str:
+    """A name that the device gives, which must be one."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if not is_name(text):
+        raise ProtocolError(f"the device's {what} is no name: {ascii(data)[1:]}")
+    return text
 
 
 def _version(number: int) -> str:
@@ -267,30 +276,27 @@ def parse_hello(body: bytes) -> Hello:
     if len(body) != _HELLO.size:
         raise _malformed("HELLO")
     protocol, firmware, can, message, data, credit, ram, error, board = _HELLO.unpack(body)
-    return Hello(protocol, _version(firmware), can, message, data, credit, ram, error, _text(board))
+    name = _name(board.rstrip(b"\0"), "board")
+    return Hello(protocol, _version(firmware), can, message, data, credit, ram, error, name)
 
 
 def parse_info(body: bytes) -> Info:
     """Read the answer to INFO."""
-    at = _INFO.size + 2 * _SLOT.size
-    if len(body) < at:
+    if len(body) != _INFO.size + 2 * _SLOT.size:
         raise _malformed("INFO")
     name, crc, version, n_classes, unknown, silence, *rest = _INFO.unpack_from(body)
     n_neurons, method, passes, trainable, session, changed, generation = rest
-    n_labels = len(body) - at
-    if n_labels != n_classes * LABEL_BYTES or max(unknown, silence) >= n_classes:
-        raise _malformed("INFO")
+    if n_classes > MAX_CLASSES or max(unknown, silence) >= n_classes or unknown == silence:
+        raise ProtocolError("the device's answer to INFO has classes that no model has")
     slots = []
-    for state, slot_generation, erases in _SLOT.iter_unpack(body[_INFO.size : at]):
+    for state, slot_generation, erases in _SLOT.iter_unpack(body[_INFO.size :]):
         word = SLOT_STATES[state] if state < len(SLOT_STATES) else f"state {state}"
         slots.append(Slot(word, slot_generation, erases))
-    labels = tuple(
-        _text(body[start : start + LABEL_BYTES]) for start in range(at, len(body), LABEL_BYTES)
-    )
     return Info(
-        _text(name),
+        _name(name.rstrip(b"\0"), "model"),
         crc,
         version,
+        n_classes,
         unknown,
         silence,
         n_neurons,
@@ -301,8 +307,27 @@ def parse_info(body: bytes) -> Info:
         bool(changed),
         generation,
         tuple(slots),
-        labels,
     )
+
+
+def pack_labels(first: int) -> bytes:
+    """Body of LABELS: the first class whose label is wanted."""
+    return struct.pack("<H", first)
+
+
+def parse_labels(body: bytes) -> tuple[str, ...]:
+    """Read the answer to LABELS: at least one label."""
+    labels = []
+    at = 0
+    while at < len(body):
+        end = at + 1 + body[at]
+        if end > len(body):
+            raise _malformed("LABELS")
+        labels.append(_name(body[at + 1 : end], "label"))
+        at = end
+    if not labels:
+        raise _malformed("LABELS")
+    return tuple(labels)
 
 
 def parse_health(body: bytes) -> Health:
@@ -327,8 +352,8 @@ def pack_learn(seed: int) -> bytes:
 
 def pack_take(kind: int, method: int, scale_q15: int, label: str) -> bytes:
     """Body of TAKE; a label that no device can have goes as an empty one, which it refuses."""
-    text = label.encode("utf-8")
-    return _TAKE.pack(kind, method, scale_q15, text if len(text) <= LABEL_BYTES else b"")
+    text = normalised(label)
+    return _TAKE.pack(kind, method, scale_q15) + (text.encode() if is_name(text) else b"")
 
 
 def pack_data(number: int, n_seen: int, data: bytes) -> bytes:

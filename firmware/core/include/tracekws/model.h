@@ -1,33 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file model.h  The model image: one file of bytes on disk, in flash and on the wire.
  *
- * Little endian throughout:
- *   header            the fields of tkws_model_header in order, uint32 each
- *   name              TKWS_NAME_BYTES, ASCII, filled with zeros
- *   labels            n_classes x TKWS_LABEL_BYTES, ASCII, filled with zeros
- *   word_threshold    n_classes x int16, Q15: posterior above which a word is an event
- *   weights           n_neurons x n_inputs int16, Q weight_q: a row a neuron
- *   recurrent         n_neurons x n_neurons int16, Q recurrent_q: a row a presynaptic neuron
- *   bias              n_neurons x int16, Q membrane_q
- *   readout           n_neurons x n_classes int16, Q10: a row a neuron
- *   readout_bias      n_classes x int16, Q10
- *   taps              n_taps x n_inputs int8, Q6: the filter in time of each input, present step first
- *   decay             n_neurons x int16, Q15: what a membrane keeps each step
- *   target            n_classes x n_neurons int16, Q membrane_q: the matrix S of the target path
- *   latent            n_latent x (class, n_neurons mean rates in Q8), bytes: replay vectors
- *   sequences         n_sequences x (class, sequence_steps x n_inputs features), bytes: replay takes
- *   crc               uint32, CRC-32 of all bytes before it */
+ * Little endian throughout, uint32 where nothing else is said:
+ *   magic             TKWS_MODEL_MAGIC
+ *   format_version    TKWS_MODEL_FORMAT
+ *   image_bytes       the whole image, CRC included
+ *   n_sections        how many follow
+ *   sections          each one: type, n_bytes, CRC-32 of the payload; n_bytes of payload; zeros up to a multiple
+ *                     of 4 bytes
+ *   crc               CRC-32 of all bytes before it
+ *
+ * A type is four ASCII letters. If the first is a capital, a reader that does not know the section refuses the
+ * image; else it passes over it. So what says more about a model needs no new format. These are all there, once,
+ * even without payload, in any order, since each is found by its type before any is read:
+ *   Numb              the fields of tkws_model_header in order, uint32 each
+ *   Name              of the model: a cell (name.h)
+ *   Labe              n_classes cells, no two alike
+ *   Thre              n_classes x int16, Q15: posterior above which a word is an event
+ *   Weig              all that is trained, the next five, one behind the other:
+ *     weights         n_neurons x n_inputs int16, Q weight_q: a row a neuron
+ *     recurrent       n_neurons x n_neurons int16, Q recurrent_q: a row a presynaptic neuron
+ *     bias            n_neurons x int16, Q membrane_q
+ *     readout         n_neurons x n_classes int16, Q10: a row a neuron
+ *     readout_bias    n_classes x int16, Q10
+ *   Taps              n_taps x n_inputs int8, Q6: the filter in time of each input, present step first
+ *   Deca              n_neurons x int16, Q15: what a membrane keeps each step
+ *   Targ              n_classes x n_neurons int16, Q membrane_q: the matrix S of the target path
+ *   Late              n_latent x (class, n_neurons mean rates in Q8), bytes: replay vectors
+ *   Sequ              n_sequences x (class, sequence_steps x n_inputs features), bytes: replay takes */
 #ifndef TRACEKWS_MODEL_H
 #define TRACEKWS_MODEL_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tracekws/name.h"
+
 #define TKWS_MODEL_MAGIC 0x53574b54 /**< "TKWS" */
-#define TKWS_MODEL_FORMAT 2         /**< the format_version that this core reads */
+#define TKWS_MODEL_FORMAT 3         /**< the format_version that this core reads */
 #define TKWS_LAYER_RECURRENT_LIF 1  /**< the layer_kind that this core runs */
-#define TKWS_NAME_BYTES 16
-#define TKWS_LABEL_BYTES 12
 #define TKWS_MAX_TAPS 16
 #define TKWS_MAX_CLASSES 32
 #define TKWS_MAX_NEURONS 1024
@@ -35,19 +46,29 @@
 #define TKWS_TAP_Q 6    /**< Q format of taps */
 #define TKWS_LOGIT_Q 10 /**< Q format of readout weights, scores and contrast logits */
 
+#define TKWS_MODEL_START_BYTES 16  /**< of an image before its sections */
+#define TKWS_SECTION_HEAD_BYTES 12 /**< of a section before its payload */
+#define TKWS_SECTION_NUMBERS 0x626d754e
+#define TKWS_SECTION_NAME 0x656d614e
+#define TKWS_SECTION_LABELS 0x6562614c
+#define TKWS_SECTION_THRESHOLDS 0x65726854
+#define TKWS_SECTION_WEIGHTS 0x67696557
+#define TKWS_SECTION_TAPS 0x73706154
+#define TKWS_SECTION_DECAY 0x61636544
+#define TKWS_SECTION_TARGET 0x67726154
+#define TKWS_SECTION_LATENT 0x6574614c
+#define TKWS_SECTION_SEQUENCES 0x75716553
+
 /** The numbers of a model. Each learning rate is the change of a weight for a unit gradient, in 2^-16 of
  *  the weight's least significant bit; the gradients are defined in learner.h. */
 typedef struct {
-    uint32_t magic;          /**< TKWS_MODEL_MAGIC */
-    uint32_t format_version; /**< TKWS_MODEL_FORMAT */
-    uint32_t image_bytes;    /**< the whole image, CRC included */
-    uint32_t version;        /**< of the tools that wrote it: major << 16 | minor << 8 | patch */
-    uint32_t sample_rate;    /**< Hz */
-    uint32_t window;         /**< samples */
-    uint32_t hop;            /**< samples */
-    uint32_t channels;       /**< mel channels a frame */
-    uint32_t stack;          /**< frames a step */
-    uint32_t alpha_q15;      /**< energy normalisation, as are the next two: see frontend.h */
+    uint32_t version;     /**< of the tools that wrote it: major << 16 | minor << 8 | patch */
+    uint32_t sample_rate; /**< Hz */
+    uint32_t window;      /**< samples */
+    uint32_t hop;         /**< samples */
+    uint32_t channels;    /**< mel channels a frame */
+    uint32_t stack;       /**< frames a step */
+    uint32_t alpha_q15;   /**< energy normalisation, as are the next two: see frontend.h */
     uint32_t mean_shift;
     uint32_t energy_floor;
     uint32_t n_classes;        /**< 3..TKWS_MAX_CLASSES */
@@ -82,8 +103,8 @@ typedef struct {
     uint32_t sequence_steps;     /**< steps of each sequence, 1..200 when there are any */
 } tkws_model_header;
 
-/** Bytes of tkws_model_header in an image. */
-#define TKWS_MODEL_HEADER_BYTES 168
+/** Bytes of tkws_model_header in an image: the payload of section Numb. */
+#define TKWS_MODEL_HEADER_BYTES 156
 
 /** A checked view of an image. The image stays the caller's and must outlive the model. */
 typedef struct {
@@ -125,10 +146,11 @@ typedef struct {
  *  @return TKWS_OK, or the TKWS_E_MODEL_* that names the bad field, with model untouched */
 int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes);
 
-/** Bytes of the image that a header describes, CRC included; 0 if a field is out of range. */
+/** Bytes of the image that a header describes, with the sections named above and no other, CRC included; 0 if a
+ *  field is out of range. */
 size_t tkws_model_image_bytes(const tkws_model_header *header);
 
-/** Write a header as the image has it. @param bytes TKWS_MODEL_HEADER_BYTES, the caller's */
+/** Write a header as section Numb has it. @param bytes TKWS_MODEL_HEADER_BYTES, the caller's */
 void tkws_model_header_write(const tkws_model_header *header, uint8_t *bytes);
 
 /** Sizes of the trainable matrices. */
@@ -137,7 +159,7 @@ tkws_weight_counts tkws_model_weight_counts(const tkws_model *model);
 /** Bytes of the trainable state as it is saved and sent: two for each weight. */
 size_t tkws_model_trainable_bytes(const tkws_model *model);
 
-/** Find a label. @param label n_bytes of ASCII, no terminator needed
+/** Find a label. @param label n_bytes of UTF-8, no terminator needed
  *  @return the class, or TKWS_E_LABEL */
 int tkws_model_class(const tkws_model *model, const char *label, size_t n_bytes);
 
