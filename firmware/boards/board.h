@@ -34,7 +34,7 @@ typedef struct {
 /** A board. Functions get context back; those that return int give TKWS_OK or an error of errors.def. */
 typedef struct {
     void *context;
-    const char *name; /**< printable ASCII, at most TKWS_BOARD_NAME_BYTES */
+    const char *name; /**< a name (name.h) of at most TKWS_BOARD_NAME_BYTES */
 
     /** Take what has arrived, without waiting.
      *  @return bytes taken, at most n_bytes; 0 when there are none; TKWS_E_LINK once when the line was

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws import modelfile
-from tracekws._core import lib
 from tracekws.core import LATENT, READOUT, SEQUENCES, TRACES, Learner, Model, features, pass_scales
 from tracekws.data import (
     CLIP_SAMPLES,
@@ -37,6 +36,7 @@ from tracekws.data import (
     read_recordings,
 )
 from tracekws.errors import DataError
+from tracekws.names import bytes_of, is_name
 from tracekws.parallel import spread
 from tracekws.shift import in_a_room, in_noise
 
@@ -210,7 +210,7 @@ def choose_others(clips: Sequence[Clip], keywords: Sequence[str]) -> list[Clip]:
 
 def random_of(name: str, seed: int) -> np.random.Generator:
     """Random numbers by a name and a seed."""
-    return np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()])
+    return np.random.default_rng([seed, *hashlib.sha256(bytes_of(name)).digest()])
 
 
 def learner_of(model: Model, tree: Tree, settings: Settings) -> Model:
@@ -222,7 +222,7 @@ def learner_of(model: Model, tree: Tree, settings: Settings) -> Model:
     if not settings.new_words:
         return model
     there = {clip.word for clip in tree.clips} - set(model.labels)
-    words = sorted(word for word in there if modelfile.fits(word, lib.TKWS_LABEL_BYTES))
+    words = sorted(word for word in there if is_name(word))
     count = len(model.keywords)
     if len(words) < count:
         raise DataError(f"{tree.root}: {len(words)} new words, and {model.name} has {count}")

@@ -23,7 +23,7 @@ def check_format(path: Path) -> int:
     """
     try:
         about = soundfile.info(path)
-    except (OSError, soundfile.SoundFileError) as error:
+    except (OSError, UnicodeEncodeError, soundfile.SoundFileError) as error:
         raise unreadable(path, error) from error
     check_numbers(path, about.samplerate, about.channels, about.frames)
     return int(about.frames)
@@ -61,7 +61,7 @@ def read_clip(path: Path) -> NDArray[np.int16]:
     """
     try:
         samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
+    except (OSError, UnicodeEncodeError, soundfile.SoundFileError) as error:
         raise unreadable(path, error) from error
     check_numbers(path, rate, samples.shape[1], len(samples))
     return np.ascontiguousarray(samples[:, 0])

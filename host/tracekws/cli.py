@@ -2,17 +2,21 @@
 """The command line: parses, calls one function, renders."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperGroup
 
 from tracekws import adaptbench, data, demo
 from tracekws.audio import read_clip
-from tracekws.console import out, picture_file, print_json, stages, talk
+from tracekws.console import out, picture_file, print_json, stages, talk, visible
 from tracekws.core import Model
 from tracekws.datacommand import (
     Against,
@@ -48,7 +52,34 @@ from tracekws.errors import (
 )
 from tracekws.lab import command as lab
 
+
+@contextmanager
+def visible_usage() -> Iterator[None]:
+    """What was typed wrongly is printed by typer: let it be visible text, too."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(getattr(error, "message", None), str):
+            error.message = visible(error.message)  # type: ignore[attr-defined]
+        raise
+
+
+class Commands(TyperGroup):
+    """The commands, and what may be said of a wrong one."""
+
+    def make_context(self, *words: Any, **options: Any) -> Any:
+        """See typer."""
+        with visible_usage():
+            return super().make_context(*words, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """See typer."""
+        with visible_usage():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=Commands,
     name="tracekws",
     help="Keyword spotting that learns its user's voice on the microcontroller.",
     no_args_is_help=True,
@@ -561,16 +592,23 @@ def exit_code(error: TraceKwsError) -> int:
     return 1
 
 
+def say_error(text: str) -> None:
+    """Print an error as the one line that it is; names of files may have ends of lines in them."""
+    commands.say(talk, "error: " + text.replace("\n", "\\n"))
+
+
 def main() -> None:
     """Entry point: errors become one line and an exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):  # in whatever encoding, a name stops no command
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except TraceKwsError as error:
-        commands.say(talk, f"error: {error}")
+        say_error(str(error))
         sys.exit(exit_code(error))
     except OSError as error:
         named = [str(part) for part in (error.filename, error.strerror) if part]
-        commands.say(talk, f"error: {': '.join(named) or error}")
+        say_error(": ".join(named) or str(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

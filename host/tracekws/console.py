@@ -2,13 +2,15 @@
 """What every command shares: where results and talk go, and progress."""
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,12 +20,54 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+from rich.text import Text
 
 from tracekws import data
 
-out = Console()
+CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of Unicode that no line has inside it."""
+HIDDEN = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+"""Characters that change the order in which others are shown, or show nothing."""
+
+
+def visible(text: str) -> str:
+    """A text that a terminal shows and does not obey: what controls it is escaped, as in Python.
+
+    Ends of lines stay.
+    """
+
+    def shown(character: str) -> str:
+        kind = unicodedata.category(character)
+        if character == "\n" or (kind not in CONTROLS and character not in HIDDEN):
+            return character
+        return character.encode("unicode_escape").decode("ascii")
+
+    return text if text.isascii() and text.isprintable() else "".join(map(shown, text))
+
+
+class Terminal(Console):
+    """A console to which names are text, wherever they come from: no markup, no control of it."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        """Write to standard output, or to standard error."""
+        super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See rich: what is escaped here is as wide as it is shown, so that tables fit."""
+        return super().render_str(visible(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """See rich: whatever is printed comes by here."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
+
+out = Terminal()
 """Results."""
-talk = Console(stderr=True)
+talk = Terminal(stderr=True)
 """Everything else."""
 
 
@@ -41,9 +85,14 @@ def picture_file(path: Path | None) -> Path | None:
     return path
 
 
+def json_text(value: object, indent: int | None = None) -> str:
+    """JSON of printable ASCII characters alone."""
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
+
+
 def print_json(value: object) -> None:
     """One JSON object on standard output."""
-    print(json.dumps(value, indent=2))
+    print(json_text(value, 2))
 
 
 class Stages:
@@ -69,7 +118,7 @@ class Stages:
 def stages() -> Iterator[Stages]:
     """Progress bars, with the time left, where standard error is a terminal."""
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

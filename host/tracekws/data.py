@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, read_clip
 from tracekws.errors import DataError
+from tracekws.names import bytes_of, normalised
 
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 UNKNOWN = "_unknown_"
@@ -85,7 +86,7 @@ class Recordings:
         """SHA-256 over names and samples, 16 hexadecimal digits: says which data a result is of."""
         sha = hashlib.sha256()
         for clip in self.clips:
-            sha.update(f"{clip.word}/{clip.path.stem}\n".encode())
+            sha.update(bytes_of(f"{clip.word}/{clip.path.stem}\n"))
         sha.update(self.pcm.tobytes())
         return sha.hexdigest()[:16]
 
@@ -97,7 +98,7 @@ def read_names(path: Path) -> list[str]:
         DataError: it cannot be read, or is no UTF-8 text.
     """
     try:
-        return path.read_text(encoding="utf-8").split()
+        return normalised(path.read_text(encoding="utf-8")).split()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -135,17 +136,17 @@ def read_tree(root: Path) -> Tree:
     listed = read_lists(root)
     clips, strangers, noises = [], [], []
     for path in sorted(root.glob("*/*")):
-        word = path.parent.name
+        word, stem = normalised(path.parent.name), normalised(path.stem)
         if path.suffix.lower() not in SUFFIXES:
             continue
         if word == NOISE_FOLDER:
             noises.append(path)
             continue
-        name = NAME.match(path.stem)
+        name = NAME.match(stem)
         if name is None:
             strangers.append(path)
             continue
-        key = f"{word}/{path.stem}"
+        key = f"{word}/{stem}"
         split = next((s for s, names in listed.items() if key in names), "training")
         clips.append(Clip(path, word, name["speaker"], split))
     if not clips:
@@ -166,13 +167,16 @@ def split_of(name: str) -> str:
 
     A tenth is validation, a tenth testing, whatever else is there.
     """
-    share = int(hashlib.sha1(name.encode()).hexdigest(), 16) % (1 << 27) / ((1 << 27) - 1)
+    share = int(hashlib.sha1(bytes_of(name)).hexdigest(), 16) % (1 << 27) / ((1 << 27) - 1)
     return SPLITS[1] if share < 0.1 else SPLITS[2] if share < 0.2 else SPLITS[0]
 
 
 def split_by_hash(tree: Tree) -> Tree:
     """A tree without lists, split by speakers; files whose names carry none are their own."""
-    strangers = [Clip(path, path.parent.name, path.stem, "") for path in tree.strangers]
+    strangers = [
+        Clip(path, normalised(path.parent.name), normalised(path.stem), "")
+        for path in tree.strangers
+    ]
     clips = sorted((*tree.clips, *strangers), key=lambda clip: clip.path)
     split = tuple(replace(clip, split=split_of(clip.speaker)) for clip in clips)
     return replace(tree, clips=split, strangers=(), has_lists=True)

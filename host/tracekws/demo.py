@@ -23,7 +23,8 @@ from tracekws.device.driver import Device, Event
 from tracekws.device.firmware import ROOT
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
-from tracekws.pictures import write_figure
+from tracekws.names import normalised
+from tracekws.pictures import plain, write_figure
 
 SPEECH = ROOT / "examples" / "speech"
 VOICE = "scot"
@@ -99,7 +100,8 @@ class Demonstration:
 def read_said(path: Path) -> list[Said]:
     """Read what a stream says: lines of start, end and word.  Raises DataError."""
     try:
-        rows = [line.split("\t") for line in path.read_text().splitlines()]
+        text = normalised(path.read_text(encoding="utf-8"))
+        rows = [line.split("\t") for line in text.splitlines()]
         return [Said(float(start), float(end), word) for start, end, word in rows]
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
@@ -228,7 +230,7 @@ def picture(
     time = np.arange(len(pcm)) / SAMPLE_RATE
     top.plot(time, pcm / max(1, np.abs(pcm.astype(float)).max()), color="#c3cad2", linewidth=0.4)
     for word in said:
-        top.text((word.start + word.end) / 2, 1.15, word.word, ha="center", fontsize=9)
+        top.text((word.start + word.end) / 2, 1.15, plain(word.word), ha="center", fontsize=9)
     for level, name, heard in (
         (-1.5, "heard before", result.stream_before),
         (-2.1, "heard after", result.stream_after),
@@ -239,7 +241,8 @@ def picture(
             places = [word for word in said if word.word == spoken]
             at = (places[0].start + places[0].end) / 2 if places else event.end
             colour = "#2a8f4f" if event.word == spoken else "#c0392b"
-            top.text(at, level, event.word, ha="center", va="center", fontsize=9, color=colour)
+            heard_word = plain(event.word)
+            top.text(at, level, heard_word, ha="center", va="center", fontsize=9, color=colour)
     top.text(-0.2, 1.15, "said", ha="right", fontsize=9, color="#555555")
     top.set_ylim(-2.5, 1.5)
     top.set_xlim(-2.0, time[-1])

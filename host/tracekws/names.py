@@ -28,6 +28,11 @@ def normalised(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def bytes_of(text: str) -> bytes:
+    """A text in UTF-8; where a file system's bytes were none, they are what they were."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def is_name(text: str) -> bool:
     """Whether a text is a name, in form NFC."""
     raw = text.encode("utf-8", "surrogatepass")

@@ -30,6 +30,11 @@ def write_figure(figure: Any, path: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def plain(name: str) -> str:
+    """A name as matplotlib shows it: dollars in it begin no formula."""
+    return name.replace("$", r"\$")
+
+
 def confusion_picture(result: Result, path: Path) -> None:
     """Draw a confusion matrix: a row a true class, in percent of its clips."""
     from matplotlib.figure import Figure
@@ -39,9 +44,9 @@ def confusion_picture(result: Result, path: Path) -> None:
     figure = Figure(figsize=(8, 7), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    ticks = range(len(result.labels))
-    axes.set_xticks(ticks, result.labels, rotation=45, ha="right")
-    axes.set_yticks(ticks, result.labels)
+    labels = [plain(label) for label in result.labels]
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("heard")
     axes.set_ylabel("said")
     axes.set_title(f"accuracy {result.accuracy:.1f} % of {result.clips:,} clips")
@@ -72,6 +77,8 @@ def stream_picture(name: str, speech: Sequence[Speech], path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.set_xlabel("false alarms in 100 other words")
     axes.set_ylabel("percent of the keywords heard")
-    axes.set_title(f"{name} on a stream, at every sensitivity (0, the model's own, is large)")
+    axes.set_title(
+        f"{plain(name)} on a stream, at every sensitivity (0, the model's own, is large)"
+    )
     axes.legend(title="speech over background", loc="lower right")
     write_figure(figure, path)

@@ -25,7 +25,7 @@ from recordings import write_take
 from tones import write_tree
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
-from tracekws.device import commands, discover, microphone, protocol
+from tracekws.device import commands, discover, microphone
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device, LearnSession
 

@@ -352,7 +352,10 @@ def test_no_firmware_yet(run, bench, tmp_path):
         (lambda data: bytes(2000) + data, "this is no TraceKWS firmware"),
         (lambda data: data[:410], "this is no TraceKWS firmware"),
         (lambda data: data[:-1], "this firmware is cut short"),
-        (lambda data: data[:-5] + b"\0" + data[-4:], "the model in it: crc: the image is damaged"),
+        (
+            lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:],
+            "the model in it: crc: the image is damaged",
+        ),
         (lambda data: data + bytes(256 << 10), "but a stm32f405 has room for 262144"),
     ],
 )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekws.audio import read_clip
-from tracekws.console import out, picture_file, print_json, stages, talk
+from tracekws.console import json_text, out, picture_file, print_json, stages, talk
 from tracekws.core import FeatureConfig, Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import doctor as diagnosis
@@ -48,6 +47,7 @@ from tracekws.errors import (
     code,
     device_error,
 )
+from tracekws.names import normalised
 from tracekws.sensitivity import LEVELS, expected
 
 MODEL = ROOT / "models" / "base.tkws"
@@ -87,13 +87,13 @@ def register(app: typer.Typer) -> None:
 
 
 def say(console: Console, text: str) -> None:
-    """Print a line as it is: no markup in names, no breaks in paths."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    """Print a line without breaks in it."""
+    console.print(text, soft_wrap=True)
 
 
 def print_line(value: Any) -> None:
     """Print one JSON value on a line of its own, at once."""
-    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.write(json_text(value) + "\n")
     sys.stdout.flush()
 
 
@@ -511,6 +511,7 @@ def record(
     """
     with open_device(port) as device:
         known = device.info().keywords
+        word = normalised(word)
         if word not in (*known, OTHER):
             raise DataError(
                 f"the model has no word {word!r}; it knows {', '.join(known)} (for other words:"

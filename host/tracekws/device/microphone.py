@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tracekws.audio import SAMPLE_RATE
 from tracekws.device.takes import OTHER, loudest_second
 from tracekws.errors import DataError, DeviceError, TraceKwsError
+from tracekws.names import path_of
 
 TAKES = 3
 OTHER_TAKES = 5
@@ -164,7 +165,7 @@ def record_word(
 
 
 def _take(folder: Path, word: str, number: int) -> Path:
-    return folder / word / f"{number}.wav"
+    return path_of(folder, word) / f"{number}.wav"
 
 
 def _good_take(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tracekws.audio import SAMPLE_RATE, read_clip
 from tracekws.data import CLIP_SAMPLES, fit
 from tracekws.errors import DataError
+from tracekws.names import normalised
 
 OTHER = "_other"
 """Name of the folder whose takes are learned as the model's class for other words."""
@@ -60,18 +61,17 @@ def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) 
         raise DataError(f"{folder}: no folder of takes in it; expected {folder}/{words[0]}/1.wav")
     takes: list[Take] = []
     for path in found:
-        if path.name != OTHER and path.name not in words:
+        word = normalised(path.name)
+        if word != OTHER and word not in words:
             raise DataError(
-                f"{path}: the model has no word {path.name!r}; it knows {', '.join(words)}"
+                f"{path}: the model has no word {word!r}; it knows {', '.join(words)}"
                 f" (takes of anything else belong in {OTHER})"
             )
         files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
         if not files:
             raise DataError(f"{path}: no takes in it; record some, or remove the folder")
-        label = unknown if path.name == OTHER else path.name
-        takes += [
-            Take(label, f"{path.name}/{file.name}", one_second(read_clip(file))) for file in files
-        ]
+        label = unknown if word == OTHER else word
+        takes += [Take(label, f"{word}/{file.name}", one_second(read_clip(file))) for file in files]
     return takes
 
 

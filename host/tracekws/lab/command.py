@@ -35,6 +35,7 @@ from tracekws.datacommand import (
 )
 from tracekws.device.commands import MODEL, Json, say
 from tracekws.errors import DataError, MissingTool
+from tracekws.names import normalised
 
 if TYPE_CHECKING:
     from tracekws.lab.report import Row
@@ -524,7 +525,7 @@ def meta_learn(
     model = Model.load(model_path)
     with stages() as stage:
         learned, speakers = meta.learn(
-            model, read_tree(folder), excluded, settings, output.stem, stage, workers
+            model, read_tree(folder), excluded, settings, normalised(output.stem), stage, workers
         )
     modelfile.write_file(output, learned.image)
     if as_json:

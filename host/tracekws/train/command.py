@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from tracekws import card, modelfile
-from tracekws._core import lib
 from tracekws.core import FeatureConfig, Model
 from tracekws.data import Progress, Recordings, read_tree, split_by_hash
 from tracekws.errors import DataError
 from tracekws.evaluate import Result, evaluate
 from tracekws.modelfile import Detector, Learning
+from tracekws.names import RULE, is_name, normalised
 from tracekws.streambench import calibrate
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import (
@@ -79,12 +79,8 @@ def check_output(output: Path) -> None:
     Raises:
         DataError: there is no such folder, or the name is no name of a model.
     """
-    name, size = output.stem, lib.TKWS_NAME_BYTES
-    if output.suffix != ".tkws" or not modelfile.fits(name, size):
-        raise DataError(
-            f"{output}: a model is a file NAME.tkws, with a name of 1 to {size} ASCII characters, "
-            "none of them a space"
-        )
+    if output.suffix != ".tkws" or not is_name(normalised(output.stem)):
+        raise DataError(f"{output}: a model is a file NAME.tkws, and a name is {RULE}")
     folder = output.resolve().parent
     if not folder.is_dir():
         raise DataError(f"{output}: there is no such folder to write a model into; make it first")
@@ -198,7 +194,7 @@ def train_with(
         if not group.leads:
             return None
         image = export(
-            job.output.stem,
+            normalised(job.output.stem),
             student.network,
             config.classes,
             loader.each_once(),

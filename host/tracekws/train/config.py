@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tracekws import modelfile
 from tracekws._core import lib
 from tracekws.data import SILENCE, UNKNOWN
 from tracekws.errors import DataError
+from tracekws.names import RULE, is_name, normalised
 
 FOLDER = Path(__file__).parent / "configs"
 LEAST = {
@@ -188,11 +188,8 @@ def check_words(where: str, words: tuple[str, ...]) -> None:
     if not 1 <= len(words) <= MOST_WORDS:
         raise DataError(f"{where}: {len(words)} words, but 1 to {MOST_WORDS} are possible")
     for word in words:
-        if not modelfile.fits(word, lib.TKWS_LABEL_BYTES):
-            raise DataError(
-                f"{where}: '{word}': a word is 1 to {lib.TKWS_LABEL_BYTES} ASCII characters, "
-                "none of them a space"
-            )
+        if not is_name(word):
+            raise DataError(f"{where}: {word!r} is no word: a word is {RULE}")
         if word.startswith("_") or words.count(word) > 1:
             raise DataError(f"{where}: '{word}': words are distinct, and begin with no _")
 
@@ -234,6 +231,7 @@ def load_config(name: str, **changes: Any) -> TrainConfig:
     path = Path(name) if is_path else FOLDER / f"{name}.toml"
     where = str(path) if is_path else f"configuration {name}"
     settings = merged(where, read_toml(FOLDER / "base.toml"), read_toml(path) | changes)
+    settings["words"] = tuple(normalised(word) for word in settings["words"])
     check_words(where, settings["words"])
     batches = {"batch": settings["batch"]}
     if settings["teachers"]:

@@ -24,6 +24,7 @@ from tracekws.data import (
     silence_clips,
 )
 from tracekws.errors import DataError
+from tracekws.names import bytes_of
 
 CLIPS_PER_SILENCE = 13
 """One made-up clip of silence is there for so many clips of words."""
@@ -93,7 +94,7 @@ def training_clips(tree: Tree, exclude: frozenset[str], classes: Sequence[str]) 
 def names_digest(clips: Sequence[Clip]) -> str:
     """SHA-256 over the names of clips, 16 hexadecimal digits."""
     names = sorted(f"{clip.word}/{clip.path.stem}" for clip in clips)
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return hashlib.sha256(bytes_of("\n".join(names))).hexdigest()[:16]
 
 
 def read_evaluation(

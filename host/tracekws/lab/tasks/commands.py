@@ -56,6 +56,7 @@ from tracekws.lab.data import (
     split_of_three,
 )
 from tracekws.lab.network import Constants, Dense
+from tracekws.names import bytes_of
 
 PAPER_SPEAKER = "c50f55b8"
 SPEAKER_LIST = "adaptation_speakers.txt"
@@ -131,7 +132,7 @@ class HeldOut:
         """SHA-256 (hex) over the names and recordings."""
         sha = hashlib.sha256()
         for name, recording in zip(self.names, self.recordings, strict=True):
-            sha.update(f"{name.word}/{name.path.stem}\n".encode() + recording)
+            sha.update(bytes_of(f"{name.word}/{name.path.stem}\n") + recording)
         return sha.hexdigest()
 
     def published(self, repeats: int) -> "HeldOut":
