@@ -114,7 +114,7 @@ def emulated(board: str, cpu: str | None = None) -> Callable[[Job, Path], list[s
 def pico(job: Job, folder: Path) -> list[str]:
     """The firmware of the Raspberry Pi Pico, in rp2040py, for the first rounds."""
     if importlib.util.find_spec("rp2040py") is None:
-        raise MissingTool(f"{PACKAGE} is not installed")
+        raise MissingTool(f"the emulated Pico needs {PACKAGE}: make setup-test")
     job = replace(job, rounds=min(job.rounds, PICO_ROUNDS))
     firmware = build("rp2040", job, folder).with_suffix(".uf2")
     return [sys.executable, str(TESTS / "print_pico.py"), str(firmware)]

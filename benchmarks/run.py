@@ -230,19 +230,18 @@ def memory_table() -> list[str]:
         "",
         "Made by `make sizes`, in bytes; all parts stand in `sizes.json`. RAM is what a device "
         "needs while it learns; flash is the firmware with its model, without slots.",
-        "Of the stack: what is reserved, what the deepest call with all interrupts on top needs "
-        "by computation, and what a session in emulation was seen to use.",
+        "Of the stack: what is reserved, and what the deepest call with all interrupts on top "
+        "needs by computation.",
         "",
         "| board | model | flash | of it image | RAM | of it weights | network | learner "
-        "| variables | stack: reserved | computed | seen | slot |",
-        f"|---|---|{'---:|' * 11}",
+        "| variables | stack: reserved | computed | slot |",
+        f"|---|---|{'---:|' * 10}",
     ]
     for board, models in sizes["boards"].items():
         for name, row in models.items():
             cells = [row[key] for key in ("flash", "image", "ram", "weights", "network", "learner")]
             static = row["ram"] - sum(cells[3:]) - row["stack"]
-            stack = [row["stack"], row["stack, worst"], row["stack, used"]]
-            numbers = [*cells, static, *stack, row["slot"]]
+            numbers = [*cells, static, row["stack"], row["stack, worst"], row["slot"]]
             lines.append(f"| {board} | {name} | {' | '.join(f'{n:,}' for n in numbers)} |")
     return lines
 

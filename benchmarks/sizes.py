@@ -3,8 +3,8 @@
 
 Usage: python benchmarks/sizes.py. Bytes of code, constants and variables are read from the linker's
 map, those of weights and states are the core's own. The worst stack is computed from the compiler's
-frames; the used one is seen painted in emulation, after a session that hears, learns and stores,
-and may differ between runs by where interrupts came.
+frames; tests/boards/test_board_stacks.py sees in emulation that a session keeps within it. What a
+session uses is not recorded: it differs between runs by where interrupts came.
 """
 
 import json
@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from boardstack import BOARDS, painted, read_stack  # noqa: E402
+from boardstack import BOARDS, read_stack  # noqa: E402
 
 FILE = HERE / "sizes.json"
 MODELS = ("base", "small")
@@ -143,9 +143,7 @@ def main() -> None:
         found["boards"][board] = {}
         for name in MODELS:
             with tempfile.TemporaryDirectory() as scratch:
-                folder = Path(scratch)
-                sizes = measure(board, ROOT / "models" / f"{name}.tkws", folder)
-                sizes["stack, used"] = painted(board, folder)
+                sizes = measure(board, ROOT / "models" / f"{name}.tkws", Path(scratch))
             found["boards"][board][name] = sizes
             print(f"{board}, {name}: {sizes['ram']:,} bytes of RAM, {sizes['flash']:,} of flash")
     FILE.write_text(json.dumps(found, indent=1) + "\n")

@@ -20,12 +20,16 @@ $(error no board '$(BOARD)'; BOARD is one of: \
 endif
 include $(DIR)/board.mk
 
-ifeq ($(findstring /,$(shell $(CROSS)gcc -print-file-name=picolibc.specs 2>/dev/null)),)
-$(error $(BOARD) needs $(CROSS)gcc and picolibc: \
-	apt-get install gcc-$(CROSS:%-=%) picolibc-$(CROSS:%-=%))
-endif
 ifeq ($(wildcard $(MODEL)),)
 $(error no model image $(MODEL))
+endif
+# A file that it does not have is named by gcc without a folder.
+SPECS := $(shell $(CROSS)gcc -print-file-name=picolibc.specs 2>/dev/null)
+ifeq ($(SPECS),)
+$(error $(CROSS)gcc is not installed; get it with: apt-get install gcc-$(CROSS:%-=%) picolibc-$(CROSS:%-=%))
+endif
+ifeq ($(findstring /,$(SPECS)),)
+$(error picolibc-$(CROSS:%-=%) is not installed; get it with: apt-get install picolibc-$(CROSS:%-=%))
 endif
 
 SOURCES := $(wildcard firmware/core/src/*.c firmware/app/*.c) $(MAIN) \

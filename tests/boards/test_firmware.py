@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a firmware file is, and how it is built."""
 
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -76,16 +77,37 @@ def test_another_model_is_another_firmware(board: str, model: Path, tmp_path: Pa
     assert model.read_bytes() in data
 
 
+def refusal(settings: dict[str, object]) -> str:
+    """The one line that says why nothing was built."""
+    done = make_firmware(settings)
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    return line.partition("*** ")[2]
+
+
 def test_what_is_missing_is_named(board: str) -> None:
-    done = make_firmware({"BOARD": board, "CROSS": "missing-elf-"})
-    assert done.returncode != 0
-    assert "apt-get install gcc-missing-elf picolibc-missing-elf" in done.stderr
-    done = make_firmware({"BOARD": "toaster"})
-    assert done.returncode != 0
-    assert f"no board 'toaster'; BOARD is one of: {' '.join(BOARDS)}" in done.stderr
-    done = make_firmware({"BOARD": board, "MODEL": "nothing.tkws"})
-    assert done.returncode != 0
-    assert "nothing.tkws" in done.stderr
+    said = refusal({"BOARD": "toaster"})
+    assert said.startswith(f"no board 'toaster'; BOARD is one of: {' '.join(BOARDS)}.")
+    assert refusal({"BOARD": board, "MODEL": "nothing.tkws"}).startswith(
+        "no model image nothing.tkws."
+    )
+    assert refusal({"BOARD": board, "CROSS": "missing-elf-"}).startswith(
+        "missing-elf-gcc is not installed;"
+        " get it with: apt-get install gcc-missing-elf picolibc-missing-elf."
+    )
+
+
+def test_a_compiler_without_its_library_is_named(
+    board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As gcc does: the name of a file that it does not have comes back as it is."""
+    compiler = tmp_path / "some-elf-gcc"
+    compiler.write_text('#!/bin/sh\necho "${1#-print-file-name=}"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert refusal({"BOARD": board, "CROSS": "some-elf-"}).startswith(
+        "picolibc-some-elf is not installed; get it with: apt-get install picolibc-some-elf."
+    )
 
 
 def test_code_uses_no_float_and_no_heap(board: str, model: Path, tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def test_make_targets_of_the_readme_exist(words):
     done = subprocess.run(
         ["make", "--dry-run", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
+    if "is not installed" in done.stderr:  # a target that exists says what it needs
+        pytest.skip(done.stderr.partition("*** ")[2].strip())
     assert done.returncode == 0, done.stderr
 
 
