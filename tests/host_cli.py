@@ -6,14 +6,18 @@ import subprocess
 import sys
 from typing import Any
 
+HANG_SECONDS = 600
+"""A process that has not ended by then hangs; on no machine does one take as long."""
+PROGRAM = "from tracekws.cli import main; main()"
+
 
 def tracekws(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the console script in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-c", "from tracekws.cli import main; main()", *arguments],
+        [sys.executable, "-c", PROGRAM, *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
@@ -25,9 +29,8 @@ def tracekws_json(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def start(*words: object) -> subprocess.Popen[str]:
+def start(*words: object, program: str = PROGRAM) -> subprocess.Popen[str]:
     """Start a command that goes on."""
-    program = "from tracekws.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)],
         stdout=subprocess.PIPE,

@@ -51,6 +51,7 @@ from tracekws.errors import (
     TraceKwsError,
 )
 from tracekws.lab import command as lab
+from tracekws.shipped import MODEL, install_command
 
 
 @contextmanager
@@ -172,7 +173,7 @@ def check(
 @app.command()
 def evaluate(
     folder: DataOption,
-    model_path: ModelArgument = commands.MODEL,
+    model_path: ModelArgument = MODEL,
     split: Annotated[str, typer.Option(help="testing, validation, training or all.")] = "testing",
     picture: Annotated[
         Path | None,
@@ -243,7 +244,7 @@ def evaluate(
 @bench_app.command("adapt")
 def bench_adapt(
     folder: DataOption,
-    model_path: ModelArgument = commands.MODEL,
+    model_path: ModelArgument = MODEL,
     others: Others = None,
     speakers: Speakers = None,
     outside: OutsideOption = None,
@@ -285,7 +286,7 @@ def bench_adapt(
 
 @bench_app.command("stream")
 def bench_stream(
-    model_path: ModelArgument = commands.MODEL,
+    model_path: ModelArgument = MODEL,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -448,7 +449,7 @@ def show_speech(name: str, split: str, heard: dict[str, Any]) -> None:
 
 @bench_app.command("cost")
 def bench_cost(
-    model_path: ModelArgument = commands.MODEL,
+    model_path: ModelArgument = MODEL,
     board: Annotated[
         str | None, typer.Option(help="Board whose code is counted; all by default.")
     ] = None,
@@ -553,7 +554,7 @@ def train(
         from tracekws.train import command
     except ImportError as error:
         raise TraceKwsError(
-            f"training needs {error.name}; install it with: make setup-train"
+            f"training needs {error.name}; install it with: {install_command('train')}"
         ) from error
     said = {k: ",".join(v) if isinstance(v, list) else str(v) for k, v in changes.items()}
     job = command.Job(

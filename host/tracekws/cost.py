@@ -21,10 +21,10 @@ from tracekws.adaptbench import METHODS
 from tracekws.audio import SAMPLE_RATE, read_clip
 from tracekws.core import STEP_SAMPLES, Model
 from tracekws.device.emulator import command_on_stdio, reports
-from tracekws.device.firmware import ROOT, build_firmware
+from tracekws.device.firmware import build_firmware
 from tracekws.errors import DataError, TraceKwsError
+from tracekws.shipped import SPEECH
 
-SPEECH = ROOT / "examples" / "speech" / "stream.flac"
 STEPS_A_SECOND = SAMPLE_RATE // STEP_SAMPLES
 FRAMES_A_SECOND = 100
 LEAD_SAMPLES = 240
@@ -152,11 +152,12 @@ def sounds() -> dict[str, NDArray[np.int16]]:
     """Two seconds each of a synthesiser's speech, noise and silence, int16; the second counts.
 
     Raises:
-        DataError: the speech of the checkout is missing.
+        DataError: the speech is missing.
     """
-    speech = read_clip(SPEECH)
+    stream = SPEECH / "stream.flac"
+    speech = read_clip(stream)
     if len(speech) < SOUND_SAMPLES:
-        raise DataError(f"{SPEECH}: shorter than two seconds")
+        raise DataError(f"{stream}: shorter than two seconds")
     # the second that counts is that in which most is said
     energy = np.add.accumulate(speech.astype(np.float64) ** 2)
     first = SOUND_SAMPLES - SAMPLE_RATE

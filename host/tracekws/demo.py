@@ -20,13 +20,12 @@ from tracekws.device import adapt as adaptation
 from tracekws.device import commands
 from tracekws.device.board import virtual_board
 from tracekws.device.driver import Device, Event
-from tracekws.device.firmware import ROOT
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
 from tracekws.names import normalised
 from tracekws.pictures import plain, write_figure
+from tracekws.shipped import MODEL, SPEECH
 
-SPEECH = ROOT / "examples" / "speech"
 VOICE = "scot"
 """The voice of the stream, and the one that is taught."""
 SENSITIVITY = 1
@@ -261,9 +260,7 @@ def picture(
 
 
 def demo(
-    model: Annotated[
-        Path, typer.Option(help="Model image that the board starts with.")
-    ] = commands.MODEL,
+    model: Annotated[Path, typer.Option(help="Model image that the board starts with.")] = MODEL,
     speech: Annotated[Path, typer.Option(help="Folder that scripts/make_speech.py made.")] = SPEECH,
     image: Annotated[
         Path, typer.Option("--picture", help="Where to draw it.", callback=picture_file)
@@ -277,7 +274,7 @@ def demo(
     Example: `tracekws demo --picture demo.png`
     """
     if not speech.is_dir():
-        raise DataError(f"{speech}: no such folder; run in a checkout, or name one with --speech")
+        raise DataError(f"{speech}: no such folder; name one with --speech")
     with tempfile.TemporaryDirectory() as folder, stages() as stage:
         result = demonstrate(
             model,

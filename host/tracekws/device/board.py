@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracekws.device.firmware import ROOT
 from tracekws.errors import ModelError, TraceKwsError, table
+from tracekws.shipped import BOARD_PROGRAM, find_checkout
 
-PROGRAM = ROOT / "build" / "tracekws-board"
 VARIABLE = "TRACEKWS_BOARD"
 STOP_SECONDS = 5.0
 
@@ -55,14 +54,15 @@ class VirtualBoard:
 
 
 def board_program() -> Path:
-    """Find the virtual board's program: of the variable TRACEKWS_BOARD, or the checkout's.
+    """Find the virtual board's program: of the variable TRACEKWS_BOARD, or the package's.
 
     Raises TraceKwsError, which says how to build it.
     """
     named = os.environ.get(VARIABLE)
-    program = Path(named) if named else PROGRAM
+    program = Path(named) if named else BOARD_PROGRAM
     if not program.is_file() or not os.access(program, os.X_OK):
-        raise TraceKwsError(f"{program}: the virtual board is not built; build it with: make board")
+        how = "build it with: make board" if find_checkout() else "install the package again"
+        raise TraceKwsError(f"{program}: the virtual board is not built; {how}")
     return program
 
 

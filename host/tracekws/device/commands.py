@@ -29,8 +29,8 @@ from tracekws.device import microphone
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo, Event
-from tracekws.device.emulator import EMULATED, FIRMWARE, board_of, built_firmware, emulated_board
-from tracekws.device.firmware import ROOT, read_firmware
+from tracekws.device.emulator import EMULATED, board_of, built_firmware, emulated_board
+from tracekws.device.firmware import built_path, read_firmware
 from tracekws.device.takes import (
     OTHER,
     check_enough,
@@ -49,9 +49,7 @@ from tracekws.errors import (
 )
 from tracekws.names import normalised
 from tracekws.sensitivity import LEVELS, expected
-
-MODEL = ROOT / "models" / "base.tkws"
-"""The model that ships, in a checkout."""
+from tracekws.shipped import MODEL
 
 Port = Annotated[
     str | None,
@@ -721,7 +719,7 @@ def flash(
     Example: `tracekws flash stm32f405 --dry-run`
     """
     flashing.known_board(board)
-    chosen = read_firmware(firmware or FIRMWARE / f"{board}.bin", board)
+    chosen = read_firmware(firmware or built_path(f"{board}.bin"), board)
     chosen = chosen.with_model(model) if model else chosen
     try:
         through = flashing.choose(board, probe)

@@ -17,6 +17,7 @@ from tracekws.device.discover import candidates
 from tracekws.device.emulator import MACHINES, built_firmware
 from tracekws.device.flash import INSTALL, find_tool
 from tracekws.errors import TraceKwsError
+from tracekws.shipped import find_checkout, install_command
 
 OLDEST_PYTHON = (3, 11)
 
@@ -63,14 +64,25 @@ def _python() -> Check:
 def _compiler() -> Check:
     names = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
     found = next((path for name in names if name and (path := shutil.which(name))), None)
-    return Check(
-        "C compiler", found is not None, True, found or "none", "sudo apt install build-essential"
-    )
+    return _builder("C compiler", found, "sudo apt install build-essential")
 
 
 def _make() -> Check:
-    found = shutil.which("make")
-    return Check("make", found is not None, True, found or "none", "sudo apt install make")
+    return _builder("make", shutil.which("make"), "sudo apt install make")
+
+
+def _builder(name: str, found: str | None, advice: str) -> Check:
+    none = "none" if _builds() else "none; only a checkout needs it"
+    return Check(name, found is not None, _builds(), found or none, advice)
+
+
+def _builds() -> bool:
+    """Whether the C is compiled here: an installed package has it compiled."""
+    return find_checkout() is not None
+
+
+def _again(target: str) -> str:
+    return f"make {target}" if _builds() else "install the package again"
 
 
 def _attempt(name: str, required: bool, look: Callable[[], str], advice: str) -> Check:
@@ -87,11 +99,11 @@ def _core() -> Check:
         version = (lib.TKWS_VERSION_MAJOR, lib.TKWS_VERSION_MINOR, lib.TKWS_VERSION_PATCH)
         return ".".join(str(n) for n in version)
 
-    return _attempt("C core", True, look, "make setup")
+    return _attempt("C core", True, look, _again("setup"))
 
 
 def _board() -> Check:
-    return _attempt("virtual board", True, lambda: str(board_program()), "make board")
+    return _attempt("virtual board", True, lambda: str(board_program()), _again("board"))
 
 
 def _model(path: Path) -> Check:
@@ -101,7 +113,7 @@ def _model(path: Path) -> Check:
         model = Model.load(path)
         return f"{path} ({model.name}, CRC {model.crc:08x})"
 
-    return _attempt("model", True, look, "git checkout models, or name another with --model")
+    return _attempt("model", True, look, "name a model image with --model")
 
 
 def _torch() -> Check:
@@ -111,7 +123,7 @@ def _torch() -> Check:
         found,
         False,
         "present" if found else "absent; only training needs it",
-        "make setup-train",
+        install_command("train"),
     )
 
 

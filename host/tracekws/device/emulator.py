@@ -17,11 +17,10 @@ from pathlib import Path
 
 from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
-from tracekws.device.firmware import ROOT, find_identity
+from tracekws.device.firmware import built_path, find_identity
 from tracekws.device.rp2040 import start_rp2040
 from tracekws.errors import MissingTool, NoDeviceError, TraceKwsError
 
-FIRMWARE = ROOT / "build" / "firmware"
 BOOT_SECONDS = 60.0
 """A board that has not answered by then does not start; a busy machine is slow."""
 
@@ -97,7 +96,7 @@ def built_firmware(name: str) -> Path:
     Raises TraceKwsError, which says how to build it.
     """
     suffix = MACHINES[name].suffix if name in MACHINES else ""
-    path = FIRMWARE / f"{name}{suffix}.elf"
+    path = built_path(f"{name}{suffix}.elf")
     if not path.is_file():
         raise TraceKwsError(f"{path}: not built; build it with: make firmware BOARD={name}")
     return path

@@ -12,9 +12,12 @@ from pathlib import Path
 from tracekws.core import Model
 from tracekws.device import uf2
 from tracekws.errors import DataError, MissingTool, ModelError, TraceKwsError
+from tracekws.shipped import find_checkout
 
-ROOT = Path(__file__).resolve().parents[3]
-"""The checkout."""
+NO_CHECKOUT = (
+    "firmware is built in a checkout of TraceKWS, and this package was installed without one"
+)
+
 SEARCHED_BYTES = 1024
 """The identity is after the vectors, and after the RP2040's boot loader."""
 _MAGIC = b"TKFW"
@@ -38,10 +41,25 @@ PLACES = {
 """The boards that are flashed."""
 
 
+def built_path(name: str) -> Path:
+    """Where `make firmware` puts a file. Raises TraceKwsError where there is no checkout."""
+    root = find_checkout()
+    if root is None:
+        raise TraceKwsError(f"{name}: {NO_CHECKOUT}; name a file")
+    return root / "build" / "firmware" / name
+
+
 def make_firmware(
-    settings: Mapping[str, object], root: Path = ROOT
+    settings: Mapping[str, object], root: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run firmware.mk in a checkout, with its settings (BOARD, OUT, MODEL, MAIN, BOARD_FLAGS)."""
+    """Run firmware.mk in a checkout, by default the package's own.
+
+    The settings are BOARD, OUT, MODEL, MAIN, BOARD_FLAGS. Raises TraceKwsError where there is no
+    checkout.
+    """
+    root = root or find_checkout()
+    if root is None:
+        raise TraceKwsError(NO_CHECKOUT)
     words = [f"{name}={value}" for name, value in settings.items()]
     return subprocess.run(
         ["make", "-s", "-C", str(root), "-f", "firmware/firmware.mk", *words],
@@ -51,11 +69,12 @@ def make_firmware(
 
 
 def build_firmware(
-    board: str, out: Path, settings: Mapping[str, object], root: Path = ROOT
+    board: str, out: Path, settings: Mapping[str, object], root: Path | None = None
 ) -> Path:
     """Build a board's firmware, or another program for it, into a folder; give the ELF file.
 
-    Raises MissingTool when there is no compiler, TraceKwsError with the line that says why not.
+    Raises MissingTool when there is no compiler, TraceKwsError with the line that says why not, or
+    where there is no checkout.
     """
     done = make_firmware({"BOARD": board, "OUT": out, **settings}, root)
     if done.returncode != 0:

@@ -33,9 +33,10 @@ from tracekws.datacommand import (
     methods_of,
     show_adaptation,
 )
-from tracekws.device.commands import MODEL, Json, say
+from tracekws.device.commands import Json, say
 from tracekws.errors import DataError, MissingTool
 from tracekws.names import normalised
+from tracekws.shipped import MODEL, install_command
 
 if TYPE_CHECKING:
     from tracekws.lab.report import Row
@@ -69,7 +70,9 @@ def torch_there() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise MissingTool(f"the lab needs {error.name}; install it with: make setup-lab") from error
+        raise MissingTool(
+            f"the lab needs {error.name}; install it with: {install_command('lab')}"
+        ) from error
 
 
 def show(rows: Sequence["Row"]) -> None:

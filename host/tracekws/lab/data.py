@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from tracekws.errors import DataError, MissingTool
 from tracekws.lab.network import Constants, LayerSpec
+from tracekws.shipped import install_command
 
 
 @dataclass(frozen=True)
@@ -224,5 +225,5 @@ def need_package(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        how = HOW.get(module.partition(".")[0], "make setup-lab")
+        how = HOW.get(module.partition(".")[0], install_command("lab"))
         raise MissingTool(f"{error.name} is not installed; {how} brings it") from error
