@@ -7,7 +7,6 @@ A folder is what firmware.mk built with BOARD_FLAGS=-fcallgraph-info=su.
 import re
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from callgraph import INDIRECT, CallGraph, disassembled, plain, read_graph
+from host_cli import HANG_SECONDS
 from toolchain import ROOT, run
 from tracekws.device.driver import Device
 from tracekws.device.emulator import MACHINES, RP2040, emulated_board
@@ -161,7 +161,7 @@ def running(name: str, elf: Path, folder: Path) -> Iterator[tuple[Device, Memory
     if name == RP2040:
         flash = folder / "rp2040.flash"
         flash.unlink(missing_ok=True)
-        with Device.over(Pico(elf, flash), name, timeout=600) as device:
+        with Device.over(Pico(elf, flash), name, timeout=HANG_SECONDS) as device:
             pico: Any = device._link.transport
             sram = pico.emulator.chip.sram
             yield device, lambda address, n: bytes(sram[address - SRAM : address - SRAM + n])
@@ -172,12 +172,12 @@ def running(name: str, elf: Path, folder: Path) -> Iterator[tuple[Device, Memory
 
     def read(address: int, n_bytes: int) -> bytes:
         with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(HANG_SECONDS)
             line.connect(str(monitor))
             line.sendall(f'pmemsave {address} {n_bytes} "{copy}"\n'.encode())
-            give_up = time.monotonic() + 30
-            while not copy.is_file() or copy.stat().st_size < n_bytes:
-                assert time.monotonic() < give_up
-                time.sleep(0.05)
+            said = b""
+            while said.count(b"(qemu) ") < 2:  # it asks for a command, and for the next one
+                said += line.recv(4096)
         return copy.read_bytes()
 
     extra = ("-monitor", f"unix:{monitor},server=on,wait=off")

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last lines of a run: what was left out on this machine, and what would bring it."""
+"""Settings of hypothesis, and the last lines of a run: what was left out on this machine."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, on a machine of any speed; fewer on the slow sanitized build.
+settings.register_profile("default", deadline=None, derandomize=True)
+settings.register_profile("few", deadline=None, derandomize=True, max_examples=25)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 MISSING = re.compile(r"(\S+) is not installed")
 """In the reasons of skips for want of a tool, and in the notices of `make lint`."""

@@ -17,7 +17,7 @@ import soundfile
 
 import reference_device as reference
 from firmware import build_firmware, need_emulator
-from host_cli import tracekws, tracekws_json
+from host_cli import HANG_SECONDS, tracekws, tracekws_json
 from images import make_image
 from recordings import changing_noise, write_take
 from toolchain import ROOT
@@ -265,7 +265,7 @@ def test_nothing_is_left_running(firmware: Path, flash: Path, number: signal.Sig
         assert tracekws_json("info", "--port", told["port"])["generation"] == 0
         ended = os.pidfd_open(qemu)
         host.send_signal(number)
-    done, _, _ = select.select([ended], [], [], 10)
+    done, _, _ = select.select([ended], [], [], HANG_SECONDS)
     assert done == [ended]
     os.close(ended)
 

@@ -14,6 +14,7 @@ from pico import Pico
 
 import reference_device as reference
 from firmware import build_firmware
+from host_cli import HANG_SECONDS
 from images import make_image
 from recordings import changing_noise
 from tracekws.core import Model
@@ -78,7 +79,7 @@ def pcm() -> np.ndarray:
 
 
 def open_device(firmware: Path, flash: Path, **options: Any) -> Device:
-    return Device.over(Pico(firmware, flash, **options), "pico", timeout=60)
+    return Device.over(Pico(firmware, flash, **options), "pico", timeout=HANG_SECONDS)
 
 
 def teach(device: Device, label: str) -> bytes:
@@ -228,7 +229,7 @@ def test_stores_through_resets(firmware: Path, flash: Path) -> None:
 
 def test_power_cuts_leave_old_or_new(firmware: Path, flash: Path, tmp_path: Path) -> None:
     board = Pico(firmware, flash)
-    with Device.over(board, "pico", timeout=60) as device:
+    with Device.over(board, "pico", timeout=HANG_SECONDS) as device:
         old = teach(device, "yes")
         device.save()
         before, n_before = flash.read_bytes(), board.flash.n_operations
@@ -348,17 +349,17 @@ def test_records_through_its_microphone(firmware: Path, flash: Path, pcm: np.nda
 
 def test_process_keeps_what_was_saved(firmware: Path, flash: Path) -> None:
     with emulated_board(firmware, flash) as board:
-        with Device.open(board.port, timeout=60) as device:
+        with Device.open(board.port, timeout=HANG_SECONDS) as device:
             learned = teach(device, "yes")
             device.save()
-        with Device.open(board.port, timeout=60) as device:
+        with Device.open(board.port, timeout=HANG_SECONDS) as device:
             assert device.weights() == learned
             with pytest.raises(TraceKwsError, match="another board that runs has this flash"):
                 start_rp2040(firmware, flash)
         board.kill()
     board = start_rp2040(firmware, flash, extra=["--cut-after", "1"])
     try:
-        with Device.open(board.port, timeout=60) as device:
+        with Device.open(board.port, timeout=HANG_SECONDS) as device:
             assert (device.info().generation, device.weights()) == (1, learned)
             with pytest.raises(NoDeviceError):
                 device.forget()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from host_cli import HANG_SECONDS
 from images import make_image, write_image
 from tracekws.audio import read_clip
 from tracekws.demo import SPEECH, VOICE, Said, judge, read_said, split_voice
@@ -169,7 +170,7 @@ def test_ctrl_c_in_the_demonstration_leaves_nothing(at, built, ten_words, tmp_pa
         else:
             pytest.fail(f"the demonstration never said {at!r}")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err

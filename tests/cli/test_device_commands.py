@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from host_cli import start
+from host_cli import HANG_SECONDS, start
 from images import make_image
 from recordings import write_take
 from tones import write_tree
@@ -653,7 +653,7 @@ def test_a_port_that_is_something_else_is_one_line(run, impatient, chatter):
 
 @pytest.mark.parametrize("at", [1, 4, 9])
 def test_a_board_unplugged_while_it_learns_is_one_line(
-    at, run, built, model, takes, tmp_path, monkeypatch, impatient
+    at, run, built, model, takes, tmp_path, monkeypatch
 ):
     flash = tmp_path / "flash"
     with virtual_board(model, flash) as board:
@@ -728,7 +728,7 @@ def test_board_serves_until_ctrl_c_and_leaves_no_process(line, run, built, model
         told = json.loads(process.stdout.readline())
         assert run("info", "--port", told["port"]).code == 0
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130
     assert (out, err) == ("", "")
     assert is_gone(told["pid"])
@@ -741,7 +741,7 @@ def test_board_has_as_much_memory_as_it_is_told(run, built, model, tmp_path):
         told = json.loads(process.stdout.readline())
         about = json.loads(run("info", "--json", "--port", told["port"]).out)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=HANG_SECONDS)
     assert about["ram_bytes"] == 300_000
     result = run(*words, 2000)
     assert result.code == 1

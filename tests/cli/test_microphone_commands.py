@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from host_cli import start
+from host_cli import HANG_SECONDS, start
 from recordings import write_take
 from tracekws.device import microphone
 from tracekws.device.board import VirtualBoard, virtual_board
@@ -210,7 +210,7 @@ def test_the_virtual_board_hears_a_recording(built, model, tmp_path, run):
         assert json.loads(result.out.splitlines()[0])["word"] == "yes"
     finally:
         running.terminate()
-        running.communicate(timeout=10)
+        running.communicate(timeout=HANG_SECONDS)
 
 
 @pytest.mark.parametrize(

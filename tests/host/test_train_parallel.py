@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: make setup-tr
 
 from safetensors.torch import load_file  # noqa: E402
 
+from host_cli import HANG_SECONDS  # noqa: E402
 from tracekws.core import Model  # noqa: E402
 
 GRADIENTS = Path(__file__).parent / "gradients.py"
@@ -37,7 +38,7 @@ def torchrun(processes: int, *words: object) -> subprocess.CompletedProcess[str]
         [str(word) for word in (*command, *words)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
