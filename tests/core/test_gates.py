@@ -83,6 +83,25 @@ def test_the_instructions_for_pairs_are_used_where_there_are_any(
     assert {name for name in DSP if re.search(rf"\t{name}\b", listing)} == expected
 
 
+@pytest.mark.parametrize("part", ["cortex-m0plus", "cortex-m4"])
+def test_no_step_calls_a_library_for_copies(tmp_path: Path, part: str) -> None:
+    """Small libraries copy byte by byte; compilers make such calls of plain loops, too."""
+    objects = compile_core(
+        tmp_path, "arm-none-eabi-gcc", "-O3", "-funroll-loops", "-ffunction-sections",
+        f"-mcpu={part}", "-mthumb",
+    )  # fmt: skip
+    listing = run(find("arm-none-eabi-objdump"), "-r", *objects)
+    callers = set()
+    for section in listing.split("RELOCATION RECORDS FOR ")[1:]:
+        name = section.split("]")[0].removeprefix("[.text.")
+        if PROVIDED & set(section.split()):
+            callers.add(name)
+    assert "tkws_network_reset" in callers
+    # of an image, a session, a take
+    once = re.compile(r"_(parse|header_write|class|init|reset|begin|end|readout)(\.|$)")
+    assert {name for name in callers if not once.search(name)} == set()
+
+
 def test_the_source_has_no_float() -> None:
     for path in [*HEADERS, *sorted((CORE / "src").glob("*.[ch]"))]:
         code = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)

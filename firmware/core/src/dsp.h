@@ -27,7 +27,39 @@ static inline int16x2_t dsp_load(const int16_t *pair)
     __builtin_memcpy(&word, pair, sizeof word);
     return word;
 }
+
+static inline void dsp_store(int16_t *pair, int16x2_t word)
+{
+    __builtin_memcpy(pair, &word, sizeof word);
+}
 #endif
+
+/* to[i] = from[i], for ranges that may overlap when to is the lower one. Eight at a time, which compilers
+ * leave as it is: a plain loop becomes a call of memcpy, and that goes byte by byte in small libraries. */
+static inline void dsp_copy(int16_t *to, const int16_t *from, size_t n)
+{
+    for (; n >= 8; n -= 8, to += 8, from += 8) {
+#if TKWS_DSP
+        dsp_store(to, dsp_load(from));
+        dsp_store(to + 2, dsp_load(from + 2));
+        dsp_store(to + 4, dsp_load(from + 4));
+        dsp_store(to + 6, dsp_load(from + 6));
+#else
+        for (size_t i = 0; i < 8; i++)
+            to[i] = from[i];
+#endif
+    }
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
+/* The same of bytes. @param n  a multiple of 8 */
+static inline void dsp_copy_bytes(int8_t *to, const int8_t *from, size_t n)
+{
+    for (; n > 0; n -= 8, to += 8, from += 8)
+        for (size_t i = 0; i < 8; i++)
+            to[i] = from[i];
+}
 
 static inline int32_t dsp_dot_8(int32_t sum, const int16_t *a, const int16_t *b)
 {

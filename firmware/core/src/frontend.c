@@ -241,18 +241,17 @@ int tkws_frontend_push(tkws_frontend *frontend, const int16_t *pcm, size_t n_sam
     while (consumed < n_samples) {
         size_t n = TKWS_WINDOW - frontend->n_filled;
         n = n < n_samples - consumed ? n : n_samples - consumed;
-        memcpy(frontend->window + frontend->n_filled, pcm + consumed, n * sizeof *pcm);
+        dsp_copy(frontend->window + frontend->n_filled, pcm + consumed, n);
         frontend->n_filled += n;
         consumed += n;
         if (frontend->n_filled < TKWS_WINDOW)
             break;
         frame_features(frontend, frontend->features + frontend->n_stacked * TKWS_CHANNELS);
         frontend->n_filled = TKWS_WINDOW - TKWS_HOP;
-        memmove(frontend->window, frontend->window + TKWS_HOP,
-                frontend->n_filled * sizeof *frontend->window);
+        dsp_copy(frontend->window, frontend->window + TKWS_HOP, frontend->n_filled);
         if (++frontend->n_stacked == TKWS_STACK) {
             frontend->n_stacked = 0;
-            memcpy(features, frontend->features, TKWS_FEATURES);
+            dsp_copy_bytes(features, frontend->features, TKWS_FEATURES);
             *n_consumed = consumed;
             return 1;
         }

@@ -56,20 +56,21 @@ void tkws_network_reset(tkws_network *network)
     memset(network->inputs, 0, h->n_inputs * sizeof *network->inputs);
     memset(network->membrane, 0, h->n_neurons * sizeof *network->membrane);
     memset(network->potential, 0, h->n_neurons * sizeof *network->potential);
+    memset(network->current, 0, h->n_neurons * sizeof *network->current);
     memset(network->history, 0, h->window_steps * h->n_classes * sizeof *network->history);
     memset(network->total, 0, h->n_classes * sizeof *network->total);
     network->n_spikes = 0;
     network->n_previous = 0;
+    network->newest = 0;
     network->at = 0;
     network->n_steps = 0;
 }
 
-/* Add the rows of R that last step's spikes select. */
+/* Add the rows of R that last step's spikes select to zero, which integrate_and_fire() leaves. */
 static void recurrent_current(const tkws_network *net)
 {
     size_t n = net->model->header.n_neurons;
     int32_t *current = net->current;
-    memset(current, 0, n * sizeof *current);
     size_t k = 0;
     for (; k + 2 <= net->n_previous; k += 2)
         dsp_add_two(current, net->weights.recurrent + net->previous[k] * n,
@@ -81,19 +82,29 @@ static void recurrent_current(const tkws_network *net)
     }
 }
 
+/* Add FILTERS filters over rows of features and as many rows of taps. */
+static inline void filter_rows(const uint8_t *taps, const int8_t *features, size_t n_rows,
+                               int32_t sums[FILTERS])
+{
+    for (size_t at = 0; at < n_rows * TKWS_FEATURES; at += TKWS_FEATURES)
+        for (size_t i = 0; i < FILTERS; i++)
+            sums[i] += get_i8(taps + at + i) * features[at + i];
+}
+
 /* Inputs from the features of the last steps; 16 * 2^7 * 2^7 fits int32 with room to spare. */
 static void filter(tkws_network *net, const int8_t *features)
 {
-    const tkws_model *model = net->model;
-    size_t n_taps = model->header.n_taps;
-    size_t n = TKWS_FEATURES;
-    memmove(net->features + n, net->features, (n_taps - 1) * n);
-    memcpy(net->features, features, n);
-    for (size_t first = 0; first < n; first += FILTERS) {
+    const uint8_t *taps = net->model->taps;
+    size_t n_taps = net->model->header.n_taps;
+    size_t newest = net->newest > 0 ? net->newest - 1u : n_taps - 1;
+    size_t n_recent = n_taps - newest; /* the others lie before them in the ring */
+    int8_t *row = net->features + newest * TKWS_FEATURES;
+    net->newest = (uint16_t)newest;
+    dsp_copy_bytes(row, features, TKWS_FEATURES);
+    for (size_t first = 0; first < TKWS_FEATURES; first += FILTERS) {
         int32_t sums[FILTERS] = {0};
-        for (size_t at = first; at < n_taps * n; at += n)
-            for (size_t i = 0; i < FILTERS; i++)
-                sums[i] += get_i8(model->taps + at + i) * net->features[at + i];
+        filter_rows(taps + first, row + first, n_recent, sums);
+        filter_rows(taps + n_recent * TKWS_FEATURES + first, net->features + first, newest, sums);
         for (size_t i = 0; i < FILTERS; i++)
             net->inputs[first + i] = tkws_fx_sat8(tkws_fx_shr_round(sums[i], TKWS_TAP_Q));
     }
@@ -129,6 +140,7 @@ static void integrate_and_fire(tkws_network *net)
             int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j] +
                         tkws_fx_shr(inputs[j - first] + weight_half, weight_shift) +
                         tkws_fx_shr(net->current[j] + recurrent_half, recurrent_shift);
+            net->current[j] = 0;
             int16_t potential = tkws_fx_sat16(u);
             net->potential[j] = potential;
             if (potential > threshold) {

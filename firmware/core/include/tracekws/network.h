@@ -17,18 +17,19 @@
 typedef struct {
     const tkws_model *model;
     tkws_weights weights;
-    int8_t *features;   /**< of the last n_taps steps, the newest first, Q4 */
+    int8_t *features;   /**< of the last n_taps steps, a ring with the older behind the newer, Q4 */
     int16_t *inputs;    /**< x of the last step, within int8, Q4 */
     int16_t *membrane;  /**< v after reset, Q membrane_q */
     int16_t *potential; /**< u before reset, Q membrane_q */
     int16_t *decay;     /**< Q15 */
-    int32_t *current;   /**< scratch: recurrent input, Q recurrent_q */
+    int32_t *current;   /**< scratch: recurrent input, Q recurrent_q; zero between steps */
     int32_t *history;   /**< readout of each step in the window, a ring of n_classes, Q10 */
     int32_t *total;     /**< their sum */
     uint16_t *spikes;   /**< neurons that fired in this step, ascending */
     uint16_t *previous; /**< those of the step before */
     uint16_t n_spikes;
     uint16_t n_previous;
+    uint16_t newest;  /**< row of features */
     uint16_t at;      /**< next row of history */
     uint16_t n_steps; /**< rows in use, at most window_steps */
 } tkws_network;
