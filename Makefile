@@ -25,7 +25,7 @@ BOARD_C := $(CORE_C) $(wildcard firmware/app/*.c) $(wildcard firmware/boards/vir
 BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/boards/*.h firmware/boards/virtual/*.h)
 PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H)
 OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
-	$(wildcard firmware/app/*.[ch] firmware/boards/*.h firmware/boards/*/*.[ch]) \
+	$(wildcard firmware/app/*.[ch] firmware/examples/*.c firmware/boards/*.h firmware/boards/*/*.[ch]) \
 	$(wildcard tests/core/*.c tests/boards/*.c benchmarks/*.c)
 OUR_PYTHON := firmware host tests scripts benchmarks setup.py
 

@@ -92,6 +92,7 @@ static void batch_normalise(const tkws_frontend *rested, size_t n_clips, size_t 
 def declarations(header: str) -> str:
     """The declarations of one public header as cffi reads them: no bodies, no directives."""
     text = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
+    text = re.sub(r"#ifdef __cplusplus\n.*?#endif\n", "", text, flags=re.DOTALL)
     text = text.replace("\\\n", " ")
     text = re.sub(r"static inline [^{;]*\{.*?\n\}", "", text, flags=re.DOTALL)
     constants = re.findall(r"#define (TKWS_\w+ \w+)", text)

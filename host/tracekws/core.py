@@ -206,11 +206,13 @@ class Learner:
     def __init__(self, model: Model, seed: int = 1) -> None:
         """Start with the model's own weights, at rest."""
         self.model = model
-        counts = lib.tkws_model_weight_counts(model.c)
-        parts = ("weights", "recurrent", "bias", "readout", "readout_bias")
-        self._parts = [ffi.new("int16_t[]", getattr(counts, part)) for part in parts]
-        self._weights = ffi.new("tkws_weights *", self._parts)
-        lib.tkws_weights_load(model.c, self._weights)
+        self._weights_memory = ffi.new("int16_t[]", model.trainable_bytes // 2)
+        self._weights = ffi.new("tkws_weights *")
+        check(
+            lib.tkws_weights_init(
+                self._weights, model.c, self._weights_memory, model.trainable_bytes
+            )
+        )
         self._network = ffi.new("tkws_network *")
         size = lib.tkws_network_memory_bytes(model.c)
         self._network_memory = ffi.new("int32_t[]", size // 4)

@@ -352,6 +352,11 @@ size_t tkws_model_trainable_bytes(const tkws_model *model)
     return 2 * trainable_numbers(&model->header);
 }
 
+const char *tkws_model_label(const tkws_model *model, size_t class_)
+{
+    return (const char *)model->labels + class_ * TKWS_NAME_BYTES;
+}
+
 int tkws_model_class(const tkws_model *model, const char *label, size_t n_bytes)
 {
     if (n_bytes == 0 || n_bytes > TKWS_NAME_MAX)
@@ -382,6 +387,21 @@ static int check_part(const tkws_model *model, size_t offset, size_t n_bytes)
     size_t total = tkws_model_trainable_bytes(model);
     bool fits = offset <= total && n_bytes <= total - offset && offset % 2 == 0 && n_bytes % 2 == 0;
     return fits ? TKWS_OK : TKWS_E_ARGUMENT;
+}
+
+int tkws_weights_init(tkws_weights *weights, const tkws_model *model, int16_t *memory,
+                      size_t n_bytes)
+{
+    tkws_weight_counts n = tkws_model_weight_counts(model);
+    if (n_bytes < tkws_model_trainable_bytes(model))
+        return TKWS_E_MEMORY;
+    weights->weights = memory;
+    weights->recurrent = weights->weights + n.weights;
+    weights->bias = weights->recurrent + n.recurrent;
+    weights->readout = weights->bias + n.bias;
+    weights->readout_bias = weights->readout + n.readout;
+    tkws_weights_load(model, weights);
+    return TKWS_OK;
 }
 
 void tkws_weights_load(const tkws_model *model, const tkws_weights *weights)

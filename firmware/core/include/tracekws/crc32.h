@@ -6,7 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** CRC of n_bytes of data, continuing from crc (0 at the start). Any n_bytes; reads data only. */
 uint32_t tkws_crc32(uint32_t crc, const uint8_t *data, size_t n_bytes);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,6 +7,10 @@
 
 #include "tracekws/model.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define TKWS_ODDS_ONE 256 /**< odds_q8 at which the model's own thresholds hold */
 
 /** A word was heard. */
@@ -41,5 +45,9 @@ void tkws_detector_set_odds(tkws_detector *detector, uint16_t odds_q8);
  *  @param scores  n_classes int32, Q10
  *  @return 1 with event written, else 0 with event untouched */
 int tkws_detector_step(tkws_detector *detector, const int32_t *scores, tkws_event *event);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

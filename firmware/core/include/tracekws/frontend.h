@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define TKWS_SAMPLE_RATE 16000 /**< Hz */
 #define TKWS_WINDOW 400        /**< samples a frame, 25 ms */
 #define TKWS_HOP 160           /**< samples between frames, 10 ms */
@@ -60,5 +64,9 @@ int tkws_frontend_push(tkws_frontend *frontend, const int16_t *pcm, size_t n_sam
  *  @param energy   TKWS_CHANNELS energies below 2^63, in 1/16 squared PCM steps
  *  @param features TKWS_CHANNELS int8, Q4 */
 void tkws_frontend_normalise(tkws_frontend *frontend, const uint64_t *energy, int8_t *features);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

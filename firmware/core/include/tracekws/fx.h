@@ -7,6 +7,10 @@
 #define TRACEKWS_FX_H
 
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define TKWS_Q15_ONE 32767
 
 /** Clamp to the range of int16. */
@@ -61,5 +65,9 @@ static inline int32_t tkws_fx_mul_q15(int16_t a, int16_t b)
 {
     return tkws_fx_shr((int32_t)a * b + (1 << 14), 15);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

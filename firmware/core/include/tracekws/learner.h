@@ -19,6 +19,10 @@
 #include "tracekws/network.h"
 #include "tracekws/rng.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define TKWS_LEARN_READOUT 1   /**< the readout's delta rule, once a take */
 #define TKWS_LEARN_TRACES 2    /**< Traces Propagation on W, R and b, every step */
 #define TKWS_LEARN_LATENT 4    /**< after a take: latent_per_take replay vectors to the readout */
@@ -67,5 +71,9 @@ int tkws_learner_end(tkws_learner *learner);
 
 /** Close the take without the readout's part; what W, R and b learned step by step stays. */
 void tkws_learner_abort(tkws_learner *learner);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

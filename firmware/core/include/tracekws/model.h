@@ -36,6 +36,10 @@
 
 #include "tracekws/name.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define TKWS_MODEL_MAGIC 0x53574b54 /**< "TKWS" */
 #define TKWS_MODEL_FORMAT 3         /**< the format_version that this core reads */
 #define TKWS_LAYER_RECURRENT_LIF 1  /**< the layer_kind that this core runs */
@@ -159,9 +163,19 @@ tkws_weight_counts tkws_model_weight_counts(const tkws_model *model);
 /** Bytes of the trainable state as it is saved and sent: two for each weight. */
 size_t tkws_model_trainable_bytes(const tkws_model *model);
 
+/** The label of a class, in the image, ended by a zero. @param class_  below n_classes */
+const char *tkws_model_label(const tkws_model *model, size_t class_);
+
 /** Find a label. @param label n_bytes of UTF-8, no terminator needed
  *  @return the class, or TKWS_E_LABEL */
 int tkws_model_class(const tkws_model *model, const char *label, size_t n_bytes);
+
+/** Lay the matrices out, one behind the other, and set them to the factory's, those of the image. For a
+ *  caller with one piece of memory; others fill the struct themselves and call tkws_weights_load().
+ *  @param memory  n_bytes, the caller's, at least tkws_model_trainable_bytes(); aligned to 2
+ *  @return TKWS_OK, or TKWS_E_MEMORY with weights untouched */
+int tkws_weights_init(tkws_weights *weights, const tkws_model *model, int16_t *memory,
+                      size_t n_bytes);
 
 /** Set the weights to the factory's, those of the image. */
 void tkws_weights_load(const tkws_model *model, const tkws_weights *weights);
@@ -175,5 +189,9 @@ int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size
 /** Replace a part of the trainable state; arguments as for tkws_weights_read(). */
 int tkws_weights_write(const tkws_model *model, const tkws_weights *weights, size_t offset,
                        const uint8_t *bytes, size_t n_bytes);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -16,6 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define TKWS_NAME_MAX 31   /**< bytes of a name, at most */
 #define TKWS_NAME_BYTES 32 /**< of a cell: a name, and zeros behind it, at least one */
 
@@ -24,5 +28,9 @@ bool tkws_name_valid(const uint8_t *name, size_t n_bytes);
 
 /** Bytes of the name in a cell. @param cell  TKWS_NAME_BYTES @return 1..TKWS_NAME_MAX, or 0: it holds none */
 size_t tkws_name_length(const uint8_t *cell);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -13,6 +13,10 @@
 
 #include "tracekws/model.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** State of the layer. Model, weights and memory are the caller's and must outlive it. */
 typedef struct {
     const tkws_model *model;
@@ -52,5 +56,9 @@ void tkws_network_step(tkws_network *network, const int8_t *features);
 /** Scores, the logits of the classes: mean readout over the window plus bias.
  *  @param scores  n_classes int32, Q10 */
 void tkws_network_scores(const tkws_network *network, int32_t *scores);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

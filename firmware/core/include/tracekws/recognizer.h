@@ -7,6 +7,10 @@
 #include "tracekws/frontend.h"
 #include "tracekws/network.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** State of a recognizer, the caller's. */
 typedef struct {
     tkws_frontend frontend;
@@ -29,5 +33,9 @@ void tkws_recognizer_reset(tkws_recognizer *recognizer);
  *  @return 1 when a word was heard, 0 when all samples are used up */
 int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t n_samples,
                          size_t *n_consumed, tkws_event *event);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

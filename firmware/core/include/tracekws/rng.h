@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     uint32_t state; /**< never 0 */
 } tkws_rng;
@@ -34,5 +38,9 @@ static inline uint32_t tkws_rng_below(tkws_rng *rng, uint32_t n)
 {
     return ((tkws_rng_next(rng) >> 16) * n) >> 16;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
