@@ -43,14 +43,37 @@ static const tkws_error_entry tkws_error_table[];
 static const int tkws_error_count;
 """
 
-# The halves of the front end over many clips: a call a frame from Python would be most of the time.
+# Loops over many frames or steps: a call for each from Python would be most of the time.
 BATCHES_CDEF = """
+int batch_steps(tkws_network *network, tkws_learner *learner, const int8_t *features,
+                size_t n_steps, int32_t *scores, uint32_t *counts);
 void batch_energies(const int16_t *pcm, size_t n_clips, size_t n_samples, uint64_t *energies);
 void batch_normalise(const tkws_frontend *rested, size_t n_clips, size_t n_frames,
                          const uint64_t *energies, int8_t *features);
 """
 BATCHES = """
 #include <string.h>
+
+/* Run a network over features, by its learner where there is one. Scores of every step (rows of
+ * n_classes) and the spikes of each neuron are written where they are not NULL. */
+static int batch_steps(tkws_network *network, tkws_learner *learner, const int8_t *features,
+                       size_t n_steps, int32_t *scores, uint32_t *counts)
+{
+    for (size_t step = 0; step < n_steps; step++, features += TKWS_FEATURES) {
+        int error = TKWS_OK;
+        if (learner != NULL)
+            error = tkws_learner_step(learner, features);
+        else
+            tkws_network_step(network, features);
+        if (error != TKWS_OK)
+            return error;
+        if (scores != NULL)
+            tkws_network_scores(network, scores + step * network->model->header.n_classes);
+        for (size_t k = 0; counts != NULL && k < network->n_spikes; k++)
+            counts[network->spikes[k]]++;
+    }
+    return TKWS_OK;
+}
 
 /* A frame that finds no means sets them to its own energies. */
 static void batch_energies(const int16_t *pcm, size_t n_clips, size_t n_samples,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
-from tracekws.errors import ModelError, check, code
+from tracekws.errors import ModelError, TraceKwsError, check, code
 from tracekws.names import NAME_BYTES, is_name
 
 FEATURES: int = lib.TKWS_FEATURES
@@ -195,44 +195,38 @@ def normalise(energies: NDArray[np.uint64], config: FeatureConfig) -> NDArray[np
     return out
 
 
-class Learner:
-    """A network with its weights and a learner: everything the device keeps, on the host.
+class Network:
+    """A network with weights of its own, to listen with.
 
     Args:
         model: the image.
-        seed: of the learner's generator.
+        weights: the trainable state, as Network.weights gives it; the model's own by default.
+
+    Raises:
+        TraceKwsError: the weights are of another model.
     """
 
-    def __init__(self, model: Model, seed: int = 1) -> None:
-        """Start with the model's own weights, at rest."""
+    def __init__(self, model: Model, weights: bytes | None = None) -> None:
+        """Start at rest."""
         self.model = model
-        self._weights_memory = ffi.new("int16_t[]", model.trainable_bytes // 2)
+        n_bytes = model.trainable_bytes
+        self._weights_memory = ffi.new("int16_t[]", n_bytes // 2)
         self._weights = ffi.new("tkws_weights *")
-        check(
-            lib.tkws_weights_init(
-                self._weights, model.c, self._weights_memory, model.trainable_bytes
-            )
-        )
+        check(lib.tkws_weights_init(self._weights, model.c, self._weights_memory, n_bytes))
         self._network = ffi.new("tkws_network *")
-        size = lib.tkws_network_memory_bytes(model.c)
-        self._network_memory = ffi.new("int32_t[]", size // 4)
-        check(
-            lib.tkws_network_init(self._network, model.c, self._weights, self._network_memory, size)
-        )
-        self._learner = ffi.new("tkws_learner *")
-        size = lib.tkws_learner_memory_bytes(model.c)
-        self._learner_memory = ffi.new("int32_t[]", size // 4)
-        check(lib.tkws_learner_init(self._learner, self._network, self._learner_memory, size, seed))
-        self._scores = ffi.new("int32_t[]", model.header.n_classes)
+        n_bytes = lib.tkws_network_memory_bytes(model.c)
+        self._memory = ffi.new("int32_t[]", n_bytes // 4)
+        check(lib.tkws_network_init(self._network, model.c, self._weights, self._memory, n_bytes))
+        if weights is not None:
+            self.weights = weights
 
     def scores(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Scores after a clip heard from rest: int32 (classes,), Q10."""
+        """Scores after a clip (steps, 80) heard from rest: int32 (classes,), Q10."""
         lib.tkws_network_reset(self._network)
-        flat = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features))
-        for step in range(len(features)):
-            lib.tkws_network_step(self._network, flat + step * FEATURES)
-        lib.tkws_network_scores(self._network, self._scores)
-        return np.frombuffer(ffi.buffer(self._scores), dtype=np.int32).copy()
+        self._run(features)
+        out = np.empty(self.model.header.n_classes, dtype=np.int32)
+        lib.tkws_network_scores(self._network, ffi.from_buffer("int32_t[]", out))
+        return out
 
     def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:
         """Scores of clips (N, steps, 80), each heard from rest: int32 (N, classes), Q10."""
@@ -242,35 +236,18 @@ class Learner:
         return out
 
     def stream(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Scores of every step of a stream heard from rest: int32 (steps, classes), Q10."""
+        """Scores of every step of a stream (steps, 80) heard from rest: (steps, classes), Q10."""
         lib.tkws_network_reset(self._network)
-        flat = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features))
         out = np.empty((len(features), self.model.header.n_classes), dtype=np.int32)
-        rows = ffi.from_buffer("int32_t[]", out)
-        for step in range(len(features)):
-            lib.tkws_network_step(self._network, flat + step * FEATURES)
-            lib.tkws_network_scores(self._network, rows + step * out.shape[1])
+        self._run(features, scores=ffi.from_buffer("int32_t[]", out))
         return out
 
-    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
-        """Learn from one take: int8 (steps, 80) of class label, with TKWS_LEARN_* flags."""
-        check(lib.tkws_learner_begin(self._learner, method, label, scale_q15))
-        flat = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features))
-        for step in range(len(features)):
-            check(lib.tkws_learner_step(self._learner, flat + step * FEATURES))
-        check(lib.tkws_learner_end(self._learner))
-
     def rates(self, features: NDArray[np.int8]) -> NDArray[np.float64]:
-        """Mean spikes a step of each neuron over a clip heard from rest: (neurons,)."""
-        check(lib.tkws_learner_begin(self._learner, 0, 0, 0))
-        flat = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features))
-        for step in range(len(features)):
-            check(lib.tkws_learner_step(self._learner, flat + step * FEATURES))
-        n = self.model.header.n_neurons
-        counts = np.frombuffer(ffi.buffer(self._learner.count, 2 * n), dtype=np.uint16)
-        rates = counts / len(features)
-        lib.tkws_learner_abort(self._learner)
-        return rates
+        """Mean spikes a step of each neuron over a clip (steps, 80) from rest: (neurons,)."""
+        lib.tkws_network_reset(self._network)
+        counts = np.zeros(self.model.header.n_neurons, dtype=np.uint32)
+        self._run(features, counts=ffi.from_buffer("uint32_t[]", counts))
+        return counts / len(features)
 
     @property
     def weights(self) -> bytes:
@@ -282,11 +259,48 @@ class Learner:
 
     @weights.setter
     def weights(self, state: bytes) -> None:
-        check(
-            lib.tkws_weights_write(
-                self.model.c, self._weights, 0, ffi.from_buffer("uint8_t[]", state), len(state)
+        if len(state) != self.model.trainable_bytes:
+            raise TraceKwsError(
+                f"{len(state)} bytes are not the weights of {self.model.name}, which has"
+                f" {self.model.trainable_bytes}"
             )
+        source = ffi.from_buffer("uint8_t[]", state)
+        check(lib.tkws_weights_write(self.model.c, self._weights, 0, source, len(state)))
+
+    def _run(
+        self,
+        features: NDArray[np.int8],
+        learner: Any = ffi.NULL,
+        scores: Any = ffi.NULL,
+        counts: Any = ffi.NULL,
+    ) -> None:
+        source = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features, dtype=np.int8))
+        check(lib.batch_steps(self._network, learner, source, len(features), scores, counts))
+
+
+class Learner(Network):
+    """A network that learns from takes, as the device does.
+
+    Args:
+        model: the image.
+        seed: of the generator behind rounding and replay.
+    """
+
+    def __init__(self, model: Model, seed: int = 1) -> None:
+        """Start with the model's own weights, at rest."""
+        super().__init__(model)
+        n_bytes = lib.tkws_learner_memory_bytes(model.c)
+        self._learner_memory = ffi.new("int32_t[]", n_bytes // 4)
+        self._learner = ffi.new("tkws_learner *")
+        check(
+            lib.tkws_learner_init(self._learner, self._network, self._learner_memory, n_bytes, seed)
         )
+
+    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
+        """Learn from one take: int8 (steps, 80) of class label, with TKWS_LEARN_* flags."""
+        check(lib.tkws_learner_begin(self._learner, method, label, scale_q15))
+        self._run(features, learner=self._learner)
+        check(lib.tkws_learner_end(self._learner))
 
 
 def detect(
@@ -296,7 +310,7 @@ def detect(
 
     Args:
         model: gives thresholds, smoothing and refractory time.
-        scores: int32 (steps, classes), Q10, from Learner.stream().
+        scores: int32 (steps, classes), Q10, from Network.stream().
         odds_q8: what the thresholds' odds are multiplied by (detector.h).
     """
     detector = ffi.new("tkws_detector *")

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from tracekws.core import Learner, Model, features
+from tracekws.core import Model, Network, features
 from tracekws.data import (
     Progress,
     Recordings,
@@ -91,19 +91,19 @@ class Result:
         }
 
 
-_learner: Learner | None = None
+_network: Network | None = None
 
 
 def start_worker(image: bytes) -> None:
     """Give this process its own copy of the model."""
-    global _learner
-    _learner = Learner(Model(image))
+    global _network
+    _network = Network(Model(image))
 
 
 def heard(pcm: NDArray[np.int16]) -> int:
     """Class of the largest score after a clip heard from reset."""
-    assert _learner is not None
-    scores = _learner.scores(features(pcm, _learner.model.features))
+    assert _network is not None
+    scores = _network.scores(features(pcm, _network.model.features))
     return int(scores.argmax())
 
 

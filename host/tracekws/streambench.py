@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.core import ODDS_ONE, Learner, Model, detect, features
+from tracekws.core import ODDS_ONE, Model, Network, detect, features
 from tracekws.data import CLIP_SAMPLES, Progress, Recordings, Tree
 from tracekws.errors import DataError
 from tracekws.evaluate import read_some
@@ -84,14 +84,12 @@ class Ear:
     def __init__(self, image: bytes, weights: bytes | None, odds: Sequence[int]) -> None:
         """Load the model, with its own weights or with learned ones."""
         self.model = Model(image)
-        self.learner = Learner(self.model)
-        if weights is not None:
-            self.learner.weights = weights
+        self.network = Network(self.model, weights)
         self.odds = odds
 
     def events(self, pcm: NDArray[np.int16]) -> Iterator[list[tuple[str, int]]]:
         """Words heard from rest and their end samples, by each detector."""
-        scores = self.learner.stream(features(pcm, self.model.features))
+        scores = self.network.stream(features(pcm, self.model.features))
         for odds in self.odds:
             yield [(self.model.labels[word], end) for word, end in detect(self.model, scores, odds)]
 

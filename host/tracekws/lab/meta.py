@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from tracekws import modelfile
 from tracekws.adaptbench import Bench, Cast, choose_speakers, gather
 from tracekws.adaptbench import Settings as Adaptation
-from tracekws.core import FULL_SCALE, LATENT, SEQUENCES, Learner, Model
+from tracekws.core import FULL_SCALE, LATENT, SEQUENCES, Learner, Model, Network
 from tracekws.data import Progress, Tree, episode
 from tracekws.errors import DataError
 from tracekws.parallel import spread
@@ -46,9 +46,9 @@ class Settings:
     adaptation: Adaptation
 
 
-def numbers(learner: Learner) -> Weights:
-    """A learner's weights, in their own units."""
-    return np.frombuffer(learner.weights, "<i2").astype(np.float64)
+def numbers(network: Network) -> Weights:
+    """A network's weights, in their own units."""
+    return np.frombuffer(network.weights, "<i2").astype(np.float64)
 
 
 def pupils(model: Model, tree: Tree, excluded: frozenset[str], shots: int) -> tuple[str, ...]:
@@ -70,8 +70,8 @@ def rehearsal(model: Model, cast: Cast, count: int) -> NDArray[np.uint8]:
     names = sorted({clip.word for clip in cast.clips} - set(model.keywords))
     words = (*model.keywords, *names)
     own = [i for i, clip in enumerate(cast.clips) if clip.speaker in set(cast.speakers)]
-    learner = Learner(model)
-    rates = np.stack([learner.rates(cast.features[i]) for i in own])
+    network = Network(model)
+    rates = np.stack([network.rates(cast.features[i]) for i in own])
     spoken = [words.index(cast.clips[i].word) for i in own]
     silence = np.zeros_like(rates[:1])  # replay_rows leaves the last word out
     rows = replay_rows(
@@ -159,7 +159,7 @@ def learn(
     cast = gather(
         model, tree, None, speakers, settings.adaptation, stage("reading"), noise_part="training"
     )
-    weights = numbers(Learner(model))
+    weights = numbers(Network(model))
     progress, done = stage("speakers"), 0
     for turn in range(settings.rounds):
         now = placed(model, name, weights, cast)

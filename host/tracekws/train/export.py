@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from tracekws._core import lib
-from tracekws.core import FeatureConfig, Learner, Model
+from tracekws.core import FeatureConfig, Model, Network
 from tracekws.data import SILENCE, UNKNOWN
 from tracekws.modelfile import Arrays, Detector, Learning, Replay, build_image
 from tracekws.train.network import READOUT_GAIN, SpikingNetwork
@@ -120,8 +120,8 @@ def export(
 
     keywords = len(classes) - 2
     bare = Model(image(Replay()))
-    learner = Learner(bare)
-    rates = np.stack([learner.rates(clip) for clip in features])
+    heard = Network(bare)
+    rates = np.stack([heard.rates(clip) for clip in features])
     rows = replay_rows(words, rates, keywords, latent)
     vectors = replay_vectors(labels[rows], rates[rows])
     with_latent = image(Replay(latent=vectors))
