@@ -6,9 +6,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tracekws._core import ffi, lib
-from tracekws.core import Learner, Model, features
+from tracekws.core import Model, features
 from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device, Event
+from tracekws.learner import Learner
 
 Start = Callable[..., VirtualBoard]
 """Starts a board: a fixture."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws import modelfile
-from tracekws.core import LATENT, READOUT, SEQUENCES, TRACES, Learner, Model, features, pass_scales
+from tracekws.core import LATENT, READOUT, SEQUENCES, TRACES, Model, features
 from tracekws.data import (
     CLIP_SAMPLES,
     Clip,
@@ -36,6 +36,7 @@ from tracekws.data import (
     read_recordings,
 )
 from tracekws.errors import DataError
+from tracekws.learner import Learner, schedule
 from tracekws.names import bytes_of, is_name
 from tracekws.parallel import spread
 from tracekws.shift import in_a_room, in_noise
@@ -347,9 +348,9 @@ class Bench:
     ) -> None:
         """The schedule of adaptation: shuffled passes with falling rates."""
         takes = [*draw.support, *draw.negatives]
-        for scale in pass_scales(self.settings.passes):
-            for i in rng.permutation(takes):
-                learner.take(self.cast.features[i], int(self.truth[i]), method, scale)
+        for _, n, scale in schedule(len(takes), self.settings.passes, rng):
+            i = takes[n]
+            learner.take(self.cast.features[i], int(self.truth[i]), method, scale)
 
     def measure(self, learner: Adapting, draw: Episode) -> Outcome:
         """The columns after adaptation."""

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C core for the host: models, features, network and learner, as the device runs them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
-from tracekws.errors import ModelError, TraceKwsError, check, code
+from tracekws.errors import DataError, ModelError, TraceKwsError, check, code
 from tracekws.names import NAME_BYTES, is_name
 
 FEATURES: int = lib.TKWS_FEATURES
 CHANNELS: int = lib.TKWS_CHANNELS
 STEP_SAMPLES: int = lib.TKWS_STEP_SAMPLES
 MAX_CLASSES: int = lib.TKWS_MAX_CLASSES
-FULL_SCALE = 32767
-"""Scale of the learning rates in Q15: the model's own."""
 ODDS_ONE: int = lib.TKWS_ODDS_ONE
 """Odds of the detector's thresholds in Q8: the model's own."""
 READOUT: int = lib.TKWS_LEARN_READOUT
@@ -133,6 +130,17 @@ class Model:
         return self.labels.index(word) if word in self.keywords else self.unknown
 
 
+def check_pcm(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The samples, in one piece.
+
+    Raises:
+        DataError: they are not int16 of one channel.
+    """
+    if pcm.dtype != np.int16 or pcm.ndim != 1:
+        raise DataError("PCM must be int16 of one channel")
+    return np.ascontiguousarray(pcm)
+
+
 def frontend_at_rest(config: FeatureConfig) -> Any:
     """The state of a front end that has heard nothing."""
     frontend = ffi.new("tkws_frontend *")
@@ -195,6 +203,50 @@ def normalise(energies: NDArray[np.uint64], config: FeatureConfig) -> NDArray[np
     return out
 
 
+class Weights:
+    """The trainable state of a model, in memory of its own.
+
+    Args:
+        model: the image.
+        state: as Weights.state gives it; the model's own by default.
+
+    Raises:
+        TraceKwsError: the state is of another model.
+    """
+
+    def __init__(self, model: Model, state: bytes | None = None) -> None:
+        """Lay the matrices out."""
+        self.model = model
+        self._memory = ffi.new("int16_t[]", model.trainable_bytes // 2)
+        self.c = ffi.new("tkws_weights *")
+        check(lib.tkws_weights_init(self.c, model.c, self._memory, model.trainable_bytes))
+        if state is not None:
+            self.state = state
+
+    @property
+    def state(self) -> bytes:
+        """As the device saves and sends it: int16, little endian, in the image's order."""
+        n = self.model.trainable_bytes
+        out = ffi.new("uint8_t[]", n)
+        check(lib.tkws_weights_read(self.model.c, self.c, 0, out, n))
+        return bytes(ffi.buffer(out))
+
+    @state.setter
+    def state(self, state: bytes) -> None:
+        if len(state) != self.model.trainable_bytes:
+            raise TraceKwsError(
+                f"{len(state)} bytes are not the weights of {self.model.name}, which has"
+                f" {self.model.trainable_bytes}"
+            )
+        source = ffi.from_buffer("uint8_t[]", state)
+        check(lib.tkws_weights_write(self.model.c, self.c, 0, source, len(state)))
+
+
+def network_memory(model: Model) -> Any:
+    """Memory for the state of a model's network."""
+    return ffi.new("int32_t[]", lib.tkws_network_memory_bytes(model.c) // 4)
+
+
 class Network:
     """A network with weights of its own, to listen with.
 
@@ -209,16 +261,11 @@ class Network:
     def __init__(self, model: Model, weights: bytes | None = None) -> None:
         """Start at rest."""
         self.model = model
-        n_bytes = model.trainable_bytes
-        self._weights_memory = ffi.new("int16_t[]", n_bytes // 2)
-        self._weights = ffi.new("tkws_weights *")
-        check(lib.tkws_weights_init(self._weights, model.c, self._weights_memory, n_bytes))
+        self._weights = Weights(model, weights)
+        self._memory = network_memory(model)
         self._network = ffi.new("tkws_network *")
-        n_bytes = lib.tkws_network_memory_bytes(model.c)
-        self._memory = ffi.new("int32_t[]", n_bytes // 4)
-        check(lib.tkws_network_init(self._network, model.c, self._weights, self._memory, n_bytes))
-        if weights is not None:
-            self.weights = weights
+        n_bytes = ffi.sizeof(self._memory)
+        check(lib.tkws_network_init(self._network, model.c, self._weights.c, self._memory, n_bytes))
 
     def scores(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
         """Scores after a clip (steps, 80) heard from rest: int32 (classes,), Q10."""
@@ -252,20 +299,11 @@ class Network:
     @property
     def weights(self) -> bytes:
         """The trainable state as the device saves and sends it."""
-        n = self.model.trainable_bytes
-        out = ffi.new("uint8_t[]", n)
-        check(lib.tkws_weights_read(self.model.c, self._weights, 0, out, n))
-        return bytes(ffi.buffer(out))
+        return self._weights.state
 
     @weights.setter
     def weights(self, state: bytes) -> None:
-        if len(state) != self.model.trainable_bytes:
-            raise TraceKwsError(
-                f"{len(state)} bytes are not the weights of {self.model.name}, which has"
-                f" {self.model.trainable_bytes}"
-            )
-        source = ffi.from_buffer("uint8_t[]", state)
-        check(lib.tkws_weights_write(self.model.c, self._weights, 0, source, len(state)))
+        self._weights.state = state
 
     def _run(
         self,
@@ -276,31 +314,6 @@ class Network:
     ) -> None:
         source = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features, dtype=np.int8))
         check(lib.batch_steps(self._network, learner, source, len(features), scores, counts))
-
-
-class Learner(Network):
-    """A network that learns from takes, as the device does.
-
-    Args:
-        model: the image.
-        seed: of the generator behind rounding and replay.
-    """
-
-    def __init__(self, model: Model, seed: int = 1) -> None:
-        """Start with the model's own weights, at rest."""
-        super().__init__(model)
-        n_bytes = lib.tkws_learner_memory_bytes(model.c)
-        self._learner_memory = ffi.new("int32_t[]", n_bytes // 4)
-        self._learner = ffi.new("tkws_learner *")
-        check(
-            lib.tkws_learner_init(self._learner, self._network, self._learner_memory, n_bytes, seed)
-        )
-
-    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
-        """Learn from one take: int8 (steps, 80) of class label, with TKWS_LEARN_* flags."""
-        check(lib.tkws_learner_begin(self._learner, method, label, scale_q15))
-        self._run(features, learner=self._learner)
-        check(lib.tkws_learner_end(self._learner))
 
 
 def detect(
@@ -323,8 +336,3 @@ def detect(
         if lib.tkws_detector_step(detector, rows + at, event):
             events.append((event.word, event.end_sample))
     return events
-
-
-def pass_scales(passes: int) -> Sequence[int]:
-    """Scale of the rates in each pass over the takes: falling linearly, Q15."""
-    return [round(FULL_SCALE * (1 - e / passes)) for e in range(passes)]

@@ -19,11 +19,12 @@ from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import commands
 from tracekws.device.board import virtual_board
-from tracekws.device.driver import Device, Event
+from tracekws.device.driver import Device
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
 from tracekws.names import normalised
 from tracekws.pictures import plain, write_figure
+from tracekws.recognizer import Event
 from tracekws.shipped import MODEL, SPEECH
 
 VOICE = "scot"

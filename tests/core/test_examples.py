@@ -13,13 +13,14 @@ from images import make_image, write_image
 from recordings import changing_noise
 from toolchain import CORE, ROOT, WARNINGS, compile_core, find, run
 from tracekws._core import lib
-from tracekws.core import Learner, Model, detect, features, pass_scales
+from tracekws.core import Model
+from tracekws.learner import Learner
+from tracekws.recognizer import Recognizer
 
 pytestmark = pytest.mark.toolchain
 
 EXAMPLES = ROOT / "firmware" / "examples"
 COMPILERS = {"C11": ["gcc", "-std=c11"], "C++17": ["g++", "-x", "c++", "-std=c++17"]}
-SAMPLES_A_SECOND = 16000
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +63,7 @@ def run_on(pcm: np.ndarray, *command: object) -> subprocess.CompletedProcess[byt
 def test_recognize_hears_what_the_host_hears(programs: Path, model: Path) -> None:
     loaded = Model.load(model)
     pcm = changing_noise(30, 1600)
-    learner = Learner(loaded)
-    events = detect(loaded, learner.stream(features(pcm, loaded.features)))
-    expected = [f"{loaded.labels[word]} {end / SAMPLES_A_SECOND:.3f} s" for word, end in events]
+    expected = [f"{event.word} {event.end:.3f} s" for event in Recognizer(loaded).push(pcm)]
     assert expected
     done = run_on(pcm, programs / "recognize", model)
     assert done.returncode == 0
@@ -81,9 +80,7 @@ def test_learn_learns_what_the_host_learns(programs: Path, model: Path, tmp_path
         learner = Learner(loaded)
         if state is not None:
             learner.weights = state
-        heard = features(pcm, loaded.features)
-        for scale in pass_scales(loaded.header.passes):
-            learner.take(heard, loaded.labels.index("no"), loaded.header.method, scale)
+        learner.learn([("no", pcm)])
         state = learner.weights
         done = run_on(pcm, programs / "learn", model, "no", weights)
         assert (done.returncode, done.stdout) == (0, b"learned no\n")

@@ -8,7 +8,7 @@ from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from tracekws import adaptbench
 from tracekws.adaptbench import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
-from tracekws.core import Learner, Model, features, pass_scales
+from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
 from tracekws.errors import ModelError
 from tracekws.modelfile import with_words
@@ -118,9 +118,9 @@ def test_the_others_are_the_same_for_every_seed(model_file, tree, monkeypatch):
 def readout(tree):
     """Least squares from the rates of NEURONS to the classes, over the training speakers."""
     model = Model(make_image(**NEURONS))
-    learner = Learner(model)
+    network = Network(model)
     recordings = read_recordings(read_tree(tree).of("training"))
-    rates = np.array([learner.rates(features(pcm, model.features)) for pcm in recordings.pcm])
+    rates = np.array([network.rates(features(pcm, model.features)) for pcm in recordings.pcm])
     wanted = np.eye(12)[[model.class_of(clip.word) for clip in recordings.clips]]
     return 4096 * np.linalg.lstsq(rates, wanted, rcond=0.01)[0]
 
@@ -279,7 +279,7 @@ def test_an_image_with_other_words_knows_only_what_is_none_of_them():
     model = Model(make_image(n_latent=40, n_sequences=9))
     new = Model(with_words(model, ["cancel", "enter", "undo"]))
     assert new.labels == ("cancel", "enter", "undo", "_unknown_", "_silence_")
-    before, after = (np.frombuffer(Learner(m).weights, "<i2") for m in (model, new))
+    before, after = (np.frombuffer(Network(m).weights, "<i2") for m in (model, new))
     hidden = 8 * (80 + 8 + 1)
     assert (before[:hidden] == after[:hidden]).all()
     readout = after[hidden:].reshape(9, 5)
@@ -318,8 +318,3 @@ def test_keywords_at_a_given_rejection_by_hand():
     assert same_rejection_right(adapted, before, 0.75).tolist() == [[3]]
     assert same_rejection_right(adapted, before, 1.0).tolist() == [[0]]
     assert same_rejection_right(adapted, before, 0.0).tolist() == [[3]]
-
-
-def test_rates_fall_linearly():
-    assert pass_scales(5) == [32767, 26214, 19660, 13107, 6553]
-    assert pass_scales(1) == [32767]

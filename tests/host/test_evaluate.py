@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from host_cli import tracekws, tracekws_json
-from tracekws.core import Learner, Model, features
+from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
 from tracekws.evaluate import Result
 
@@ -29,7 +29,7 @@ def test_empty_classes_do_not_count():
 def test_json_equals_a_plain_loop(tree, model_file, workers):
     model = Model.load(model_file)
     recordings = read_recordings(read_tree(tree).of("testing"))
-    learner = Learner(model)
+    learner = Network(model)
     heard = [
         model.labels[learner.scores(features(pcm, model.features)).argmax()]
         for pcm in recordings.pcm
@@ -49,7 +49,7 @@ def test_json_equals_a_plain_loop(tree, model_file, workers):
 def test_words_outside_the_vocabulary_have_a_column_of_their_own(tree, model_file, foreign):
     model = Model.load(model_file)
     recordings = read_recordings(read_tree(foreign).clips)
-    learner = Learner(model)
+    learner = Network(model)
     heard = [learner.scores(features(pcm, model.features)).argmax() for pcm in recordings.pcm]
     rejected = 100 * np.mean(np.isin(heard, (model.unknown, model.silence)))
     assert 0 < rejected < 100

@@ -6,19 +6,19 @@ import tarfile
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
 from host_cli import tracekws_json
 from tracekws import adaptbench
-from tracekws.core import Learner, Model, features, pass_scales
+from tracekws.core import Model, Network
 from tracekws.data import KEYWORDS, read_tree
 from tracekws.device import adapt as adaptation
 from tracekws.device.board import board_program, virtual_board
 from tracekws.device.driver import Device
 from tracekws.device.takes import read_takes
 from tracekws.errors import TraceKwsError
+from tracekws.learner import Learner
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT.parent / "shared" / "data" / "gsc"
@@ -127,11 +127,6 @@ def test_a_whole_speaker_learns_over_the_line_as_through_cffi(speech, tmp_path):
     assert result.after.keywords_self.right > result.before.keywords_self.right
 
     learner = Learner(model, seed=5)
-    order = np.random.default_rng(5)
-    heard = [features(take.pcm, model.features) for take in takes]
-    for scale in pass_scales(model.header.passes):
-        for i in order.permutation(len(takes)):
-            label = model.labels.index(takes[i].label)
-            learner.take(heard[i], label, model.header.method, scale)
+    learner.learn([(take.label, take.pcm) for take in takes], seed=5)
     assert learner.weights == learned
-    assert learned != Learner(model).weights
+    assert learned != Network(model).weights

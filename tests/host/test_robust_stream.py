@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from tracekws.core import Learner, Model, detect, features
+from tracekws.core import Model, Network, detect, features
 from tracekws.stream import Counts, Said, judge
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "base.tkws"
@@ -35,7 +35,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.model = Model.load(MODEL)
-        self.learner = Learner(self.model)
+        self.learner = Network(self.model)
         self.words: list[tuple[str, Pcm]] = []
         for voice in VOICES:
             for word in self.model.keywords:

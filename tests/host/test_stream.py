@@ -13,7 +13,7 @@ from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from recordings import write_take
 from tracekws import stream, streambench
-from tracekws.core import Learner, Model, detect, features
+from tracekws.core import Model, Network, detect, features
 from tracekws.data import KEYWORDS, Recordings, read_recordings, read_tree
 from tracekws.errors import DataError
 from tracekws.modelfile import thresholds, with_thresholds
@@ -180,7 +180,7 @@ def test_a_long_recording_is_read_in_parts_and_looped(tmp_path: Path) -> None:
 
 def by_hand(model: Model, minutes: list[stream.Minute], level: int) -> Counts:
     """Counts of one sensitivity, without processes."""
-    learner = Learner(model)
+    learner = Network(model)
     parts = []
     for minute in minutes:
         pcm, said = minute.mix()
@@ -254,7 +254,7 @@ def test_background_is_heard_by_itself(model_file, tmp_path) -> None:
     count = 0
     for name in ("b.wav", "deep/a.flac"):
         pcm, _ = soundfile.read(folder / name, dtype="int16")
-        count += len(detect(model, Learner(model).stream(features(pcm, model.features))))
+        count += len(detect(model, Network(model).stream(features(pcm, model.features))))
     assert heard["false_alarms"] == count > 0
     assert heard["false_alarms_per_hour"]["mean"] == pytest.approx(60 * count)
     assert [level["sensitivity"] for level in heard["levels"]] == list(LEVELS)

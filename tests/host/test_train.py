@@ -14,7 +14,11 @@ torch = pytest.importorskip("torch", reason="training needs torch: make setup-tr
 import safetensors.torch  # noqa: E402
 
 from host_cli import HANG_SECONDS, start, tracekws  # noqa: E402
-from tracekws.core import FeatureConfig, Learner, Model  # noqa: E402
+from tracekws.core import (  # noqa: E402
+    FeatureConfig,
+    Model,
+    Network,
+)
 from tracekws.data import KEYWORDS, read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.evaluate import evaluate  # noqa: E402
@@ -132,7 +136,7 @@ def test_training_learns_the_words_and_the_core_agrees_with_torch(trained, tree)
     run = StudentRun(SMALL, words_of(clips), job.run, dataset.names_digest(clips), Group())
     assert len(run.history) == SMALL.epochs
     _, held, _ = read(tree)
-    learner = Learner(model)
+    learner = Network(model)
     core = np.array([learner.scores(clip) for clip in held.features]) / 1024
     with torch.no_grad():
         floats = run.network(to_input(held.features)).scores.numpy()

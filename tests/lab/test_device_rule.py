@@ -19,10 +19,11 @@ torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab
 
 from labnets import CONSTANTS, NETWORKS, clip, labels, network, same, steps  # noqa: E402
 from tracekws._core import ffi, lib  # noqa: E402
-from tracekws.core import READOUT, TRACES, Learner, Model  # noqa: E402
+from tracekws.core import READOUT, TRACES, Model  # noqa: E402
 from tracekws.lab.model import filtered, network_of, rule_of, set_trainable  # noqa: E402
 from tracekws.lab.rules.bptt import spike_with  # noqa: E402
 from tracekws.lab.rules.device import DeviceRule  # noqa: E402
+from tracekws.learner import Learner  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models"
 Changes = dict[str, "torch.Tensor"]

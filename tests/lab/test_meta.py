@@ -14,10 +14,11 @@ from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from tones import write_tree
 from tracekws import adaptbench
-from tracekws.core import FULL_SCALE, LATENT, READOUT, TRACES, Learner, Model
+from tracekws.core import LATENT, READOUT, TRACES, Model
 from tracekws.data import Clip, Progress, Recordings, episode, read_tree
 from tracekws.lab import meta
 from tracekws.lab.model import latent_of
+from tracekws.learner import FULL_SCALE, Learner
 
 METHOD = READOUT | TRACES | LATENT
 

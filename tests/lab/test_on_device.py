@@ -14,13 +14,14 @@ from images import make_image, write_image  # noqa: E402
 from tones import write_tree  # noqa: E402
 from tracekws import adaptbench  # noqa: E402
 from tracekws.adaptbench import COLUMNS, SAME_REJECTION, Settings, bench_adapt  # noqa: E402
-from tracekws.core import LATENT, READOUT, Learner, Model  # noqa: E402
+from tracekws.core import LATENT, READOUT, Model  # noqa: E402
 from tracekws.data import read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.lab import on_device  # noqa: E402
 from tracekws.lab.model import filtered, latent_of, network_of, rule_of  # noqa: E402
 from tracekws.lab.network import LabError  # noqa: E402
 from tracekws.lab.on_device import BATCH, METHODS, FloatLearner, float_learner  # noqa: E402
+from tracekws.learner import Learner  # noqa: E402
 
 LAYER = ("0.W", "0.R", "0.b")
 MOVES = ("tp+replay", "tp-batch+replay", "eprop+replay", "bptt+replay")

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tracekws.core import FeatureConfig, features, pass_scales
+from tracekws.core import FeatureConfig, features
 from tracekws.device.driver import Device
 from tracekws.device.takes import Take, count
 from tracekws.errors import TraceKwsError
+from tracekws.learner import schedule
 from tracekws.pictures import write_figure
 
 Progress = Callable[[str, int, int], None]
@@ -161,16 +162,13 @@ def teach(
     order = np.random.default_rng(seed)
     feature_takes = [features(take.pcm, config) for take in takes] if config else None
     total = passes * len(takes)
-    done = 0
     with device.learn(seed) as session:
-        for number, scale in enumerate(pass_scales(passes)):
-            for i in order.permutation(len(takes)):
-                progress("learning", done, total)
-                if number == 0 or feature_takes is None:
-                    session.take_pcm(takes[i].label, takes[i].pcm, scale, method)
-                else:
-                    session.take_features(takes[i].label, feature_takes[i], scale, method)
-                done += 1
+        for done, (number, i, scale) in enumerate(schedule(len(takes), passes, order)):
+            progress("learning", done, total)
+            if number == 0 or feature_takes is None:
+                session.take_pcm(takes[i].label, takes[i].pcm, scale, method)
+            else:
+                session.take_features(takes[i].label, feature_takes[i], scale, method)
     progress("learning", total, total)
 
 

@@ -28,7 +28,7 @@ from tracekws.device import flash as flashing
 from tracekws.device import microphone
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.discover import find_port
-from tracekws.device.driver import Device, DeviceInfo, Event
+from tracekws.device.driver import Device, DeviceInfo
 from tracekws.device.emulator import EMULATED, board_of, built_firmware, emulated_board
 from tracekws.device.firmware import built_path, read_firmware
 from tracekws.device.takes import (
@@ -48,6 +48,7 @@ from tracekws.errors import (
     device_error,
 )
 from tracekws.names import normalised
+from tracekws.recognizer import Event
 from tracekws.sensitivity import LEVELS, expected
 from tracekws.shipped import MODEL
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.core import FULL_SCALE
+from tracekws.core import check_pcm
 from tracekws.device import protocol
 from tracekws.device.link import Link
 from tracekws.device.protocol import Health, Hello, Position, RawEvent
@@ -28,6 +28,8 @@ from tracekws.errors import (
     device_error,
 )
 from tracekws.errors import code as error_code
+from tracekws.learner import FULL_SCALE
+from tracekws.recognizer import Event
 
 
 @dataclass(frozen=True)
@@ -82,19 +84,6 @@ class DeviceInfo:
     def keywords(self) -> tuple[str, ...]:
         """Labels that are words."""
         return tuple(label for label in self.labels if label not in (self.unknown, self.silence))
-
-
-@dataclass(frozen=True)
-class Event:
-    """A word that was heard."""
-
-    word: str
-    score: float
-    """Smoothed posterior, 0..1."""
-    start: float
-    """Start of the second that the score is of, in seconds from the stream's start."""
-    end: float
-    """Its end, likewise."""
 
 
 @dataclass(frozen=True)
@@ -386,7 +375,7 @@ class Device:
         size = self._data_bytes // 2 * 2
         pending = bytearray()
         for chunk in chunks:
-            pending += _pcm_bytes(chunk)
+            pending += check_pcm(chunk).astype("<i2", copy=False).tobytes()
             while len(pending) >= size:
                 yield bytes(pending[:size])
                 del pending[:size]
@@ -448,12 +437,6 @@ class LearnSession:
         credit = self._device._take(kind, method, scale, label)
         self._device._send(data, credit)
         self._device._link.request(protocol.TAKE_END)
-
-
-def _pcm_bytes(pcm: NDArray[np.int16]) -> bytes:
-    if pcm.dtype != np.int16 or pcm.ndim != 1:
-        raise DataError("PCM must be int16 of one channel")
-    return pcm.astype("<i2", copy=False).tobytes()
 
 
 def _event(event: RawEvent, labels: tuple[str, ...]) -> Event:

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from tracekws import modelfile
 from tracekws.adaptbench import Bench, Cast, choose_speakers, gather
 from tracekws.adaptbench import Settings as Adaptation
-from tracekws.core import FULL_SCALE, LATENT, SEQUENCES, Learner, Model, Network
+from tracekws.core import LATENT, SEQUENCES, Model, Network
 from tracekws.data import Progress, Tree, episode
 from tracekws.errors import DataError
+from tracekws.learner import FULL_SCALE, Learner
 from tracekws.parallel import spread
 from tracekws.train.export import replay_rows, replay_vectors
 

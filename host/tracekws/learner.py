@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning on the host, by the C core: the same takes, weights and seed give a device's bits."""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws._core import ffi, lib
+from tracekws.core import Model, Network, check_pcm, features
+from tracekws.errors import DataError, ModelError, check
+from tracekws.modelfile import write_file
+
+FULL_SCALE = 32767
+"""Scale of the learning rates in Q15: the model's own."""
+MAGIC = b"TKLW"
+_HEAD = struct.Struct("<4sI")
+_CRC = struct.Struct("<I")
+
+
+def schedule(
+    n_takes: int, passes: int, order: np.random.Generator
+) -> Iterator[tuple[int, int, int]]:
+    """In what order takes are learned: several passes, each in a fresh order, at falling rates.
+
+    Args:
+        n_takes: how many there are.
+        passes: over all of them.
+        order: draws the order.
+
+    Yields:
+        Number of the pass, index of the take, scale of the learning rates in Q15.
+    """
+    for number in range(passes):
+        scale = round(FULL_SCALE * (1 - number / passes))
+        for take in order.permutation(n_takes):
+            yield number, int(take), scale
+
+
+class Learner(Network):
+    """A network that learns from takes, as a device does.
+
+    An object belongs to one thread at a time.
+
+    Example:
+        >>> learner = Learner(model)
+        >>> learner.learn([("yes", first), ("yes", second), ("no", third)])
+        >>> ear = Recognizer(model, learner.weights)
+
+    Args:
+        model: the image.
+        seed: of the generator behind rounding and replay, 0 to 2^32 - 1.
+    """
+
+    def __init__(self, model: Model, seed: int = 1) -> None:
+        """Start with the model's own weights, at rest."""
+        super().__init__(model)
+        n_bytes = lib.tkws_learner_memory_bytes(model.c)
+        self._learner_memory = ffi.new("int32_t[]", n_bytes // 4)
+        self._learner = ffi.new("tkws_learner *")
+        check(
+            lib.tkws_learner_init(self._learner, self._network, self._learner_memory, n_bytes, seed)
+        )
+
+    def learn(
+        self,
+        takes: Sequence[tuple[str, NDArray[np.int16]]],
+        passes: int | None = None,
+        seed: int = 1,
+    ) -> None:
+        """Learn takes as `tracekws adapt` teaches them to a device.
+
+        Args:
+            takes: word and recording (int16, 16 kHz, mono, a second or less) of each. The word is
+                a label of the model; that of its class for unknown words takes any other speech.
+            passes: over all takes; the model's by default.
+            seed: of the order of takes.
+
+        Raises:
+            DataError: a word that the model does not have, or samples that are none; nothing is
+                learned then.
+        """
+        labels = self.model.labels
+        if strange := [word for word, _ in takes if word not in labels]:
+            raise DataError(f"{self.model.name} has no word {strange[0]!r}")
+        heard = [features(check_pcm(pcm), self.model.features) for _, pcm in takes]
+        order = np.random.default_rng(seed)
+        method = int(self.model.header.method)
+        for _, i, scale in schedule(len(takes), passes or self.model.header.passes, order):
+            self.take(heard[i], labels.index(takes[i][0]), method, scale)
+
+    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
+        """Learn once from one take: int8 (steps, 80) of class label, with TKWS_LEARN_* flags.
+
+        Raises:
+            TraceKwsError: the take has no step, or an argument is out of its range.
+        """
+        check(lib.tkws_learner_begin(self._learner, method, label, scale_q15))
+        self._run(features, learner=self._learner)
+        check(lib.tkws_learner_end(self._learner))
+
+    def save(self, path: Path) -> None:
+        """Write the weights to a file, completely or not at all."""
+        content = _HEAD.pack(MAGIC, self.model.crc) + self.weights
+        write_file(path, content + _CRC.pack(zlib.crc32(content)))
+
+    def load(self, path: Path) -> None:
+        """Take the weights from a file that save() wrote.
+
+        Raises:
+            DataError: there is no such file, or it is damaged.
+            ModelError: the weights are of another model.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from error
+        if len(content) < _HEAD.size + _CRC.size or not content.startswith(MAGIC):
+            raise DataError(f"{path}: these are no learned weights")
+        body, (crc,) = content[: -_CRC.size], _CRC.unpack(content[-_CRC.size :])
+        if zlib.crc32(body) != crc:
+            raise DataError(f"{path}: the file is damaged")
+        (_, of_model) = _HEAD.unpack_from(body)
+        if of_model != self.model.crc:
+            raise ModelError(f"{path}: weights of another model, with CRC {of_model:08x}")
+        self.weights = body[_HEAD.size :]

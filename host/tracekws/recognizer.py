@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listening on the host: samples in, words out, by the C core, bit for bit as on a device."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws._core import ffi, lib
+from tracekws.audio import SAMPLE_RATE
+from tracekws.core import Model, Weights, check_pcm, network_memory
+from tracekws.errors import TraceKwsError, check
+from tracekws.sensitivity import LEVELS, odds_q8
+
+
+@dataclass(frozen=True)
+class Event:
+    """A word that was heard."""
+
+    word: str
+    score: float
+    """Smoothed posterior, 0 to 1."""
+    start: float
+    """Seconds of the stream at which the window behind the score begins."""
+    end: float
+    """Seconds of the stream at which it ends."""
+
+
+class Recognizer:
+    """Hears words in a stream of samples.
+
+    An object belongs to one thread at a time. Two share a model.
+
+    Example:
+        >>> from tracekws import Model, Recognizer
+        >>> ear = Recognizer(Model.load("base"))
+        >>> for event in ear.push(pcm):
+        ...     print(event.word, event.start, event.end)
+
+    Args:
+        model: the image.
+        weights: what was learned, as Learner.weights or Device.weights() give it; the model's own
+            by default.
+        sensitivity: one of sensitivity.LEVELS: more hears more words and more false alarms.
+
+    Raises:
+        TraceKwsError: the weights are of another model, or there is no such sensitivity.
+    """
+
+    def __init__(self, model: Model, weights: bytes | None = None, sensitivity: int = 0) -> None:
+        """Start at silence."""
+        if sensitivity not in LEVELS:
+            raise TraceKwsError(f"sensitivity {sensitivity} is none of {LEVELS[0]} to {LEVELS[-1]}")
+        self.model = model
+        self._odds = odds_q8(sensitivity)
+        self._weights = Weights(model, weights)
+        self._memory = network_memory(model)
+        self._recognizer = ffi.new("tkws_recognizer *")
+        n_bytes = ffi.sizeof(self._memory)
+        check(
+            lib.tkws_recognizer_init(
+                self._recognizer, model.c, self._weights.c, self._memory, n_bytes
+            )
+        )
+        self._event = ffi.new("tkws_event *")
+        self._used = ffi.new("size_t *")
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to silence: time starts at 0 again."""
+        lib.tkws_recognizer_reset(self._recognizer)
+        lib.tkws_detector_set_odds(ffi.addressof(self._recognizer, "detector"), self._odds)
+
+    def push(self, pcm: NDArray[np.int16]) -> list[Event]:
+        """Hear samples; give the words that were heard in them, in order.
+
+        The events are the same however a stream is divided into calls.
+
+        Args:
+            pcm: int16 (samples,), 16 kHz, mono; any number, none too.
+
+        Raises:
+            DataError: the samples are no int16 of one channel.
+        """
+        source = ffi.from_buffer("int16_t[]", check_pcm(pcm))
+        events = []
+        at = 0
+        while at < len(pcm):
+            heard = lib.tkws_recognizer_push(
+                self._recognizer, source + at, len(pcm) - at, self._used, self._event
+            )
+            at += self._used[0]
+            if check(heard):
+                events.append(self._heard())
+        return events
+
+    def _heard(self) -> Event:
+        event = self._event
+        return Event(
+            self.model.labels[event.word],
+            event.score_q15 / 32768,
+            event.first_sample / SAMPLE_RATE,
+            event.end_sample / SAMPLE_RATE,
+        )
