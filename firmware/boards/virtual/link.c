@@ -13,15 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "protocol.h"
 #include "tracekws/errors.h"
 
-#define LOOK_MS                                                                                    \
-    20 /* how often a pty that nobody has open is looked at: there is no event for that */
 #define WAIT_MS 200 /* how often a write looks whether a signal has come just before it */
+#define EVENTS 16   /* of a pty's being opened and closed, read at a time */
 
 /* A signal handler can reach nothing else. */
 static volatile sig_atomic_t stopped;
@@ -36,6 +37,7 @@ static void link_clear(link_state *link)
     memset(link, 0, sizeof *link);
     link->server = -1;
     link->line = -1;
+    link->watch = -1;
 }
 
 static int set_non_blocking(int fd)
@@ -58,7 +60,11 @@ int link_open_pty(link_state *link)
         return -1;
     /* Opened and closed once, the line reports that nobody is there. */
     int other_end = open(link->url, O_RDWR | O_NOCTTY);
-    return other_end < 0 ? -1 : close(other_end);
+    if (other_end < 0 || close(other_end) != 0)
+        return -1;
+    link->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    return link->watch < 0 || inotify_add_watch(link->watch, link->url, IN_OPEN | IN_CLOSE) < 0 ? -1
+                                                                                                : 0;
 }
 
 int link_open_tcp(link_state *link, unsigned port)
@@ -82,14 +88,21 @@ int link_open_tcp(link_state *link, unsigned port)
     return 0;
 }
 
+/* What it has sent and the application has not had is dropped, here and in the kernel. */
 static void lose_client(link_state *link)
 {
     link->closed = link->closed || link->connected;
     link->connected = false;
-    if (link->server >= 0 && link->line >= 0) {
-        (void)close(link->line);
-        link->line = -1;
+    link->n_in = 0;
+    link->at = 0;
+    if (link->line < 0)
+        return;
+    if (link->server < 0) {
+        (void)tcflush(link->line, TCIFLUSH);
+        return;
     }
+    (void)close(link->line);
+    link->line = -1;
 }
 
 static void accept_client(link_state *link)
@@ -100,7 +113,6 @@ static void accept_client(link_state *link)
     link->line = accept(link->server, NULL, NULL);
     if (link->line < 0)
         return;
-    link->connected = true;
     if (set_non_blocking(link->line) != 0 ||
         setsockopt(link->line, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
         lose_client(link);
@@ -115,20 +127,18 @@ static bool stdin_ended(const link_state *link, short events)
 
 int link_wait(link_state *link, int most_ms)
 {
+    /* A pty without its other end is always ready: wait until that is opened. */
     bool absent = link->server < 0 && !link->connected;
-    struct pollfd fds[2];
-    fds[0].fd = link->line >= 0 ? link->line : link->server;
-    fds[0].events = POLLIN;
-    fds[0].revents = 0;
-    fds[1].fd = link->ends_with_stdin ? STDIN_FILENO : -1;
-    fds[1].events = POLLIN;
-    fds[1].revents = 0;
+    struct pollfd fds[3] = {{link->line >= 0 ? link->line : link->server, POLLIN, 0},
+                            {link->ends_with_stdin ? STDIN_FILENO : -1, POLLIN, 0},
+                            {link->watch, POLLIN, 0}};
+    if (absent)
+        fds[0].fd = -1;
     if (stopped)
         return -1;
     if (link->closed)
         return 0;
-    /* A pty without its other end is always ready: look at it from time to time only. */
-    int n = absent ? poll(fds + 1, 1, LOOK_MS) : poll(fds, 2, most_ms);
+    int n = poll(fds, 3, most_ms);
     if (stopped || (n > 0 && stdin_ended(link, fds[1].revents)) || (n < 0 && errno != EINTR))
         return -1;
     if (n > 0 && link->line < 0 && fds[0].revents != 0)
@@ -136,24 +146,124 @@ int link_wait(link_state *link, int most_ms)
     return 0;
 }
 
+/* Whether nobody had the pty open at some time since the last look. Another one may have it by now. */
+static bool was_left(link_state *link)
+{
+    uint8_t bytes[EVENTS * sizeof(struct inotify_event)];
+    bool left = false;
+    ssize_t n = link->watch >= 0 ? read(link->watch, bytes, sizeof bytes) : 0;
+    for (ssize_t at = 0; at < n; at += (ssize_t)sizeof(struct inotify_event)) {
+        struct inotify_event event;
+        memcpy(&event, bytes + at, sizeof event);
+        if ((event.mask & IN_OPEN) != 0)
+            link->n_open++;
+        else if (link->n_open > 0)
+            link->n_open--;
+        left = left || link->n_open == 0;
+    }
+    return left;
+}
+
+/* Whether the client has gone. One that has closed its sending side has gone, too: it could not ask again
+ * for an answer that it has lost. */
+static bool hung_up(link_state *link)
+{
+    struct pollfd fd = {link->line, POLLIN | POLLRDHUP, 0};
+    if (poll(&fd, 1, 0) <= 0 || (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) == 0)
+        return false;
+    link->n_open = 0;
+    return true;
+}
+
+/* Whether n_bytes are one frame, an intact HELLO of any version. */
+static bool is_hello(const uint8_t *bytes, size_t n_bytes)
+{
+    tkws_app_decoder decoder = {0};
+    size_t n_message = 0;
+    int result = 0;
+    for (size_t i = 0; i < n_bytes; i++)
+        result = tkws_app_decode(&decoder, bytes[i], &n_message);
+    return result == 1 && n_message >= TKWS_APP_REQUEST_BODY + 2 &&
+           decoder.bytes[0] == TKWS_APP_HELLO;
+}
+
+/* Bytes up to the first zero, that one included; all of them when there is none. */
+static size_t up_to_zero(const uint8_t *bytes, size_t n_bytes)
+{
+    const uint8_t *zero = n_bytes > 0 ? memchr(bytes, 0, n_bytes) : NULL;
+    return zero != NULL ? (size_t)(zero - bytes) + 1 : n_bytes;
+}
+
+/* Look at what a client of TCP sends first, empty frames aside. @return false when that is no HELLO */
+static bool greet(link_state *link)
+{
+    while (link->at < link->n_in && link->in[link->at] == 0)
+        link->at++;
+    link->n_in -= link->at;
+    memmove(link->in, link->in + link->at, link->n_in);
+    link->at = 0;
+    size_t n = up_to_zero(link->in, link->n_in);
+    if (n == 0 || link->in[n - 1] != 0)
+        return link->n_in < sizeof link->in;
+    link->connected = is_hello(link->in, n);
+    return link->connected;
+}
+
+/* Drop what is on a pty that was left and opened again. Some of that may be of the next host, which is told
+ * to repeat it: the application finds a damaged frame in its place. */
+static void take_leave(link_state *link)
+{
+    static const uint8_t damaged[] = {1, 0};
+    lose_client(link);
+    memcpy(link->in, damaged, sizeof damaged);
+    link->n_in = sizeof damaged;
+    link->connected = true;
+}
+
+/* Take what has arrived. @return false when the client has gone, or is none of ours */
+static bool receive(link_state *link)
+{
+    bool left = was_left(link);
+    if (hung_up(link))
+        return false;
+    if (left) {
+        take_leave(link);
+        return true;
+    }
+    if (link->connected && link->at < link->n_in)
+        return true;
+    if (link->at == link->n_in) {
+        link->at = 0;
+        link->n_in = 0;
+    }
+    ssize_t n = read(link->line, link->in + link->n_in, sizeof link->in - link->n_in);
+    if (n <= 0 && !(n < 0 && (errno == EAGAIN || errno == EINTR)))
+        return false;
+    link->n_in += n > 0 ? (size_t)n : 0;
+    if (link->server >= 0 && !link->connected)
+        return greet(link);
+    link->connected = true;
+    return true;
+}
+
+/* A frame at a time, so that a client that goes while one is answered is seen before the next. */
 int link_read(void *context, uint8_t *bytes, size_t n_bytes)
 {
     link_state *link = context;
-    if (!link->closed && link->line >= 0) {
-        ssize_t n = read(link->line, bytes, n_bytes);
-        if (n > 0) {
-            link->connected = true;
-            return (int)n;
-        }
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            link->connected = true;
-            return 0;
-        }
+    if (!link->closed && link->line >= 0 && !receive(link))
         lose_client(link);
+    if (link->closed) {
+        link->closed = false;
+        return TKWS_E_LINK;
     }
-    bool closed = link->closed;
-    link->closed = false;
-    return closed ? TKWS_E_LINK : 0;
+    if (!link->connected)
+        return 0;
+    size_t n = up_to_zero(link->in + link->at, link->n_in - link->at);
+    if (n > n_bytes)
+        n = n_bytes;
+    memcpy(bytes, link->in + link->at, n);
+    link->at += n;
+    return (int)n;
 }
 
 int link_write(void *context, const uint8_t *bytes, size_t n_bytes)
@@ -185,5 +295,7 @@ void link_close(link_state *link)
         (void)close(link->line);
     if (link->server >= 0)
         (void)close(link->server);
+    if (link->watch >= 0)
+        (void)close(link->watch);
     link_clear(link);
 }

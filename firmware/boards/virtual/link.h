@@ -7,13 +7,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "frame.h"
+
 typedef struct {
-    int server;     /**< listening socket, or -1 for a pty */
-    int line;       /**< the pty or the client's socket; -1 when there is no client */
-    bool connected; /**< somebody was there at the last look */
-    bool closed;    /**< the line was closed and the application has not been told */
+    int server;      /**< listening socket, or -1 for a pty */
+    int line;        /**< the pty or the client's socket; -1 when there is no client */
+    int watch;       /**< tells when the pty's other end is opened and closed; -1 for TCP */
+    unsigned n_open; /**< programs that have it open, as far as that is known */
+    bool connected;  /**< somebody was there at the last look; on TCP somebody who has said HELLO */
+    bool closed;     /**< the line was closed and the application has not been told */
     bool ends_with_stdin;
     char url[128];
+    uint8_t
+        in[TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE)]; /**< what the application is given next */
+    size_t n_in;
+    size_t at; /**< bytes of it that it has had */
 } link_state;
 
 /** Open a pty. @return 0, or -1 with errno set */
@@ -26,7 +34,11 @@ int link_open_tcp(link_state *link, unsigned port);
  *  @return 0, or -1 when the board shall end */
 int link_wait(link_state *link, int most_ms);
 
-/** The board's serial_read and serial_write; context is a link_state. */
+/** The board's serial_read and serial_write; context is a link_state.
+ *
+ * A client that has gone, or has closed its sending side, acts no more: what it had sent is dropped. On TCP
+ * nothing reaches the application before a whole frame that is an intact HELLO; a client that sends anything
+ * else first is disconnected. */
 int link_read(void *context, uint8_t *bytes, size_t n_bytes);
 int link_write(void *context, const uint8_t *bytes, size_t n_bytes);
 

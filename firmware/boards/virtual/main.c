@@ -327,6 +327,7 @@ int main(int argc, char **argv)
     m.flash.file = -1;
     m.link.server = -1;
     m.link.line = -1;
+    m.link.watch = -1;
     catch_signals();
     int status = start(&m, &o);
     link_close(&m.link);

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients of the virtual board that say something else first, go too early, or come again."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from cffi import FFI
+
+from loopback_device import APP, BOARDS
+from reference_device import Start, teach
+from toolchain import CORE, ROOT, find
+from tracekws.device import protocol
+from tracekws.device.board import VirtualBoard
+from tracekws.device.driver import Device
+from tracekws.device.transport import Transport, open_transport
+from tracekws.errors import code
+
+HELLO = protocol.request(protocol.HELLO, 1, protocol.pack_hello(protocol.PROTOCOL_VERSION))
+SAVE = protocol.request(protocol.SAVE, 2)
+FORGET = protocol.request(protocol.FORGET, 3)
+MOST = 708
+"""Bytes of the longest frame."""
+PATIENCE = 300
+"""Seconds after which a board that does nothing fails a test."""
+POST = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n"
+
+Connect = Callable[[], socket.socket]
+
+
+@pytest.fixture
+def connect(start: Start) -> Iterator[Connect]:
+    """Connect to one board with saved weights, which must be there in the end."""
+    board = start(0)
+    with Device.open(board.port) as device:
+        learned = teach(device, 1)
+        assert device.save() == 1
+    port = int(board.port.rpartition(":")[2])
+    yield lambda: socket.create_connection(("127.0.0.1", port), PATIENCE)
+    with Device.open(board.port) as device:
+        assert (device.info().generation, device.info().erases) == (1, 1)
+        assert device.weights() == learned
+
+
+def until_closed(client: socket.socket) -> bytes:
+    """What comes before the board closes the connection."""
+    data = b""
+    try:
+        while more := client.recv(4096):
+            data += more
+    except ConnectionResetError:
+        pass
+    return data
+
+
+FIRST = {
+    "http": POST + b"\0" + HELLO + FORGET,
+    "http that ends with a hello": POST + HELLO + FORGET,
+    "no hello": FORGET,
+    "no hello behind empty frames": bytes(3000) + FORGET + HELLO,
+    "an answer to hello": protocol.encode(b"\x81" + bytes(6)) + FORGET,
+    "hello without a version": protocol.request(protocol.HELLO, 1) + FORGET,
+    "damaged hello": HELLO[:3] + bytes([HELLO[3] ^ 1]) + HELLO[4:] + HELLO + FORGET,
+    "half a hello": HELLO[:5] + b"\0" + HELLO + FORGET,
+    "too long": b"\x55" * MOST,
+    "long": protocol.request(protocol.HELLO, 1, bytes(696)) + FORGET,
+}
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("size", [1 << 20, 7])
+def test_what_is_no_hello_closes_the_connection(connect: Connect, first: str, size: int) -> None:
+    data = FIRST[first]
+    with connect() as client:
+        try:
+            for at in range(0, len(data), size):
+                client.sendall(data[at : at + size])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it was closed before all was sent
+        assert until_closed(client) == b""
+
+
+def test_a_hello_opens_the_connection(connect: Connect) -> None:
+    """In any pieces, behind empty frames, the longest too; what follows at once is done."""
+    for first in (HELLO, bytes(5000) + HELLO, protocol.request(protocol.HELLO, 1, b"\1" * 695)):
+        for size in (1, 13, 1 << 20):
+            data = first + protocol.request(protocol.HEALTH, 4)
+            with connect() as client:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for at in range(0, len(data), size):
+                    client.sendall(data[at : at + size])
+                reader, kinds = protocol.FrameReader(), []
+                while len(kinds) < 2:
+                    kinds += [message[0] for message in reader.push(client.recv(4096))]
+            assert kinds == [protocol.HELLO | protocol.ANSWER, protocol.HEALTH | protocol.ANSWER]
+
+
+def test_another_version_is_told(connect: Connect) -> None:
+    with connect() as client:
+        client.sendall(protocol.request(protocol.HELLO, 1, protocol.pack_hello(99)))
+        (answer,) = protocol.FrameReader().push(client.recv(4096))
+    assert protocol.parse_version(answer[7:])[0] == protocol.PROTOCOL_VERSION
+
+
+@contextmanager
+def stopped(board: VirtualBoard) -> Iterator[None]:
+    """The board sees only afterwards what happens meanwhile, all of it at once."""
+    board.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        board.process.send_signal(signal.SIGCONT)
+
+
+def answers(transport: Transport, n: int) -> list[bytes]:
+    reader = protocol.FrameReader()
+    messages: list[bytes] = []
+    while len(messages) < n:
+        messages += reader.push(transport.read())
+    return messages
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+def test_a_client_that_has_gone_does_not_act(board: VirtualBoard, known: bool) -> None:
+    """What it sent before it went, and the board had not looked at, is dropped."""
+    if known:
+        client = open_transport(board.port)
+        client.write(HELLO)
+        answers(client, 1)
+    with stopped(board):
+        if not known:
+            client = open_transport(board.port)
+            client.write(HELLO)
+        client.write(SAVE + FORGET + SAVE[:-4])
+        client.close()
+    with Device.open(board.port) as device:
+        assert (device.info().generation, device.info().erases) == (0, 0)
+        assert device.info().slots == ("empty", "empty")
+
+
+def test_a_client_that_sends_no_more_has_gone(connect: Connect) -> None:
+    """Half a connection is none: the board closes its side, too, and does nothing further."""
+    with connect() as client:
+        client.sendall(HELLO)
+        assert client.recv(4096)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(4096) == b""
+
+
+# --- the line by itself, looked at when the test says so
+
+
+class Line:
+    """The virtual board's line without the board."""
+
+    def __init__(self, library: Any, tcp: bool) -> None:
+        self.ffi, self.lib = library
+        self.memory = self.ffi.new("uint64_t[]", self.lib.virtual_line_bytes() // 8 + 1)
+        self.state = self.ffi.cast("link_state *", self.memory)
+        opened = (
+            self.lib.link_open_tcp(self.state, 0) if tcp else self.lib.link_open_pty(self.state)
+        )
+        assert opened == 0
+        self.url = self.ffi.string(self.lib.virtual_line_url(self.state)).decode()
+
+    def read(self) -> bytes | int:
+        """What the application would get; or an error."""
+        out = self.ffi.new("uint8_t[]", 64)
+        assert self.lib.link_wait(self.state, 0) == 0
+        n = self.lib.link_read(self.state, out, len(out))
+        return bytes(self.ffi.buffer(out)[:n]) if n >= 0 else n
+
+    def connect(self) -> Transport:
+        """A client that has said hello."""
+        client = open_transport(self.url)
+        client.write(HELLO)
+        while not (data := self.read()):
+            continue
+        assert data == HELLO
+        return client
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("line") / "line.so"
+    sources = [BOARDS / "virtual" / "link.c", APP / "frame.c", CORE / "src" / "crc32.c"]
+    sources.append(ROOT / "tests" / "device" / "virtual_line.c")
+    includes = [f"-I{folder}" for folder in (APP, BOARDS, CORE / "include")]
+    flags = ["-std=c11", "-O1", "-shared", "-fPIC"]
+    subprocess.run([find("cc"), *flags, *includes, *sources, "-o", path], check=True)
+    ffi = FFI()
+    ffi.cdef(
+        """
+        typedef struct link_state link_state;
+        size_t virtual_line_bytes(void);
+        const char *virtual_line_url(const link_state *link);
+        int link_open_pty(link_state *link);
+        int link_open_tcp(link_state *link, unsigned port);
+        int link_wait(link_state *link, int most_ms);
+        int link_read(void *context, uint8_t *bytes, size_t n_bytes);
+        int link_write(void *context, const uint8_t *bytes, size_t n_bytes);
+        void link_close(link_state *link);
+        """
+    )
+    return ffi, ffi.dlopen(str(path))
+
+
+@pytest.fixture(params=["pty", "tcp"])
+def line(library: Any, request: pytest.FixtureRequest) -> Iterator[Line]:
+    opened = Line(library, request.param == "tcp")
+    yield opened
+    opened.lib.link_close(opened.state)
+
+
+def test_it_may_go_between_two_frames(line: Line) -> None:
+    client = line.connect()
+    client.write(SAVE + FORGET + SAVE)
+    while not (data := line.read()):
+        continue
+    assert data == SAVE, "a frame at a time"
+    client.close()
+    assert line.read() == code("LINK"), "told once"
+    assert line.read() == b""
+    client = line.connect()
+    client.write(FORGET)
+    while not (data := line.read()):
+        continue
+    assert data == FORGET
+    client.close()
+
+
+def test_the_next_one_may_be_there_before_that_is_seen(line: Line) -> None:
+    """What was on the line is dropped, whose it was; the next host is told to repeat."""
+    client = line.connect()
+    client.write(SAVE + FORGET)
+    client.close()
+    client = open_transport(line.url)
+    client.write(HELLO)
+    assert line.read() == code("LINK")
+    frames = b""
+    while HELLO not in frames:
+        data = line.read()
+        assert isinstance(data, bytes)
+        frames += data
+        if data == b"\1\0":  # a damaged frame, of which the application tells
+            client.write(HELLO)
+    assert frames.removeprefix(b"\1\0") == HELLO
+    client.close()
+
+
+def test_a_second_program_on_a_pty_does_not_disturb_the_first(library: Any) -> None:
+    line = Line(library, tcp=False)
+    client = line.connect()
+    for _ in range(3):
+        os.close(os.open(line.url, os.O_RDWR | os.O_NOCTTY))
+        assert line.read() == b""
+    client.write(SAVE)
+    assert line.read() == SAVE
+    client.close()
+    line.lib.link_close(line.state)
+
+
+def test_an_answer_to_one_that_has_gone_is_no_error_for_the_next(line: Line) -> None:
+    client = line.connect()
+    client.close()
+    line.lib.link_write(line.state, SAVE, len(SAVE))
+    assert line.read() == code("LINK")
+    line.connect().close()
