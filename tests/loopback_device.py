@@ -6,13 +6,15 @@ import subprocess
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from cffi import FFI
 
 from toolchain import ROOT, SOURCES, find
 from tracekws.device.driver import Device
+from tracekws.device.link import Clock
+from tracekws.device.transport import SLICE, Transport
 from tracekws.errors import code
 
 APP = ROOT / "firmware" / "app"
@@ -91,8 +93,21 @@ class Flash:
         return True
 
 
+class VirtualClock(Clock):
+    """Time that passes only where somebody waits: no test depends on this machine's speed."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
 class Board:
-    """A board, and a transport to the application on it.
+    """A board, and a transport to the application on it, which has a clock: see connect().
 
     Its microphone hears `sound` once, `burst` samples with each read of the transport, and loses
     so many samples at some places: `overruns`. One that is `deaf` does not start.
@@ -111,6 +126,7 @@ class Board:
         deaf: bool = False,
     ) -> None:
         self.ffi, self.lib = library(folder)
+        self.clock = VirtualClock()
         ffi = self.ffi
         self.flash = flash
         self.sound = sound
@@ -254,6 +270,8 @@ class Board:
             raise self.error
         data = bytes(self.to_host)
         self.to_host.clear()
+        if not data:
+            self.clock.sleep(SLICE)
         return data
 
     def write(self, data: bytes) -> None:
@@ -268,6 +286,7 @@ class Lossy:
 
     def __init__(self, inner: Board, seed: int) -> None:
         self.inner = inner
+        self.clock = inner.clock
         self.rng = np.random.default_rng(seed)
         self.n_faults = 0
 
@@ -292,6 +311,12 @@ class Lossy:
         self.inner.close()
 
 
-def connect(board: Board, timeout: float = 5) -> Device:
-    """A device over that board."""
-    return Device.over(board, "loopback", timeout)
+class Timed(Transport, Protocol):
+    """A transport with a clock of its own, which goes on where a read brings nothing."""
+
+    clock: VirtualClock
+
+
+def connect(line: Timed, timeout: float = 5) -> Device:
+    """A device over that line, by the line's clock."""
+    return Device.over(line, "loopback", timeout, clock=line.clock)

@@ -120,6 +120,7 @@ def test_longest_message(codec: Any, n_bytes: int) -> None:
     fits = n_bytes <= MAX_MESSAGE
     after = b"after"
     line = protocol.encode(message) + protocol.encode(after)
+    assert protocol.FrameReader().push(line) == ([message, after] if fits else [after])
     assert c_decode(codec, line) == ([message, after] if fits else [after], int(not fits))
 
 
@@ -127,7 +128,7 @@ def test_a_frame_without_end() -> None:
     reader = protocol.FrameReader()
     for _ in range(100):
         assert reader.push(b"\x55" * 1000) == []
-    assert len(reader._pending) <= protocol.FrameReader.MAX_FRAME + 1000
+        assert len(reader._pending) <= protocol.FrameReader.MAX_FRAME + 1
     assert reader.push(b"\0" + protocol.encode(b"message")) == [b"message"]
 
 
@@ -197,7 +198,9 @@ def test_errors_are_documented() -> None:
 
 
 def test_numbers_are_the_firmware_s() -> None:
-    header = (ROOT / "firmware" / "app" / "protocol.h").read_text()
+    header = "".join(
+        (ROOT / "firmware" / "app" / name).read_text() for name in ("protocol.h", "frame.h")
+    )
     numbers = re.findall(r"TKWS_APP_(\w+) +(?:= )?(\w+)", header)
     known = {name: int(value.rstrip("u"), 0) for name, value in numbers if value[0].isdigit()}
     shared = {name for name in known if isinstance(getattr(protocol, name, None), int)}
@@ -210,6 +213,8 @@ def test_numbers_are_the_firmware_s() -> None:
         "LOAD_BYTES",
         "READ_PCM",
         "ANSWER",
+        "MAX_MESSAGE",
+        "EVENTS",
         "DAMAGED",
         "WORKING",
         "PCM",

@@ -2,13 +2,10 @@
 """Lines that lose, repeat, cut and flip; other things on the port; requests out of place."""
 
 import itertools
-import os
-import pty
 import struct
-import threading
-import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,20 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference_device as reference
+from loopback_device import Board, Flash, VirtualClock, connect
 from reference_device import Start
 from tracekws.device import driver, link, protocol
 from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device
 from tracekws.device.protocol import Message
-from tracekws.device.transport import Transport, open_transport
+from tracekws.device.transport import SLICE, open_transport
 from tracekws.errors import DeviceError, NoDeviceError, ProtocolError, code
 
 
 class Faulty:
     """A transport that treats some frames badly, in both directions; the seed says which."""
 
-    def __init__(self, inner: Transport, seed: int, share: float) -> None:
+    def __init__(self, inner: Any, seed: int, share: float) -> None:
         self.inner = inner
+        self.clock = getattr(inner, "clock", None)
         self.rng = np.random.default_rng(seed)
         self.share = share
         self.n_faults = 0
@@ -60,20 +59,18 @@ class Faulty:
         self.inner.close()
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeat after 50 ms, and give up after seconds as ever."""
-    monkeypatch.setattr(link, "RETRIES_PER_TIMEOUT", 100)
+PATIENCE = 600
+"""Seconds to wait for a process, however busy the machine is."""
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("seed", range(6))
 def test_a_bad_line_changes_nothing(
-    board: VirtualBoard, image: bytes, pcm: np.ndarray, seed: int
+    board: VirtualBoard, image: bytes, pcm: np.ndarray, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(link, "RETRIES_PER_TIMEOUT", 20 * PATIENCE)
     line = Faulty(open_transport(board.port), seed, 0.1)
     pupil = reference.Pupil(image, seed)
-    with Device.over(line, board.port) as device:
+    with Device.over(line, board.port, PATIENCE) as device:
         assert list(device.listen(np.array_split(pcm, 40))) == reference.events(image, pcm)
         assert device.classify(pcm)[1].tolist() == reference.scores(image, pcm).tolist()
         with device.learn(seed) as session:
@@ -251,42 +248,24 @@ def test_other_protocol_version_keeps_the_session(wire: Wire) -> None:
 
 
 class Other:
-    """The other end of a pty, which does what a function of the bytes says."""
+    """Something else on a port: it does what a function of the bytes says, in time of its own."""
 
-    def __init__(self, answer: object) -> None:
-        self.ours, theirs = pty.openpty()
-        tty.setraw(theirs)
-        self.port = os.ttyname(theirs)
-        self.theirs = theirs
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
         self.answer = answer
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
+        self.clock = VirtualClock()
+        self.pending = b""
 
-    def run(self) -> None:
-        while data := os.read(self.ours, 4096):
-            if data.endswith(b"stop"):
-                return
-            os.write(self.ours, self.answer(data))  # type: ignore[operator]
+    def write(self, data: bytes) -> None:
+        self.pending += self.answer(data)
+
+    def read(self) -> bytes:
+        data, self.pending = self.pending, b""
+        if not data:
+            self.clock.sleep(SLICE)
+        return data
 
     def close(self) -> None:
-        os.write(self.theirs, b"stop")
-        self.thread.join()
-        os.close(self.ours)
-        os.close(self.theirs)
-
-
-@pytest.fixture
-def other() -> Iterator[type[Other]]:
-    made: list[Other] = []
-
-    class Kept(Other):
-        def __init__(self, answer: object) -> None:
-            super().__init__(answer)
-            made.append(self)
-
-    yield Kept
-    for one in made:
-        one.close()
+        return
 
 
 @pytest.mark.parametrize(
@@ -299,30 +278,32 @@ def other() -> Iterator[type[Other]]:
         lambda data: protocol.encode(b"\x81short"),
     ],
 )
-def test_something_else_on_the_port(other: type[Other], answer: object) -> None:
+def test_something_else_on_the_port(answer: Callable[[bytes], bytes]) -> None:
     with pytest.raises(ProtocolError, match="not a TraceKWS device"):
-        Device.open(other(answer).port, timeout=0.6)
+        connect(Other(answer))
 
 
-def test_a_silent_port(other: type[Other]) -> None:
+def test_a_silent_port() -> None:
+    silent = Other(lambda data: b"")
     with pytest.raises(NoDeviceError, match="does not answer"):
-        Device.open(other(lambda data: b"").port, timeout=0.3)
+        connect(silent, timeout=7)
+    assert 7 <= silent.clock.now() < 8
 
 
-def test_answers_of_another_shape(other: type[Other]) -> None:
+def test_answers_of_another_shape() -> None:
     def answer(data: bytes) -> bytes:
         asked = [protocol.decode(frame) for frame in data.split(b"\0") if frame]
         replies = [m[:1].replace(b"\1", b"\x81") + m[1:5] + bytes(5) for m in asked if m]
         return b"".join(protocol.encode(reply) for reply in replies)
 
     with pytest.raises(ProtocolError, match="wrong length"):
-        Device.open(other(answer).port, timeout=5)
+        connect(Other(answer))
 
 
-def test_a_line_that_damages_everything(other: type[Other]) -> None:
+def test_a_line_that_damages_everything() -> None:
     notice = protocol.encode(struct.pack("<BIh", protocol.DAMAGED, 0, code("FRAME")))
-    with pytest.raises(ProtocolError):
-        Device.open(other(lambda data: notice).port, timeout=5)
+    with pytest.raises(ProtocolError, match="damages every frame"):
+        connect(Other(lambda data: notice))
 
 
 @pytest.mark.parametrize(
@@ -366,14 +347,16 @@ def test_unplugged_while_learning(board: VirtualBoard, pcm: np.ndarray) -> None:
             lesson()
 
 
-def test_a_device_that_stops_answering(start: Start, pcm: np.ndarray) -> None:
+@pytest.fixture
+def deaf(folder: Path, image: bytes) -> Faulty:
+    """A line that does nothing to frames, until it is told to."""
+    return Faulty(Board(folder, image, Flash()), 0, 0.0)
+
+
+def test_a_device_that_stops_answering(deaf: Faulty, pcm: np.ndarray) -> None:
     """The line stays, nothing comes back: an error after the timeout, not a hang."""
-    board = start()
-    transport = open_transport(board.port)
-    deaf = Faulty(transport, 0, 0.0)
-    with Device.over(deaf, board.port) as device:
+    with connect(deaf) as device:
         device.info()
-        device._link.timeout = 0.1
         deaf.spoil = lambda frame: b""  # type: ignore[method-assign]
         with pytest.raises(NoDeviceError, match="does not answer"):
             device.classify(pcm)
@@ -381,41 +364,14 @@ def test_a_device_that_stops_answering(start: Start, pcm: np.ndarray) -> None:
             list(device.listen([pcm]))
 
 
-def test_a_device_that_stops_in_a_stream(start: Start, pcm: np.ndarray) -> None:
-    board = start()
-    deaf = Faulty(open_transport(board.port), 0, 0.0)
-
+def test_a_device_that_stops_in_a_stream(deaf: Faulty, pcm: np.ndarray) -> None:
     def chunks() -> Iterator[np.ndarray]:
         yield pcm[:16000]
         deaf.spoil = lambda frame: b""  # type: ignore[method-assign]
         yield pcm
 
-    with (
-        Device.over(deaf, board.port, timeout=1) as device,
-        pytest.raises(NoDeviceError, match="does not answer"),
-    ):
+    with connect(deaf) as device, pytest.raises(NoDeviceError, match="does not answer"):
         list(device.listen(chunks()))
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_device_that_works_long_is_waited_for(other: type[Other]) -> None:
-    """After the notice that it is working, silence of several timeouts is no error."""
-    seen = itertools.count()
-
-    def answer(data: bytes) -> bytes:
-        frame = next(f for f in data.split(b"\0") if f)
-        message = protocol.decode(frame)
-        assert message is not None
-        request = struct.unpack_from("<I", message, 1)[0]
-        if (times := next(seen)) < 30:
-            notice = protocol.encode(struct.pack("<BIh", protocol.WORKING, request, 0))
-            return notice if times == 0 else b""
-        return protocol.encode(struct.pack("<BIhI", 0xA1, request, 0, 7))
-
-    transport = open_transport(other(answer).port)
-    patient = link.Link(transport, "other", timeout=1)
-    assert protocol.parse_generation(patient.request(protocol.SAVE)) == 7
-    transport.close()
 
 
 def test_refused_by_a_device_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_the_device_is_as_it_was_after_a_recording(make: Make, pcm: np.ndarray) 
 def test_a_microphone_that_gives_nothing(make: Make, sound: np.ndarray) -> None:
     board = make(sound=sound)
     with pytest.raises(DeviceError, match="the microphone does not answer"):
-        connect(board, timeout=0.2).record(1)
+        connect(board).record(1)
     assert not board.runs
 
 
@@ -283,7 +283,7 @@ def test_a_line_that_is_closed_stops_the_microphone(make: Make) -> None:
 def test_a_bad_line_loses_nothing(make: Make, image: bytes, pcm: np.ndarray, seed: int) -> None:
     line = Lossy(make(burst=320), seed)
     # repeats come after two hundredths of a second, in which the board hears on
-    device = Device.over(line, "loopback", timeout=0.1)
+    device = connect(line)
     assert device.record(2.5).pcm.tolist() == pcm[:40000].tolist()
     assert line.n_faults > 10
 
@@ -295,7 +295,7 @@ def test_hear_on_a_bad_line(make: Make, image: bytes, pcm: np.ndarray) -> None:
     expected = reference.events(quiet, pcm)
     assert len(expected) > 2
     line = Lossy(make(image=quiet, burst=320), 3)
-    heard = hear(Device.over(line, "loopback", timeout=0.1), 3)
+    heard = hear(connect(line), 3)
     assert events(heard) == expected
     assert line.n_faults > 5
 

@@ -349,7 +349,7 @@ def test_flash_that_fails_or_lies_at_any_operation(make: Make, image: bytes) -> 
 def test_a_bad_line_loads_the_same(make: Make, image: bytes, other: bytes, seed: int) -> None:
     flash = Flash(SLOTS, area=AREA)
     line = Lossy(make(flash=flash), seed)
-    with Device.over(line, "loopback", timeout=0.1) as device:
+    with connect(line) as device:
         for number, wanted in enumerate((other, image, other), 1):
             device.load(wanted)
             assert device.info().model_crc == crc(wanted)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 from tracekws.core import check_pcm
-from tracekws.device import protocol
-from tracekws.device.link import Link
+from tracekws.device import limits, protocol
+from tracekws.device.link import Clock, Link
 from tracekws.device.protocol import Health, Hello, Position, RawEvent
 from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import (
@@ -126,19 +125,28 @@ class Device:
     def open(cls, port: str, timeout: float = 5.0, needs_model: bool = True) -> Device:
         """Open a serial port, a pty or a URL such as ``socket://127.0.0.1:4000``.
 
-        A session that another host left open is aborted. `timeout` is in seconds without any
-        progress. Raises NoDeviceError when the port cannot be opened or is silent, ProtocolError
-        when it is something else or speaks another protocol version, DeviceError when the device
-        has no usable model, unless it `needs_model` no more: load() works without one.
+        A session that another host left open is aborted. `timeout` is in seconds: of a request, and
+        of a stream without progress. Raises NoDeviceError when the port cannot be opened or is
+        silent, ProtocolError when it is something else or speaks another protocol version,
+        DeviceError when the device has no usable model, unless it `needs_model` no more: load()
+        works without one.
         """
         return cls.over(open_transport(port), port, timeout, needs_model)
 
     @classmethod
     def over(
-        cls, transport: Transport, name: str, timeout: float = 5.0, needs_model: bool = True
+        cls,
+        transport: Transport,
+        name: str,
+        timeout: float = 5.0,
+        needs_model: bool = True,
+        clock: Clock | None = None,
     ) -> Device:
-        """Like open(), over a transport that is open; it is closed when this fails."""
-        link = Link(transport, name, timeout)
+        """Like open(), over a transport that is open; it is closed when this fails.
+
+        All waiting is by the clock, this machine's by default.
+        """
+        link = Link(transport, name, timeout, clock)
         try:
             return cls(link, _say_hello(link, needs_model))
         except BaseException:
@@ -165,6 +173,7 @@ class Device:
     def info(self) -> DeviceInfo:
         """Ask what the device is and holds."""
         info = protocol.parse_info(self._link.request(protocol.INFO))
+        limits.check_info(info, self._hello)
         health = self._health()
         labels = self._read_labels(info.n_classes)
         self._labels = labels
@@ -204,17 +213,17 @@ class Device:
         for this stream; 0 is the model's own.
         """
         labels = self._known_labels()
-        heard: list[RawEvent] = []
+        heard: list[Event] = []
 
         def take(position: Position) -> None:
-            heard.extend(position.events)
+            n_samples = position.next * self._data_bytes // 2
+            heard.extend(_event(event, labels, n_samples) for event in position.events)
 
-        body = protocol.pack_listen(sensitivity)
-        credit = protocol.parse_credit(self._link.request(protocol.LISTEN, body))
+        credit = self._open_stream(protocol.LISTEN, protocol.pack_listen(sensitivity))
         ended = False
         try:
             for _ in self._link.stream(self._pcm_data(chunks), credit, take):
-                yield from (_event(event, labels) for event in heard)
+                yield from heard
                 heard.clear()
             self._link.request(protocol.END)
             ended = True
@@ -233,16 +242,18 @@ class Device:
         """
         labels = self._known_labels()
         self._link.request(protocol.LIVE, protocol.pack_listen(sensitivity))
-        n_seen = 0
+        n_seen = n_samples = 0
         try:
             while True:
                 answer = self._link.request(protocol.POLL, protocol.pack_poll(n_seen))
                 polled = protocol.parse_polled(answer)
-                events = tuple(_event(event, labels) for event in polled.events)
+                limits.check_polled(polled, n_seen, n_samples)
+                n_samples = polled.n_samples
+                events = tuple(_event(event, labels, n_samples) for event in polled.events)
                 missed = polled.first_event - n_seen
                 n_seen = polled.first_event + len(events)
-                yield Heard(events, polled.n_samples / SAMPLE_RATE, polled.overruns, missed)
-                time.sleep(interval)
+                yield Heard(events, n_samples / SAMPLE_RATE, polled.overruns, missed)
+                self._link.clock.sleep(interval)
         finally:
             self._abort()
 
@@ -269,7 +280,7 @@ class Device:
         than one network step (560 samples) is a DeviceError.
         """
         labels = self._known_labels()
-        credit = protocol.parse_credit(self._link.request(protocol.CLASSIFY))
+        credit = self._open_stream(protocol.CLASSIFY)
         try:
             self._send(self._pcm_data([pcm]), credit)
             best, scores = protocol.parse_scores(self._link.request(protocol.END))
@@ -311,15 +322,15 @@ class Device:
 
     def save(self) -> int:
         """Keep the weights in RAM as a new generation; give its number."""
-        return protocol.parse_generation(self._link.request(protocol.SAVE))
+        return self._generation(protocol.SAVE, 1)
 
     def undo(self) -> int:
         """Erase the newest generation and go back to the one before; give its number."""
-        return protocol.parse_generation(self._link.request(protocol.UNDO))
+        return self._generation(protocol.UNDO, 0)
 
     def forget(self) -> None:
         """Erase all that was learned and go back to the model as it came."""
-        self._link.request(protocol.FORGET)
+        self._generation(protocol.FORGET, 0, 0)
 
     def load(
         self, image: bytes, progress: Callable[[int, int], None] = lambda done, total: None
@@ -332,11 +343,11 @@ class Device:
         size = protocol.LOAD_BYTES
 
         def told(position: Position) -> None:
+            limits.check_no_events(position)
             progress(min(position.next * size, len(image)), len(image))
 
         parts = (image[at : at + size] for at in range(0, len(image), size))
-        body = protocol.pack_load(len(image), zlib.crc32(image))
-        credit = protocol.parse_credit(self._link.request(protocol.LOAD, body))
+        credit = self._open_stream(protocol.LOAD, protocol.pack_load(len(image), zlib.crc32(image)))
         try:
             for _ in self._link.stream(parts, credit, told):
                 pass
@@ -382,8 +393,20 @@ class Device:
         if pending:
             yield bytes(pending)
 
+    def _open_stream(self, command: int, body: bytes = b"") -> int:
+        """Open a stream; give the data messages that may be sent ahead."""
+        credit = protocol.parse_credit(self._link.request(command, body))
+        limits.check_credit(credit)
+        return credit
+
+    def _generation(self, command: int, low: int, high: int = 0xFFFFFFFF) -> int:
+        """Have the storage changed; give the generation that runs then."""
+        generation = protocol.parse_generation(self._link.request(command))
+        limits.check_generation(generation, low, high)
+        return generation
+
     def _send(self, data: Iterable[bytes], credit: int) -> None:
-        for _ in self._link.stream(data, credit, lambda position: None):
+        for _ in self._link.stream(data, credit, limits.check_no_events):
             pass
 
     def _take(self, kind: int, method: int | None, scale: int, label: str) -> int:
@@ -391,7 +414,7 @@ class Device:
             raise ValueError(f"scale must be within 0..{FULL_SCALE}")
         flags = protocol.MODEL_METHOD if method is None else method
         body = protocol.pack_take(kind, flags, scale, label)
-        return protocol.parse_credit(self._link.request(protocol.TAKE, body))
+        return self._open_stream(protocol.TAKE, body)
 
     def _abort(self) -> None:
         """Leave a session; a device that is gone leaves it by itself."""
@@ -439,9 +462,8 @@ class LearnSession:
         self._device._link.request(protocol.TAKE_END)
 
 
-def _event(event: RawEvent, labels: tuple[str, ...]) -> Event:
-    if event.word >= len(labels):
-        raise ProtocolError("the device heard a word that it does not have")
+def _event(event: RawEvent, labels: tuple[str, ...], n_samples: int) -> Event:
+    limits.check_event(event, len(labels), n_samples)
     return Event(
         labels[event.word],
         event.score_q15 / 32768,
@@ -468,6 +490,7 @@ def _say_hello(link: Link, needs_model: bool) -> Hello:
     if answer.status < 0:
         raise device_error(answer.status)
     hello = protocol.parse_hello(answer.body)
+    limits.check_hello(hello)
     if needs_model and hello.model_error < 0:
         raise device_error(hello.model_error)
     return hello

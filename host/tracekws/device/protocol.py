@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from cobs import cobs
 
-from tracekws.core import MAX_CLASSES
 from tracekws.errors import ProtocolError
 from tracekws.names import NAME_BYTES, is_name, normalised
 from tracekws.sensitivity import odds_q8
@@ -54,6 +53,9 @@ MODEL_METHOD = 0xFFFF
 FEATURE_BYTES = 80
 LOAD_BYTES = 512
 """Bytes of a model image in one data message; the last may have fewer."""
+MAX_MESSAGE = 700
+EVENTS = 8
+"""Events that a device keeps, and sends at once, at most."""
 SLOT_STATES = ("empty", "valid", "corrupt", "other-model")
 RESET_REASONS = ("unknown", "power-on", "pin", "watchdog", "software", "brown-out")
 
@@ -72,6 +74,8 @@ _POSITION = struct.Struct("<IHIB")
 _EVENT = struct.Struct("<HhQQ")
 _WEIGHTS = struct.Struct("<IH")
 _LOAD = struct.Struct("<II")
+ANSWER_HEAD_BYTES = _HEAD.size + _STATUS.size
+DATA_HEAD_BYTES = _DATA.size
 _POLLED = struct.Struct("<QIIB")
 _READ = struct.Struct("<II")
 _PCM_HEAD = struct.Struct("<II")
@@ -94,13 +98,15 @@ def encode(message: bytes) -> bytes:
 
 
 def decode(frame: bytes) -> bytes | None:
-    """Get the message of a frame (its ending 0x00 taken off); None when it is damaged."""
+    """Get the message of a frame (its ending 0x00 taken off); None for a damaged or long one."""
     try:
         data: bytes = cobs.decode(frame)
     except cobs.DecodeError:
         return None
     message, crc = data[: -_CRC.size], data[-_CRC.size :]
-    whole = len(data) > _CRC.size and _CRC.pack(zlib.crc32(message)) == crc
+    whole = (
+        _CRC.size < len(data) <= MAX_MESSAGE + _CRC.size and _CRC.pack(zlib.crc32(message)) == crc
+    )
     return message if whole else None
 
 
@@ -121,8 +127,8 @@ def parse(message: bytes) -> Message | None:
 class FrameReader:
     """Cuts a byte stream into messages; what is damaged is counted and dropped."""
 
-    MAX_FRAME = 4096
-    """Bytes after which a frame without an end is given up."""
+    MAX_FRAME = MAX_MESSAGE + _CRC.size + (MAX_MESSAGE + _CRC.size) // 254 + 1
+    """Bytes of a frame, its ending 0x00 aside; no more than that and one are kept."""
 
     def __init__(self) -> None:
         """Start between two frames."""
@@ -136,13 +142,10 @@ class FrameReader:
         """Take bytes from the line; give the messages that they complete."""
         self.n_bytes += len(data)
         *frames, rest = bytes(self._pending + data).split(b"\0")
-        self._pending = bytearray(rest)
-        if len(rest) > self.MAX_FRAME:
-            self._pending.clear()
-            self.n_damaged += 1
+        self._pending = bytearray(rest[: self.MAX_FRAME + 1])
         messages = []
         for frame in frames:
-            message = decode(frame) if frame else None
+            message = decode(frame) if 0 < len(frame) <= self.MAX_FRAME else None
             if message is not None:
                 messages.append(message)
             elif frame:
@@ -286,8 +289,6 @@ def parse_info(body: bytes) -> Info:
         raise _malformed("INFO")
     name, crc, version, n_classes, unknown, silence, *rest = _INFO.unpack_from(body)
     n_neurons, method, passes, trainable, session, changed, generation = rest
-    if n_classes > MAX_CLASSES or max(unknown, silence) >= n_classes or unknown == silence:
-        raise ProtocolError("the device's answer to INFO has classes that no model has")
     slots = []
     for state, slot_generation, erases in _SLOT.iter_unpack(body[_INFO.size :]):
         word = SLOT_STATES[state] if state < len(SLOT_STATES) else f"state {state}"

@@ -65,7 +65,8 @@ class SerialTransport:
         """Take what has arrived; waits a moment when there is nothing. Raises NoDeviceError."""
         try:
             first = self._serial.read(1)
-            return bytes(first + self._serial.read(self._serial.in_waiting)) if first else b""
+            more = min(self._serial.in_waiting, READ_BYTES - 1) if first else 0
+            return bytes(first + self._serial.read(more))
         except (serial.SerialException, OSError) as error:
             raise _gone(self.port) from error
 
@@ -79,7 +80,12 @@ class SerialTransport:
             raise _gone(self.port) from error
 
     def close(self) -> None:
-        """Close the port; again is harmless."""
+        """Close the port; again is harmless. What has not been sent is dropped, not waited for."""
+        try:
+            if self._serial.is_open:
+                self._serial.reset_output_buffer()
+        except (serial.SerialException, OSError, termios.error):
+            pass  # it has gone
         self._serial.close()
 
 
