@@ -15,7 +15,7 @@ from tracekws.names import NAME_BYTES, is_name
 FEATURES: int = lib.TKWS_FEATURES
 CHANNELS: int = lib.TKWS_CHANNELS
 STEP_SAMPLES: int = lib.TKWS_STEP_SAMPLES
-MAX_CLASSES: int = lib.TKWS_MAX_CLASSES
+
 ODDS_ONE: int = lib.TKWS_ODDS_ONE
 """Odds of the detector's thresholds in Q8: the model's own."""
 READOUT: int = lib.TKWS_LEARN_READOUT

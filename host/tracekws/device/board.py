@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from tracekws.errors import ModelError, TraceKwsError, table
 from tracekws.shipped import BOARD_PROGRAM, find_checkout
@@ -17,14 +18,24 @@ VARIABLE = "TRACEKWS_BOARD"
 STOP_SECONDS = 5.0
 
 
+class Closeable(Protocol):
+    """Something to be closed in the end; again is harmless."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class VirtualBoard:
     """A running virtual board."""
 
-    def __init__(self, process: subprocess.Popen[str], port: str) -> None:
-        """Take over a process that serves `port`."""
+    def __init__(
+        self, process: subprocess.Popen[str], port: str, line: Closeable | None = None
+    ) -> None:
+        """Take over a process that serves `port`, and what keeps that port's line alive."""
         self.process = process
         self.port = port
         """What Device.open() takes: a pty's path, or a socket:// URL."""
+        self._line = line
 
     @property
     def pid(self) -> int:
@@ -48,7 +59,7 @@ class VirtualBoard:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr, self._line):
             if stream is not None:
                 stream.close()
 

@@ -185,7 +185,7 @@ def board(
     tcp: Annotated[
         int | None,
         typer.Option(
-            help="Listen on this TCP port; by default on a pty, an emulated board on a free port.",
+            help="Listen on this TCP port of 127.0.0.1, 0 for any free one; by default on a pty.",
             min=0,
             max=65535,
         ),
@@ -231,7 +231,7 @@ def running_board(
                 raise typer.BadParameter("only a virtual board has it", param_hint=option)
         firmware = built_firmware(what) if what in EMULATED else Path(what)
         flash = flash or state_folder() / f"{board_of(firmware)}.flash"
-        with emulated_board(firmware, flash, tcp or 0) as running:
+        with emulated_board(firmware, flash, tcp) as running:
             yield running, flash
     else:
         model = MODEL if what == "virtual" else Path(what)

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emulated boards: the firmware of a microcontroller in QEMU or rp2040py, behind a TCP port."""
+"""Emulated boards: the firmware of a microcontroller in QEMU or rp2040py, behind a pty."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import select
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
 from tracekws.device.firmware import built_path, find_identity
+from tracekws.device.line import READ_BYTES, TcpLine
 from tracekws.device.rp2040 import start_rp2040
 from tracekws.errors import MissingTool, NoDeviceError, TraceKwsError
 
@@ -189,32 +192,32 @@ def reports(command: Sequence[str]) -> list[dict[str, str]]:
 
 
 def start_emulator(
-    firmware: Path, flash: Path, tcp: int = 0, extra: Sequence[str] = ()
+    firmware: Path, flash: Path, tcp: int | None = None, extra: Sequence[str] = ()
 ) -> VirtualBoard:
     """Start the board that a firmware is for, with its flash in a file; wait until it answers.
 
-    `tcp` is a port of 127.0.0.1, 0 for any free one; `extra` goes to QEMU as it is. On Linux the
-    board ends when the thread that started it does, even by kill -9; elsewhere only with stop().
-    Raises TraceKwsError for what keeps it from starting.
+    `tcp` is a port of 127.0.0.1 (0 for any free one) instead of a pty; `extra` goes to QEMU as it
+    is. On Linux the board ends when the thread that started it does, even by kill -9; elsewhere
+    only with stop(). Raises TraceKwsError for what keeps it from starting.
     """
     name = board_of(firmware)
     if name == RP2040:
         return start_rp2040(firmware, flash, tcp)
     command = MACHINES[name].command(firmware, flash)
-    with open_flash(name, flash) as lock, _listen(tcp) as server:
-        port = f"socket://127.0.0.1:{server.getsockname()[1]}"
-        line = f"socket,id=line,fd={server.fileno()},server=on,wait=off,nodelay=on"
+    with open_flash(name, flash) as lock:
+        relay = None if tcp is None else Relay(TcpLine(tcp))
+        line = "pty,id=line" if relay is None else f"socket,id=line,fd={relay.theirs.fileno()}"
         process = subprocess.Popen(
             [*ends_with_us(), *command, *extra, "-chardev", line, "-serial", "chardev:line"],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            pass_fds=[server.fileno(), lock],
+            pass_fds=[lock] if relay is None else [lock, relay.theirs.fileno()],
             # in a session of its own: Ctrl-C is the host's, which then ends the board
             start_new_session=True,
         )
-    board = VirtualBoard(process, port)
+    board = _on_pty(process) if relay is None else relay.serve(process)
     try:
         _wait_for(board, name)
     except BaseException:
@@ -223,9 +226,70 @@ def start_emulator(
     return board
 
 
+def _on_pty(process: subprocess.Popen[str]) -> VirtualBoard:
+    """A board on the pty that QEMU names in the first line that it prints.
+
+    QEMU looks only once a second whether somebody has opened it; here it is always open.
+    """
+    assert process.stdout is not None
+    words = process.stdout.readline().split()
+    port = next((word for word in words if word.startswith("/dev/")), "")
+    held = os.fdopen(os.open(port, os.O_RDWR | os.O_NOCTTY), "r+b", 0) if port else None
+    return VirtualBoard(process, port, held)
+
+
+class Relay:
+    """A TCP port before a board in QEMU, which by itself would take bytes from anybody."""
+
+    def __init__(self, line: TcpLine) -> None:
+        """Take over a line that listens."""
+        self._line = line
+        self._ours, self.theirs = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def serve(self, process: subprocess.Popen[str]) -> VirtualBoard:
+        """Carry what comes and goes for as long as the process has the other end, `theirs`."""
+        self.theirs.close()
+        self._thread.start()
+        return VirtualBoard(process, self._line.url, self)
+
+    def close(self) -> None:
+        """Wait for the end, which comes with that of the process."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        waiting = b""
+        self._ours.setblocking(False)
+        with self._ours, closing(self._line):
+            while (data := self._sent(waiting)) is not None:
+                self._line.send(data)
+                if waiting:
+                    waiting = waiting[self._carry(waiting) :]
+                else:
+                    waiting = self._line.receive(READ_BYTES) or b""
+
+    def _sent(self, waiting: bytes) -> bytes | None:
+        """Wait for something to do; give what the board has sent, None when it has ended."""
+        reading = [self._ours.fileno()] if waiting else [self._ours.fileno(), self._line.source]
+        ready, _, _ = select.select(reading, [self._ours.fileno()] if waiting else [], [])
+        try:
+            return (self._ours.recv(READ_BYTES) or None) if reading[0] in ready else b""
+        except OSError:
+            return None
+
+    def _carry(self, waiting: bytes) -> int:
+        """Send to the board what it has room for."""
+        try:
+            return self._ours.send(waiting)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return len(waiting)  # it has ended, as the next look tells
+
+
 @contextmanager
 def emulated_board(
-    firmware: Path, flash: Path, tcp: int = 0, extra: Sequence[str] = ()
+    firmware: Path, flash: Path, tcp: int | None = None, extra: Sequence[str] = ()
 ) -> Iterator[VirtualBoard]:
     """Run a board for the length of a `with`; arguments and errors as for start_emulator()."""
     board = start_emulator(firmware, flash, tcp, extra)
@@ -233,13 +297,6 @@ def emulated_board(
         yield board
     finally:
         board.stop()
-
-
-def _listen(tcp: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", tcp))
-    except OSError as error:
-        raise TraceKwsError(f"port {tcp}: {error.strerror}") from error
 
 
 def _wait_for(board: VirtualBoard, name: str) -> None:

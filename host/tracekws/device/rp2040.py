@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Raspberry Pi Pico without hardware: a firmware in the emulator rp2040py, behind a TCP port.
+"""A Raspberry Pi Pico without hardware: a firmware in the emulator rp2040py, behind a pty.
 
-python -m tracekws.device.rp2040 FIRMWARE --flash FILE --tcp PORT [--stdin] [--cut-after N]
+python -m tracekws.device.rp2040 FIRMWARE --flash FILE [--tcp PORT] [--stdin] [--cut-after N]
 
 The real boot ROM starts it. The file is the flash chip, 2 MiB; each erase and each program
 operation is in there before the next begins. Bytes take their time on the line, in emulated time,
@@ -16,7 +16,6 @@ import fcntl
 import os
 import select
 import signal
-import socket
 import struct
 import sys
 from collections import deque
@@ -27,6 +26,7 @@ from typing import Any, Protocol
 
 from tracekws.device import uf2
 from tracekws.device.board import VirtualBoard, start_program
+from tracekws.device.line import LOOK_SECONDS, READ_BYTES, PtyLine, TcpLine, open_line
 from tracekws.device.transport import BAUD_RATE
 from tracekws.errors import DataError, TraceKwsError
 
@@ -205,6 +205,15 @@ class Emulator:
             self._byte_alarm.schedule(BYTE_NANOS)
         self._line.extend(data)
 
+    @property
+    def is_receiving(self) -> bool:
+        """Bytes are on the line that the board has not had."""
+        return bool(self._line)
+
+    def hang_up(self) -> None:
+        """The host has gone: what is still on the line does not arrive."""
+        self._line.clear()
+
     def run(self) -> None:
         """Run for a few milliseconds of this computer's time. Raises PowerCut."""
         self._execute_batch(self._simulator, TICK_INSTRUCTIONS)
@@ -221,6 +230,8 @@ class Emulator:
 
     def _deliver(self) -> None:
         """A byte has arrived whole; a full FIFO loses it, as the part's does."""
+        if not self._line:
+            return
         byte = self._line.popleft()
         if self._baud_rate_fits():
             self.chip.uart[0].feed_byte(byte)
@@ -278,71 +289,48 @@ class Emulator:
 
 
 class _Server:
-    """One host at a time, on a port of 127.0.0.1."""
+    """The board on its line, until standard input ends."""
 
-    def __init__(self, emulator: Emulator, port: int, ends_with_stdin: bool) -> None:
+    def __init__(self, emulator: Emulator, line: PtyLine | TcpLine, ends_with_stdin: bool) -> None:
         self._emulator = emulator
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self._client: socket.socket | None = None
+        self._line = line
         self._stdin = [STDIN] if ends_with_stdin else []
-
-    @property
-    def url(self) -> str:
-        return f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def serve(self) -> None:
         """Run the board until standard input ends."""
-        while True:
-            patience = IDLE_SECONDS if self._emulator.is_idle else 0
-            line = self._client or self._listener
-            sources: list[socket.socket | int] = [line, *self._stdin]
-            ready, _, _ = select.select(sources, [], [], patience)
-            if STDIN in ready and not os.read(STDIN, 1):
-                return
-            if self._client is None and line in ready:
-                self._client, _ = self._listener.accept()
-                self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            elif self._client is not None and line in ready:
-                self._receive(self._client)
+        while not self._has_ended():
+            # what has not been sent to the board is the host's, which may go before that
+            data = self._line.receive(0 if self._emulator.is_receiving else READ_BYTES)
+            if data is None:
+                self._emulator.hang_up()
+            else:
+                self._emulator.send(data)
             if not self._emulator.is_idle:
                 self._emulator.run()
-            self._send()
+            sent = bytes(self._emulator.sent)
+            self._emulator.sent.clear()
+            self._line.send(sent)
 
-    def _receive(self, client: socket.socket) -> None:
-        try:
-            data = client.recv(4096)
-        except OSError:
-            data = b""
-        self._emulator.send(data)
-        if not data:
-            self._lose()
-
-    def _send(self) -> None:
-        data = bytes(self._emulator.sent)
-        self._emulator.sent.clear()
-        if self._client is None or not data:
-            return
-        try:
-            self._client.sendall(data)
-        except OSError:
-            self._lose()
-
-    def _lose(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._client = None
+    def _has_ended(self) -> bool:
+        """Wait for something to do. Tells whether standard input has ended."""
+        source = self._line.source
+        patience = IDLE_SECONDS if source is not None else LOOK_SECONDS
+        sources = [*self._stdin, *([source] if source is not None else [])]
+        ready, _, _ = select.select(sources, [], [], patience if self._emulator.is_idle else 0)
+        return STDIN in ready and not os.read(STDIN, 1)
 
 
 def start_rp2040(
-    firmware: Path, flash: Path, tcp: int = 0, extra: Sequence[str] = ()
+    firmware: Path, flash: Path, tcp: int | None = None, extra: Sequence[str] = ()
 ) -> VirtualBoard:
     """Start the program as a process of its own; it answers when this returns.
 
-    `tcp` is a port of 127.0.0.1, 0 for any free one; `extra` goes to the program as it is. It ends
-    when this process does. Raises TraceKwsError for what keeps it from starting.
+    `tcp` is a port of 127.0.0.1 (0 for any free one) instead of a pty; `extra` goes to the program
+    as it is. It ends when this process does. Raises TraceKwsError for what keeps it from starting.
     """
     files = [str(firmware), "--flash", str(flash)]
-    command = [sys.executable, "-m", __name__, *files, "--tcp", str(tcp), "--stdin", *extra]
+    line = [] if tcp is None else ["--tcp", str(tcp)]
+    command = [sys.executable, "-m", __name__, *files, *line, "--stdin", *extra]
     return start_program(command, "tracekws.device.rp2040: ")
 
 
@@ -352,7 +340,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("firmware", type=Path, help="a UF2 file, as for BOOTSEL, or an ELF file")
     parser.add_argument("--flash", type=Path, required=True, help="the flash chip, a file of 2 MiB")
-    parser.add_argument("--tcp", type=int, required=True, help="port for UART0; 0 for any free one")
+    parser.add_argument("--tcp", type=int, help="port for UART0, not a pty; 0 for any free one")
     parser.add_argument("--stdin", action="store_true", help="end when standard input ends")
     parser.add_argument(
         "--cut-after", type=int, default=0, help="cut the power at the Nth flash operation"
@@ -373,9 +361,9 @@ def main(arguments: Sequence[str]) -> int:
         flash = FlashFile(options.flash, options.cut_after)
         emulator = Emulator(read_firmware(options.firmware), flash)
         emulator.boot()
-        server = _Server(emulator, options.tcp, options.stdin)
-        print(server.url, flush=True)
-        server.serve()
+        line = open_line(options.tcp)
+        print(line.url, flush=True)
+        _Server(emulator, line, options.stdin).serve()
     except PowerCut:
         return POWER_CUT
     except (TraceKwsError, OSError) as error:

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a serial line that an emulated board has: a pty, or a TCP port of this machine.
+
+One host at a time. One that has gone acts no more: what it sent and was not received is dropped. On
+TCP, where any program of this machine can connect, a browser too, nothing is received of a client
+whose first frame is no HELLO, and it is disconnected (docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import termios
+import tty
+
+from tracekws.device import protocol
+from tracekws.errors import ProtocolError, TraceKwsError
+
+READ_BYTES = 4096
+SEND_SECONDS = 60.0
+"""A host that takes nothing for so long has its answer dropped."""
+LOOK_SECONDS = 0.02
+"""How often to look at a pty that nobody has open: it is always ready."""
+_GONE = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+
+
+class Gate:
+    """Lets the bytes of a client through from its first frame on, if that is an intact HELLO."""
+
+    def __init__(self) -> None:
+        """Start at the client's first byte."""
+        self._held: bytes | None = b""
+
+    @property
+    def is_open(self) -> bool:
+        """A HELLO has come."""
+        return self._held is None
+
+    def push(self, data: bytes) -> bytes:
+        """Take bytes from the client; give those that go on. Raises ProtocolError for no HELLO."""
+        if self._held is None:
+            return data
+        self._held = (self._held + data).lstrip(b"\0")
+        frame, end, _ = self._held.partition(b"\0")
+        if len(frame) > protocol.FrameReader.MAX_FRAME or (end and not _is_hello(frame)):
+            raise ProtocolError("what connects does not begin with HELLO")
+        if not end:
+            return b""
+        passed, self._held = self._held, None
+        return passed
+
+
+def _is_hello(frame: bytes) -> bool:
+    message = protocol.decode(frame)
+    return message is not None and message[0] == protocol.HELLO and len(message) >= 7
+
+
+class TcpLine:
+    """A port of 127.0.0.1."""
+
+    def __init__(self, port: int) -> None:
+        """Listen; port 0 is any free one. Raises TraceKwsError when that cannot be."""
+        try:
+            self._listener = socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            raise TraceKwsError(f"port {port}: {error.strerror}") from error
+        self._client: socket.socket | None = None
+        self._gate = Gate()
+        self.url = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
+        """What Device.open() takes."""
+
+    @property
+    def source(self) -> int:
+        """File descriptor that is ready when there is something to receive, or to see."""
+        return (self._client or self._listener).fileno()
+
+    def receive(self, most: int) -> bytes | None:
+        """Take what the host has sent, without waiting; None when one has gone.
+
+        At most so many bytes (and what a new host has sent before); 0 looks only.
+        """
+        if self._client is None:
+            self._accept()
+            return b""
+        events = _events(self._client.fileno())
+        if not events & _GONE and (not events or most == 0):
+            return b""
+        try:
+            data = b"" if events & _GONE else self._client.recv(most)
+            passed = self._gate.push(data) if data else None
+        except (OSError, ProtocolError):
+            passed = None
+        if passed is None:
+            self._lose()
+        return passed
+
+    def send(self, data: bytes) -> None:
+        """Send to the host, if there is one; one that takes nothing is lost."""
+        if self._client is None:
+            return
+        try:
+            self._client.sendall(data)
+        except OSError:
+            self._lose()
+
+    def close(self) -> None:
+        """Close everything."""
+        self._lose()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        if _events(self._listener.fileno()):
+            self._client, _ = self._listener.accept()
+            self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._client.settimeout(SEND_SECONDS)
+            self._gate = Gate()
+
+    def _lose(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+
+
+class PtyLine:
+    """A pseudo terminal."""
+
+    def __init__(self) -> None:
+        """Open one."""
+        self._ours, theirs = os.openpty()
+        tty.setraw(theirs)
+        os.set_blocking(self._ours, False)
+        self.url = os.ttyname(theirs)
+        """What Device.open() takes."""
+        os.close(theirs)
+        self._is_there = False
+
+    @property
+    def source(self) -> int | None:
+        """File descriptor that is ready when there is something to receive; None for nobody."""
+        return self._ours if self._is_there else None
+
+    def receive(self, most: int) -> bytes | None:
+        """Take what the host has sent, without waiting; None when one has gone.
+
+        At most so many bytes; 0 looks only.
+        """
+        events = _events(self._ours)
+        was_there, self._is_there = self._is_there, not events & _GONE
+        if not self._is_there:
+            if events & select.POLLIN:
+                termios.tcflush(self._ours, termios.TCIFLUSH)
+            return None if was_there or events & select.POLLIN else b""
+        return os.read(self._ours, most) if events & select.POLLIN else b""
+
+    def send(self, data: bytes) -> None:
+        """Send to the host, if there is one; one that takes nothing loses it."""
+        while data and self._is_there:
+            try:
+                data = data[os.write(self._ours, data) :]
+            except BlockingIOError:
+                if not select.select([], [self._ours], [], SEND_SECONDS)[1]:
+                    return
+            except OSError:
+                return
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._ours)
+
+
+def open_line(tcp: int | None) -> TcpLine | PtyLine:
+    """Open a pty, or the TCP port that is named (0 for any free one)."""
+    return PtyLine() if tcp is None else TcpLine(tcp)
+
+
+def _events(descriptor: int) -> int:
+    """What a descriptor is ready for at this moment."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | getattr(select, "POLLRDHUP", 0))
+    return dict(poll.poll(0)).get(descriptor, 0)
