@@ -7,7 +7,15 @@
  *   wear     written right after an erase: magic, erases of both slots so far, CRC-32 of all three
  *   body     the trainable state as tkws_weights_read() gives it
  * A power cut at any moment leaves the generation before or the new one: a slot without an intact header is
- * no slot, and the other one is not touched. */
+ * no slot, and the other one is not touched.
+ *
+ * The record of wear ends an erase. A slot whose header is erased and that holds anything else but an intact
+ * record, or no record, was being erased or written when the power was cut: the next start erases it. New
+ * flash, two slots of ones without a record, is left alone.
+ *
+ * Every format to come keeps four words of the header where they are: the magic, the format, the generation,
+ * and at 28 the CRC-32 of the 28 bytes before. Where they are right and the format is a higher one, a newer
+ * firmware has saved: such a slot is named, kept, and erased by tkws_app_storage_forget() alone. */
 #ifndef TKWS_APP_STORAGE_H
 #define TKWS_APP_STORAGE_H
 
@@ -25,11 +33,12 @@ enum {
     TKWS_APP_SLOT_VALID = 1,
     TKWS_APP_SLOT_CORRUPT = 2,
     TKWS_APP_SLOT_OTHER_MODEL = 3,
+    TKWS_APP_SLOT_NEWER_FORMAT = 4,
 };
 
 typedef struct {
     uint8_t state;
-    uint32_t generation; /**< 1 and up; 0 unless valid */
+    uint32_t generation; /**< 1 and up, then 1 again; 0 unless valid or of a newer format */
     uint32_t erases;     /**< of this slot, as far as the records tell */
 } tkws_app_slot;
 
@@ -42,7 +51,8 @@ typedef struct {
     uint32_t generation; /**< that was restored or saved last; 0 for the factory's weights */
 } tkws_app_storage;
 
-/** Read both slots and restore the weights. */
+/** Read both slots whole, finish erases that a power cut has left unfinished, and restore the weights. An erase
+ *  that the flash refuses leaves its slot corrupt. */
 void tkws_app_storage_init(tkws_app_storage *storage, const tkws_board *board,
                            const tkws_model *model, const tkws_weights *weights);
 
@@ -52,8 +62,9 @@ void tkws_app_storage_restore(tkws_app_storage *storage);
 
 /** Write the weights as a new generation into the slot that is not the newest.
  *  @return TKWS_OK with storage->generation the new one; TKWS_E_UNSUPPORTED without flash;
- *          TKWS_E_SLOT_FULL when the weights do not fit; TKWS_E_STORAGE. The newest slot stays as it was
- *          on error. */
+ *          TKWS_E_SLOT_FULL when the weights do not fit; TKWS_E_NEWER_FORMAT when no slot is left for
+ *          them beside those of a newer format, with nothing changed; TKWS_E_STORAGE. The newest slot
+ *          stays as it was on error. */
 int tkws_app_storage_save(tkws_app_storage *storage);
 
 /** Erase the newest generation and restore the one before; before the first is the model's own.
@@ -61,8 +72,9 @@ int tkws_app_storage_save(tkws_app_storage *storage);
  *          (with what is left restored) */
 int tkws_app_storage_undo(tkws_app_storage *storage);
 
-/** Erase both slots whole, the older first, and restore the model's own weights.
- *  @return TKWS_OK, TKWS_E_UNSUPPORTED, or TKWS_E_STORAGE (with what is left restored) */
+/** Erase both slots whole, whatever they hold, the older first, and restore the model's own weights.
+ *  @return TKWS_OK when all of both was read back as erased; TKWS_E_UNSUPPORTED; or TKWS_E_STORAGE (with
+ *          what is left restored) */
 int tkws_app_storage_forget(tkws_app_storage *storage);
 
 #endif

@@ -14,7 +14,9 @@ _ffi: Any = _untyped_ffi
 
 _MODEL_CODES = range(-63, -31)
 _DEVICE_CODES = range(-95, -63)
-_STORAGE_NAMES = frozenset({"STORAGE", "NO_SAVED", "NO_UNDO", "SLOT_FULL", "IMAGE_FULL"})
+_STORAGE_NAMES = frozenset(
+    {"STORAGE", "NO_SAVED", "NO_UNDO", "SLOT_FULL", "IMAGE_FULL", "NEWER_FORMAT"}
+)
 
 
 class ErrorEntry(NamedTuple):

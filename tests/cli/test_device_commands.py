@@ -9,8 +9,10 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -422,6 +424,49 @@ def test_saving_over_weights_of_another_model_is_said(
         assert "warning: a slot holds weights of another model" in result.err
         result = run("adapt", takes, "--port", board.port)
         assert "another model" not in result.err
+
+
+def newer_slot(flash, slot):
+    """Put a slot of a newer firmware into a virtual board's flash."""
+    header = struct.pack("<4s6I", b"TKSL", 2, 9, 1, 2, 3, 4)
+    data = bytearray(flash.read_bytes())
+    at = slot * 128 * 1024
+    data[at : at + 32] = header + struct.pack("<I", zlib.crc32(header))
+    flash.write_bytes(data)
+
+
+def test_weights_of_a_newer_firmware_are_kept_and_told(
+    run, built, model, other_model, tmp_path, monkeypatch
+):
+    flash = tmp_path / "flash"
+    with virtual_board(model, flash) as board:
+        assert run("save", "--port", board.port).code == 0
+    newer_slot(flash, 1)
+    with virtual_board(model, flash) as board:
+        assert "valid, newer-format" in run("info", "--port", board.port).out
+        result = run("save", "--port", board.port)
+        assert result.code == 4
+        assert "warning: a slot holds weights of a newer firmware" in result.err
+        assert "update it, or forget them" in result.err
+        assert "Traceback" not in result.err
+        assert json.loads(run("info", "--json", "--port", board.port).out)["slots"] == [
+            "valid",
+            "newer-format",
+        ]
+        assert run("forget", "--yes", "--port", board.port).code == 0
+        assert "empty, empty" in run("info", "--port", board.port).out
+    newer_slot(flash, 0)
+    with virtual_board(model, flash) as board:
+        monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+        assert run("load", other_model, "--port", board.port).code == 1
+        assert "newer-format, empty" in run("info", "--port", board.port).out
+    with virtual_board(other_model, flash) as board:
+        assert run("save", "--port", board.port).code == 0
+    with virtual_board(model, flash) as board:
+        assert "newer-format, other-model" in run("info", "--port", board.port).out
+        result = run("save", "--port", board.port)
+        assert result.code == 0
+        assert "warning: a slot holds weights of another model; saving erases" in result.err
 
 
 def test_doctor_names_what_is_missing(run, built, model, tmp_path):

@@ -157,12 +157,19 @@ def sound_of(recording: Path | None) -> Iterator[list[str]]:
         yield ["--microphone", str(path)]
 
 
-def warn_of_other_models(about: DeviceInfo) -> None:
-    """Say that saving will erase what was learned with another model, when nothing else is left."""
-    if about.slots.count("other-model") == len(about.slots):
+def warn_of_slots(about: DeviceInfo) -> None:
+    """Say that saving will erase what another model has learned, or will be refused."""
+    slots = set(about.slots)
+    if slots == {"other-model"}:
         say(talk, "warning: both slots hold weights of another model; saving erases one of them")
-    elif "other-model" in about.slots and "valid" in about.slots:
+    elif slots in ({"other-model", "valid"}, {"other-model", "newer-format"}):
         say(talk, "warning: a slot holds weights of another model; saving erases them")
+    elif slots in ({"newer-format"}, {"newer-format", "valid"}):
+        say(
+            talk,
+            "warning: a slot holds weights of a newer firmware, and no other is left to save in:"
+            " update the firmware, or `tracekws forget`",
+        )
 
 
 # --- the commands ---------------------------------------------------------------------------------
@@ -410,7 +417,7 @@ def adapt(
     with open_device(port) as device:
         about = device.info()
         if keep:
-            warn_of_other_models(about)
+            warn_of_slots(about)
         labels, unknown = about.labels, about.unknown
         if record:
             record_guided(folder, about.keywords)
@@ -576,7 +583,7 @@ def save(port: Port = None, as_json: Json = False) -> None:
     Example: `tracekws save`
     """
     with open_device(port) as device:
-        warn_of_other_models(device.info())
+        warn_of_slots(device.info())
         generation = device.save()
     show_generation(generation, "saved as generation {}", as_json)
 
@@ -636,7 +643,8 @@ def load(
                 f"{model}: the image has {len(checked.image)} bytes, the device has room for"
                 f" {before.image_bytes}"
             )
-        learned = before and (before.generation or before.changed)
+        others = {"other-model", "newer-format"}
+        learned = before and (before.generation or before.changed or others & {*before.slots})
         if learned and not yes and not typer.confirm("Erase everything learned?", err=True):
             raise typer.Exit(1)
         with stages() as stage:

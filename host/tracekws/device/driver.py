@@ -57,7 +57,7 @@ class DeviceInfo:
     changed: bool
     """The weights in RAM were learned since, and are not saved."""
     slots: tuple[str, ...]
-    """A word a storage slot: empty, valid, corrupt, other-model."""
+    """A word a storage slot: empty, valid, corrupt, other-model, newer-format."""
     erases: int
     """Times that a slot was erased, over all slots."""
     wear: tuple[int, ...]

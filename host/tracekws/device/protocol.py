@@ -56,7 +56,7 @@ LOAD_BYTES = 512
 MAX_MESSAGE = 700
 EVENTS = 8
 """Events that a device keeps, and sends at once, at most."""
-SLOT_STATES = ("empty", "valid", "corrupt", "other-model")
+SLOT_STATES = ("empty", "valid", "corrupt", "other-model", "newer-format")
 RESET_REASONS = ("unknown", "power-on", "pin", "watchdog", "software", "brown-out")
 
 _HEAD = struct.Struct("<BI")
