@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "generation.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 #include "wire.h"
@@ -94,7 +95,8 @@ void tkws_app_start(tkws_app *app)
     for (uint8_t area = 0; area <= TKWS_APP_FACTORY; area++)
         if (tkws_app_image_find(app->board, area, &found[n_found]))
             n_found++;
-    if (n_found > 1 && found[1].generation > found[0].generation) {
+    if (n_found > 1 && found[1].area != TKWS_APP_FACTORY &&
+        generation_is_newer(found[1].generation, found[0].generation)) {
         tkws_app_image newer = found[1];
         found[1] = found[0];
         found[0] = newer;

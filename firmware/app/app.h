@@ -43,6 +43,7 @@ typedef struct {
 
     size_t load_bytes; /**< of the image that is being loaded */
     uint32_t load_crc;
+    int load_error; /**< why no more of it can be written, or TKWS_OK */
 
     uint64_t n_samples;  /**< taken from the board's microphone in this session */
     uint32_t n_overruns; /**< times that it lost some */
@@ -124,7 +125,8 @@ int tkws_app_read_pcm(tkws_app *app, const uint8_t *body, size_t n_body);
 /** Bytes that data message number carries while an image is loaded; 0 for one that there is not. */
 size_t tkws_app_load_part(const tkws_app *app, uint32_t number);
 
-/** Take that message's bytes. @return TKWS_OK, or TKWS_E_STORAGE */
+/** Take that message's bytes. @return TKWS_OK; or TKWS_E_STORAGE, from then on: flash that may be half written
+ *  is not written again without an erase */
 int tkws_app_load_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes);
 
 /** Check the image, make it count and start it. @return TKWS_OK; TKWS_E_MODEL_*,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image.h"
 
+#include "generation.h"
 #include "storage.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
@@ -50,17 +51,18 @@ static bool find_loaded(const tkws_board *board, uint8_t area, tkws_app_image *i
         return false;
     const uint8_t *record = board->flash_mapped + area_at(board, area);
     const uint8_t *bytes = tkws_app_image_bytes(board, area);
+    uint32_t generation = wire_get_u32(record + 8);
     size_t n_bytes = wire_get_u32(record + 12);
     if (wire_get_u32(record) != TKWS_APP_IMAGE_MAGIC ||
         wire_get_u32(record + 4) != TKWS_APP_IMAGE_FORMAT ||
         wire_get_u32(record + RECORD_CRC_AT) != tkws_crc32(0, record, RECORD_CRC_AT) ||
-        n_bytes > tkws_app_image_room(board) ||
+        generation == 0 || n_bytes > tkws_app_image_room(board) ||
         wire_get_u32(record + 16) != crc_of(bytes, n_bytes) ||
         wire_get_u32(record + 20) != factory_crc(board))
         return false;
     image->bytes = bytes;
     image->n_bytes = n_bytes;
-    image->generation = wire_get_u32(record + 8);
+    image->generation = generation;
     image->area = area;
     return true;
 }
@@ -124,7 +126,7 @@ int tkws_app_image_commit(const tkws_board *board, uint8_t area, size_t n_bytes)
     bool found = find_loaded(board, area == 0 ? 1 : 0, &other);
     wire_put_u32(record, TKWS_APP_IMAGE_MAGIC);
     wire_put_u32(record + 4, TKWS_APP_IMAGE_FORMAT);
-    wire_put_u32(record + 8, found ? other.generation + 1 : 1);
+    wire_put_u32(record + 8, found ? generation_after(other.generation) : 1);
     wire_put_u32(record + 12, (uint32_t)n_bytes);
     wire_put_u32(record + 16, crc_of(tkws_app_image_bytes(board, area), n_bytes));
     wire_put_u32(record + 20, factory_crc(board));

@@ -8,7 +8,10 @@
  *   image    as in its file
  * An area without an intact record is no area, and the one that runs is never touched: a power cut at any
  * moment leaves the image before or the new one. An area counts only beside the factory's image that it was
- * loaded over: a firmware that comes with another one runs that. */
+ * loaded over: a firmware that comes with another one runs that.
+ *
+ * Areas hold nothing that was learned, and the host has what they hold: parts of an image whose load was cut
+ * stay until the next load, and an area of a newer format does not count and is loaded over. */
 #ifndef TKWS_APP_IMAGE_H
 #define TKWS_APP_IMAGE_H
 
@@ -25,7 +28,7 @@
 typedef struct {
     const uint8_t *bytes;
     size_t n_bytes;
-    uint32_t generation; /**< loads so far, 1 and up; 0 for the factory's */
+    uint32_t generation; /**< loads so far, 1 and up, then 1 again; 0 for the factory's */
     uint8_t area;        /**< 0, 1 or TKWS_APP_FACTORY */
 } tkws_app_image;
 

@@ -26,6 +26,7 @@ int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
     }
     app->load_bytes = n_bytes;
     app->load_crc = wire_get_u32(body + 4);
+    app->load_error = TKWS_OK;
     tkws_app_open(app, TKWS_APP_LOADING);
     wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
     return TKWS_OK;
@@ -41,8 +42,10 @@ size_t tkws_app_load_part(const tkws_app *app, uint32_t number)
 
 int tkws_app_load_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes)
 {
-    return tkws_app_image_write(app->board, tkws_app_image_spare(&app->image),
-                                (size_t)number * TKWS_APP_LOAD_BYTES, data, n_bytes);
+    if (app->load_error == TKWS_OK)
+        app->load_error = tkws_app_image_write(app->board, tkws_app_image_spare(&app->image),
+                                               (size_t)number * TKWS_APP_LOAD_BYTES, data, n_bytes);
+    return app->load_error;
 }
 
 /* Everything that can be wrong is found before the record is written. */

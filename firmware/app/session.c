@@ -236,8 +236,9 @@ int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body)
              app->learner.n_steps + MAX_MESSAGE_STEPS > UINT16_MAX)
         error = TKWS_E_TOO_LONG;
     else if (number == app->next) {
-        app->next++;
         error = take_data(app, number, body + DATA_HEAD, n_body - DATA_HEAD);
+        if (error == TKWS_OK)
+            app->next++;
     }
     reply_position(app, n_seen);
     return error;

@@ -311,6 +311,70 @@ def test_requests_out_of_place(make: Make, other: bytes) -> None:
 # --- faults ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", ["fail_at", "lose_at"])
+def test_a_part_that_was_not_written_is_not_done(make: Make, other: bytes, kind: str) -> None:
+    """Sent again, it is refused again: flash takes no second write without an erase."""
+    flash = Flash(SLOTS, area=AREA)
+    board = make(flash=flash)
+    before = connect(board).info().model_crc
+    load = protocol.pack_load(len(other), zlib.crc32(other))
+    parts = [other[at : at + 512] for at in range(0, len(other), 512)]
+
+    def send(number: int) -> int:
+        return ask(board, protocol.DATA, protocol.pack_data(number, 0, parts[number]))[0]
+
+    assert ask(board, protocol.LOAD, load)[0] == 0
+    assert send(0) == 0
+    setattr(flash, kind, flash.n_operations + 2)
+    assert [send(1) for _ in range(3)] == [code("STORAGE")] * 3
+    assert send(2) == code("CREDIT"), "the one before is still expected"
+    assert ask(board, protocol.END)[0] == code("STATE")
+    assert ask(board, protocol.ABORT)[0] == 0
+    device = connect(board)
+    assert device.info().model_crc == before
+    device.load(other)
+    assert device.info().model_crc == crc(other)
+
+
+def renumber(flash: Flash, area: int, generation: int) -> None:
+    """Forge the number of a load into an area that counts."""
+    at = SLOTS + area * AREA
+    struct.pack_into("<I", flash.data, at + 8, generation)
+    struct.pack_into("<I", flash.data, at + 24, zlib.crc32(flash.data[at : at + 24]))
+
+
+@pytest.mark.parametrize("generation", [2**32 - 1, 2**32 - 2, 2**31 - 1])
+def test_any_number_of_loads_can_be_loaded_over(make: Make, generation: int) -> None:
+    flash = Flash(SLOTS, area=AREA)
+    connect(make(flash=flash)).load(make_image(seed=9, n_neurons=3))
+    renumber(flash, 0, generation)
+    for number in range(4):
+        image = make_image(seed=number, n_neurons=3 + number)
+        connect(make(flash=flash)).load(image)
+        generation = generation % (2**32 - 1) + 1
+        device = connect(make(flash=flash))
+        assert (device.info().model_crc, device._health().loads) == (crc(image), generation)
+
+
+def test_a_loaded_image_of_no_number_does_not_count(make: Make, image: bytes, other: bytes) -> None:
+    flash = Flash(SLOTS, area=AREA)
+    connect(make(flash=flash)).load(other)
+    renumber(flash, 0, 0)
+    assert connect(make(flash=flash)).info().model_crc == crc(image)
+
+
+def test_an_area_of_a_newer_format_is_loaded_over(make: Make, image: bytes, other: bytes) -> None:
+    """It holds nothing that was learned, and the host has the image."""
+    flash = Flash(SLOTS, area=AREA)
+    connect(make(flash=flash)).load(other)
+    struct.pack_into("<I", flash.data, SLOTS + 4, 2)
+    renumber(flash, 0, 2**32 - 1)
+    device = connect(make(flash=flash))
+    assert device.info().model_crc == crc(image)
+    device.load(other)
+    assert connect(make(flash=flash)).info().model_crc == crc(other)
+
+
 def test_flash_that_fails_or_lies_at_any_operation(make: Make, image: bytes) -> None:
     """Refused, or wrongly done: the old model runs on, or the new one runs whole."""
     new = make_image(seed=5, n_neurons=1, n_classes=3, n_latent=0, n_sequences=0)
@@ -365,7 +429,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_power_cut_at_every_operation_of_a_load(start: Start, flash: Path, tiny: Path) -> None:
+def test_power_cut_in_a_load(start: Start, flash: Path, tiny: Path) -> None:
     """The old model with what it learned, or the new one with nothing: never anything else."""
     new = make_image(seed=25, n_neurons=1, n_classes=3, n_latent=0, n_sequences=0)
     board = start(model=tiny)
@@ -380,27 +444,22 @@ def test_power_cut_at_every_operation_of_a_load(start: Start, flash: Path, tiny:
         fresh = device.weights()
         board.kill()
     old, done = (crc(tiny.read_bytes()), learned), (crc(new), fresh)
-    flash.write_bytes(kept)
-    seen, finished = [], False
-    for cut in range(1, 5000):
+    # a sector in halves, the image, the record; then the slots with their records of wear
+    n_loaded = 2 + len(new) + 28
+    n_operations = n_loaded + 2 * (64 + 16)
+    places = {*range(1, n_operations, 61), n_loaded - 1, n_loaded, n_operations - 1, n_operations}
+    for cut in [*sorted(places), n_operations + 1]:
+        flash.write_bytes(kept)
         board = start(model=tiny, extra=["--cut-after", str(cut)])
         with Device.open(board.port) as device:
-            seen.append((device.info().model_crc, device.weights()))
-            if seen[-1] == done:  # from here on the old model has to be put back for each cut
-                board.stop()
-                flash.write_bytes(kept)
-                board = start(model=tiny, extra=["--cut-after", str(cut)])
-        with Device.open(board.port) as device:
-            try:
+            if cut > n_operations:
                 device.load(new)
-                finished = True
                 break
-            except NoDeviceError:
-                assert board.wait() == 86
-                board.stop()
-    assert finished
-    assert seen == sorted(seen, key=lambda state: state == done)
-    assert set(seen) == {old, done}
-    # a sector in halves, the image, the record; then the slots with their records of wear
-    assert seen.count(old) == 2 + len(new) + 28
-    assert cut - 1 == 2 + len(new) + 28 + 2 * (64 + 16)
+            with pytest.raises(NoDeviceError):
+                device.load(new)
+            assert board.wait() == 86
+        board = start(model=tiny)
+        with Device.open(board.port) as device:
+            seen = (device.info().model_crc, device.weights())
+            assert seen == (old if cut < n_loaded else done), cut
+            board.kill()
