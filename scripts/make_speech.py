@@ -26,6 +26,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from tracekws.audio import read_clip
+
 RATE = 16000
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 OTHERS = ("bird", "cat", "happy", "house", "seven", "tree", "one", "wow", "five", "dog")
@@ -75,7 +77,7 @@ def say(voice: Voice, word: str, rng: np.random.Generator, folder: Path) -> NDAr
         run("flite", "-voice", voice.name, "--setf", f"duration_stretch={speed:.3f}",
             "--setf", f"int_f0_target_mean={pitch:.1f}", "-t", text, "-o", str(raw))  # fmt: skip
     run("sox", "-D", "-R", str(raw), "-r", str(RATE), "-c", "1", str(clean))
-    pcm = soundfile.read(clean, dtype="int16")[0].astype(float)
+    pcm = read_clip(clean).astype(float)
     loud = np.flatnonzero(np.abs(pcm) > 0.01 * np.abs(pcm).max())
     pcm = pcm[max(loud[0] - 320, 0) : loud[-1] + 480]
     if len(pcm) > RATE:

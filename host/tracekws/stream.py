@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from tracekws.audio import SAMPLE_RATE, check_format
+from tracekws.audio import SAMPLE_RATE, check_format, read_part
 from tracekws.data import CLIP_SAMPLES, SUFFIXES, Recordings
 from tracekws.errors import DataError
 
@@ -48,15 +47,9 @@ class Sound:
         """The samples, int16.
 
         Raises:
-            DataError: the file has changed or cannot be read any more.
+            DataError: the file's header lies, or it has changed or cannot be read any more.
         """
-        try:
-            pcm, _ = soundfile.read(self.path, self.samples, self.start, dtype="int16")
-        except (OSError, soundfile.SoundFileError) as error:
-            raise DataError(f"{self.path}: not readable any more ({error})") from error
-        if pcm.shape != (self.samples,):
-            raise DataError(f"{self.path}: cut short since it was first looked at")
-        return np.ascontiguousarray(pcm)
+        return read_part(self.path, self.start, self.samples)
 
     def pieces(self, longest: int) -> list["Sound"]:
         """The same sound in pieces of so many samples, the last one of what is left."""
@@ -93,7 +86,12 @@ def read_background(folder: Path) -> tuple[list[Sound], list[str]]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
     if not paths:
         raise DataError(f"{folder}: no recordings in it; background is WAV, FLAC or Ogg")
     sounds, bad = open_sounds(paths)

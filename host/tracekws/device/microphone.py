@@ -17,18 +17,18 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from tracekws.audio import SAMPLE_RATE
-from tracekws.device.takes import OTHER, loudest_second
+from tracekws.audio import FULL_SCALE, SAMPLE_RATE, loudest_second
+from tracekws.device.takes import OTHER
 from tracekws.errors import DataError, DeviceError, TraceKwsError
 from tracekws.names import path_of
 
 TAKES = 3
 OTHER_TAKES = 5
-FULL_SCALE = 32768
 OTHER_WORDS = ("coffee", "window", "seven", "happy", "table")
 """What the guided recording asks for in `_other`; anything that is no keyword would do."""
 RECORD_SECONDS = 2.0
 QUIET_RMS = 60.0
+"""Of a take, its offset aside: below it it is asked for again."""
 LOUDEST = 32700
 
 CLIPPED_SHARE = 0.001
@@ -104,7 +104,7 @@ def record(seconds: float) -> NDArray[np.int16]:
 
 def fault(pcm: NDArray[np.int16]) -> str | None:
     """Say what is wrong with a take: too quiet or too loud; None when it is good."""
-    if np.sqrt(np.mean(pcm.astype(np.float64) ** 2)) < QUIET_RMS:
+    if pcm.std(dtype=np.float64) < QUIET_RMS:
         return "nothing was heard: speak louder, or check the microphone"
     if np.count_nonzero(np.abs(pcm.astype(np.int32)) >= LOUDEST) > 8:
         return "too loud, the recording is clipped: speak softer, or move away"

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracekws.audio import SAMPLE_RATE, read_clip
-from tracekws.data import CLIP_SAMPLES, fit
+from tracekws.audio import SAMPLE_RATE, is_silent, loudest_second, one_second, read_clip
 from tracekws.errors import DataError
 from tracekws.names import normalised
 
@@ -32,26 +31,16 @@ class Take:
     pcm: NDArray[np.int16]
 
 
-def loudest_second(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Cut the second with the most energy out of a recording of at least one second."""
-    energy = np.concatenate([[0.0], np.cumsum(pcm.astype(np.float64) ** 2)])
-    at = int(np.argmax(energy[CLIP_SAMPLES:] - energy[:-CLIP_SAMPLES]))
-    return pcm[at : at + CLIP_SAMPLES]
-
-
-def one_second(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
-    """A take as the model was trained on: the loudest second, or zeros behind a shorter one."""
-    return loudest_second(pcm) if len(pcm) > CLIP_SAMPLES else fit(pcm)
-
-
 def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) -> list[Take]:
     """Read every take below a folder, checked completely before anything is learned.
 
     Hidden files and folders are left out; the order is that of the names.  `labels` are the
     model's classes, `unknown` the one that takes in `_other` are learned as.
 
-    Raises DataError, which names the folder or file: no folder, no takes, a word that the model
-    does not have, a file that is no 16 kHz mono recording.
+    Of a recording longer than a second the loudest second is the take.
+
+    Raises DataError, which names the folder: no folder, no takes, a word that the model does not
+    have; or every file that is no 16 kHz mono recording, or in which nobody speaks.
     """
     words = [label for label in labels if label not in (unknown, silence)]
     if not folder.is_dir():
@@ -60,6 +49,8 @@ def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) 
     if not found:
         raise DataError(f"{folder}: no folder of takes in it; expected {folder}/{words[0]}/1.wav")
     takes: list[Take] = []
+    bad: list[str] = []
+    silent: list[str] = []
     for path in found:
         word = normalised(path.name)
         if word != OTHER and word not in words:
@@ -71,7 +62,22 @@ def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) 
         if not files:
             raise DataError(f"{path}: no takes in it; record some, or remove the folder")
         label = unknown if word == OTHER else word
-        takes += [Take(label, f"{word}/{file.name}", one_second(read_clip(file))) for file in files]
+        for file in files:
+            try:
+                pcm = read_clip(file)
+            except DataError as error:
+                bad.append(str(error))
+                continue
+            if is_silent(loudest_second(pcm)):
+                silent.append(f"{word}/{file.name}")
+            takes.append(Take(label, f"{word}/{file.name}", one_second(pcm)))
+    if silent:
+        bad.append(
+            f"{folder}: nothing is heard in {', '.join(silent)}: record again, or remove what is"
+            " silent"
+        )
+    if bad:
+        raise DataError("; ".join(bad))
     return takes
 
 

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that the user names: read with a bound, written completely or not at all."""
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from tracekws.errors import DataError
+
+MIB = 1 << 20
+TEXT_BYTES = 16 * MIB
+"""Most of a list, a table, settings or a card."""
+ROOM = 1 << 16
+"""Bytes that a folder must take before work begins whose result goes there."""
+
+
+def check_regular(path: Path) -> None:
+    """See that there is a file, and that reading it comes to an end.
+
+    Raises:
+        DataError: there is none, or it is a folder, a pipe or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        raise DataError(f"{path}: this is a folder; name a file")
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: this is a pipe or a device; save what it gives, name that file")
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Content of a file of at most so many bytes.
+
+    Raises:
+        DataError: it cannot be read, is larger, or is no regular file.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    if len(content) > most:
+        raise DataError(f"{path}: larger than {most / MIB:g} MiB, so not what is expected here")
+    return content
+
+
+def read_text(path: Path, most: int = TEXT_BYTES) -> str:
+    """Content of a text file in UTF-8, without a byte-order mark.
+
+    Raises:
+        DataError: it cannot be read, is larger than `most` bytes, or is no UTF-8 text.
+    """
+    try:
+        return read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is none, or nested deeper than Python follows.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file: it appears complete, or what was there stays.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: all are on disk before the first one takes its name.
+
+    Raises:
+        DataError: one cannot be written; what was there stays.
+    """
+    parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
+    path = Path()
+    try:
+        for path, part in parts.items():
+            with part.open("wb") as file:
+                file.write(contents[path])
+                file.flush()
+                os.fsync(file.fileno())
+        for path, part in parts.items():
+            part.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink()
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder, and see that files can be written into it.
+
+    Raises:
+        DataError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(ROOM))
+            file.flush()
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def check_writable(path: Path) -> None:
+    """See, before the work begins, that its result can be written under a name.
+
+    Raises:
+        DataError: there is no such folder, it takes no file, or the name is that of something else.
+    """
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise DataError(f"{path}: there is no such folder to write into; make it first")
+    if path.exists():
+        check_regular(path)
+    check_folder(folder)
