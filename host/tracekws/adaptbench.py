@@ -123,6 +123,8 @@ class Cast:
     repeats: int
     bad: tuple[str, ...]
     """Why files were left out."""
+    long: int
+    """Clips longer than a second, of which the loudest second is taken."""
     digest: str
 
 
@@ -320,6 +322,7 @@ def gather(
         tuple(sorted(set(listed or ()) - set(speakers))),
         len(read.repeats) + len(strange.repeats),
         tuple(reason for _, reason in (*read.bad, *strange.bad)),
+        len(read.long) + len(strange.long),
         recordings.digest,
     )
 

@@ -115,11 +115,11 @@ def check(
     folder: Annotated[Path, typer.Argument(help="Speech Commands tree.")],
     as_json: commands.Json = False,
 ) -> None:
-    """Say what a data set holds: words, speakers, splits, repeated recordings, bad files.
+    """Say what a data set holds: words, speakers, splits, repeats, and what is wrong with files.
 
     Example: `tracekws data check speech_commands`
     """
-    tree = data.read_tree(folder)
+    tree = data.scan_tree(folder)
     with stages() as stage:
         recordings = data.read_recordings(tree.clips, stage("reading"))
     bad = [reason for _, reason in recordings.bad]
@@ -145,12 +145,17 @@ def check(
         "splits": splits if tree.has_lists else None,
         "repeats": [str(clip.path) for clip in recordings.repeats],
         "bad": bad,
+        "long_clips": len(recordings.long),
+        "silent_clips": [str(clip.path) for clip in recordings.silent],
+        "hidden_files": tree.hidden,
+        "listed_without_file": list(tree.absent),
         "unknown_names": [str(path) for path in tree.strangers],
         "noise_recordings": len(tree.noises),
         "data": recordings.digest,
     }
     if as_json:
         print_json(summary)
+        tree.check_lists()
         return
     table = Table("word", "clips", "speakers", "repeats", "bad files")
     for word, counts in words.items():
@@ -166,8 +171,16 @@ def check(
         f"{len(recordings.repeats)} repeated recordings, {len(bad)} bad files, "
         f"{len(tree.strangers)} files with other names, {len(tree.noises)} noise recordings"
     )
+    out.print(
+        f"{len(recordings.long)} clips longer than a second, whose loudest second counts, "
+        f"{len(recordings.silent)} silent ones"
+    )
+    out.print(f"{tree.hidden} hidden files left out, {len(tree.absent)} list entries without file")
     for reason in bad:
         commands.say(talk, f"bad: {reason}")
+    for clip in recordings.silent:
+        commands.say(talk, f"silent: {clip.path}")
+    tree.check_lists()
 
 
 @app.command()
@@ -209,6 +222,7 @@ def evaluate(
             result,
             repeats=result.repeats + strange.repeats,
             bad=(*result.bad, *strange.bad),
+            long=result.long + strange.long,
         )
     summary = {
         **result.summary(),
@@ -238,7 +252,7 @@ def evaluate(
             f"words outside the training vocabulary rejected {strange.percent:.1f} % "
             f"of {strange.clips:,}"
         )
-    say_left_out(result.repeats, result.bad)
+    say_left_out(result.repeats, result.bad, result.long)
 
 
 @bench_app.command("adapt")
@@ -354,13 +368,14 @@ def bench_stream(
     weights = commands.learned_weights(port, model_path, model) if port else None
     alone = None
     speech: list[streambench.Speech] = []
-    digest, repeats = None, 0
+    digest, repeats, long = None, 0, 0
     sounds, bad = read_background(background) if background else ([], [])
     with stages() as stage:
         if folder is not None:
             tree = data.read_tree(folder)
             recordings, unread = read_some(tree, split, stage("reading"))
             digest, repeats, bad = recordings.digest, len(recordings.repeats), [*bad, *unread]
+            long = len(recordings.long)
             once = streambench.minutes_of(recordings, model)
             minutes = once if hours is None else max(1, round(60 * hours))
             for ratio in snr or (streambench.CLEAN_DB, streambench.NOISY_DB):
@@ -396,6 +411,7 @@ def bench_stream(
                 "background": alone and alone.summary(),
                 "repeats_dropped": repeats,
                 "bad": list(bad),
+                "long_clips": long,
                 "data": digest,
             }
         )
@@ -408,7 +424,7 @@ def bench_stream(
             f"background alone: {heard['false_alarms']} false alarms in {heard['hours']:.2f} "
             f"hours, {hourly(heard['false_alarms_per_hour'])}"
         )
-    say_left_out(repeats, bad)
+    say_left_out(repeats, bad, long)
 
 
 def hourly(rate: dict[str, float]) -> str:

@@ -3,10 +3,12 @@
 
 A tree is `word/speaker_nohash_n.wav` (Google Speech Commands) or `word/speaker_NO_take.wav`
 (Arabic Speech Commands), with recordings in `_background_noise_` and, where there are splits,
-`testing_list.txt` and `validation_list.txt`. Recordings may be WAV, FLAC or Ogg.
+`testing_list.txt` and `validation_list.txt`. Recordings may be WAV, FLAC or Ogg. Hidden files and
+folders, such as the companions `._x.wav` that macOS leaves on other file systems, are left out.
 """
 
 import hashlib
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.audio import SAMPLE_RATE, is_silent, loudest_second, one_second, read_clip
 from tracekws.errors import DataError
+from tracekws.files import read_text
 from tracekws.names import bytes_of, normalised
 
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -53,6 +56,23 @@ class Tree:
     strangers: tuple[Path, ...]
     """Audio files whose names are of no known form."""
     has_lists: bool
+    hidden: int = 0
+    """Audio files that are left out since they, or their folders, are hidden."""
+    absent: tuple[str, ...] = ()
+    """List, line and entry of what the lists name without there being such a file."""
+
+    def check_lists(self) -> None:
+        """See that all that the lists name is there.
+
+        Raises:
+            DataError: it is not: its clips would be in another split, or nowhere.
+        """
+        if self.absent:
+            more = f", nor for {len(self.absent) - 1} more entries" if self.absent[1:] else ""
+            raise DataError(
+                f"{self.root}: {self.absent[0]}: there is no such file{more}; entries are "
+                "word/file.wav: mend them, or take out those whose files are not wanted"
+            )
 
     def of(self, split: str) -> tuple[Clip, ...]:
         """Clips of a split: training, validation, testing or all.
@@ -76,10 +96,14 @@ class Recordings:
 
     clips: tuple[Clip, ...]
     pcm: NDArray[np.int16]
-    """(clips, 16000), short clips filled with zeros at the end, long ones cut."""
+    """(clips, 16000): short clips with zeros behind them, of long ones the loudest second."""
     repeats: tuple[Clip, ...]
     bad: tuple[tuple[Clip, str], ...]
     """Unreadable files with the reason."""
+    long: tuple[Clip, ...] = ()
+    """Of the clips, those longer than a second."""
+    silent: tuple[Clip, ...] = ()
+    """Of the clips and repeats, those in which nobody speaks."""
 
     @property
     def digest(self) -> str:
@@ -92,21 +116,26 @@ class Recordings:
 
 
 def read_names(path: Path) -> list[str]:
-    """Names of a text file, a name a line.
+    """Names of a text file, a name a line; blank lines and repeats do not count.
 
     Raises:
         DataError: it cannot be read, or is no UTF-8 text.
     """
-    try:
-        return normalised(path.read_text(encoding="utf-8")).split()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text; save it as a name a line") from error
+    lines = (line.strip() for line in normalised(read_text(path)).splitlines())
+    return list(dict.fromkeys(line for line in lines if line))
 
 
-def read_lists(root: Path) -> dict[str, set[str]]:
-    """Names `word/file`, without suffix, of the testing and validation split; none without lists.
+def key_of(entry: str) -> str:
+    """Name `word/file`, without suffix, of an entry of a list, however its path is written."""
+    path = posixpath.normpath(entry.replace("\\", "/"))
+    stem, suffix = posixpath.splitext(path)
+    return stem if suffix.lower() in SUFFIXES else path
+
+
+def read_lists(root: Path) -> dict[str, dict[str, str]]:
+    """What the testing and the validation list name, each key_of() with list, line and entry.
+
+    There is nothing where there are no lists.
 
     Raises:
         DataError: only one of the two lists is there, or one cannot be read.
@@ -120,7 +149,11 @@ def read_lists(root: Path) -> dict[str, set[str]]:
             f"{root}: {missing[0]} is missing: splits need both lists; add it, or remove the other"
         )
     return {
-        split: {name.rsplit(".", 1)[0] for name in read_names(path)}
+        split: {
+            key_of(line.strip()): f"{path.name}, line {number}: {line.strip()}"
+            for number, line in enumerate(read_text(path).splitlines(), 1)
+            if line.strip()
+        }
         for split, path in paths.items()
     }
 
@@ -129,15 +162,44 @@ def read_tree(root: Path) -> Tree:
     """Names, speakers and splits of a data set's folder.
 
     Raises:
-        DataError: no folder, no clips, a speaker in two splits, or lists that are not usable.
+        DataError: no folder, no clips, a speaker in two splits, or lists that are not usable, or
+            name what is not there.
     """
+    tree = scan_tree(root)
+    tree.check_lists()
+    return tree
+
+
+def left_out(tree: Tree, speakers: frozenset[str]) -> frozenset[str]:
+    """Speakers that the user wants left out: themselves, checked.
+
+    Raises:
+        DataError: none of them is in the tree, so that the list is of another one, or no list.
+    """
+    if speakers and speakers.isdisjoint(clip.speaker for clip in tree.clips):
+        raise DataError(
+            f"{tree.root}: none of the {len(speakers)} speakers to leave out is in the tree: "
+            "correct the list, or do without it"
+        )
+    return speakers
+
+
+def scan_tree(root: Path) -> Tree:
+    """As read_tree(), but what the lists name need not be there: see Tree.absent."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     listed = read_lists(root)
     clips, strangers, noises = [], [], []
+    hidden = 0
+    there = set()
     for path in sorted(root.glob("*/*")):
         word, stem = normalised(path.parent.name), normalised(path.stem)
         if path.suffix.lower() not in SUFFIXES:
+            continue
+        key = f"{word}/{stem}"
+        there.add(key)
+        if path.name.startswith(".") or word.startswith("."):
+            hidden += 1
             continue
         if word == NOISE_FOLDER:
             noises.append(path)
@@ -146,7 +208,6 @@ def read_tree(root: Path) -> Tree:
         if name is None:
             strangers.append(path)
             continue
-        key = f"{word}/{stem}"
         split = next((s for s, names in listed.items() if key in names), "training")
         clips.append(Clip(path, word, name["speaker"], split))
     if not clips:
@@ -159,7 +220,18 @@ def read_tree(root: Path) -> Tree:
     shared = sorted(speaker for speaker, splits in splits_of.items() if len(splits) > 1)
     if shared and listed:
         raise DataError(f"{root}: speaker {shared[0]} and {len(shared) - 1} more are in two splits")
-    return Tree(root, tuple(clips), tuple(noises), tuple(strangers), bool(listed))
+    absent = [
+        entry for names in listed.values() for key, entry in names.items() if key not in there
+    ]
+    return Tree(
+        root,
+        tuple(clips),
+        tuple(noises),
+        tuple(strangers),
+        bool(listed),
+        hidden,
+        tuple(absent),
+    )
 
 
 def split_of(name: str) -> str:
@@ -182,11 +254,6 @@ def split_by_hash(tree: Tree) -> Tree:
     return replace(tree, clips=split, strangers=(), has_lists=True)
 
 
-def fit(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
-    """One second: zeros behind a shorter clip, the end of a longer one cut off."""
-    return np.pad(pcm[:CLIP_SAMPLES], (0, max(0, CLIP_SAMPLES - len(pcm))))
-
-
 def recording_key(pcm: NDArray[np.int16]) -> bytes:
     """Hash of the samples, zeros at either end aside: equal for repeated recordings."""
     (sound,) = np.nonzero(pcm)
@@ -201,6 +268,8 @@ def read_recordings(
     kept: list[Clip] = []
     repeats: list[Clip] = []
     bad: list[tuple[Clip, str]] = []
+    long: list[Clip] = []
+    silent: list[Clip] = []
     seen: set[bytes] = set()
     pcm = np.zeros((len(clips), CLIP_SAMPLES), dtype=np.int16)
     for done, clip in enumerate(clips):
@@ -210,15 +279,21 @@ def read_recordings(
         except DataError as error:
             bad.append((clip, str(error)))
             continue
+        if is_silent(loudest_second(samples)):
+            silent.append(clip)
         key = recording_key(samples)
         if key in seen:
             repeats.append(clip)
             continue
         seen.add(key)
-        pcm[len(kept)] = fit(samples)
+        if len(samples) > CLIP_SAMPLES:
+            long.append(clip)
+        pcm[len(kept)] = one_second(samples)
         kept.append(clip)
     progress(len(clips), len(clips))
-    return Recordings(tuple(kept), pcm[: len(kept)], tuple(repeats), tuple(bad))
+    return Recordings(
+        tuple(kept), pcm[: len(kept)], tuple(repeats), tuple(bad), tuple(long), tuple(silent)
+    )
 
 
 def read_noise(paths: Iterable[Path], part: str) -> list[NDArray[np.int16]]:

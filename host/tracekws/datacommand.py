@@ -81,8 +81,10 @@ Workers = Annotated[int | None, typer.Option(help="Processes; all cores by defau
 SHOWN_BAD_FILES = 5
 
 
-def say_left_out(repeats: int, bad: Sequence[str]) -> None:
-    """Count the files that were left out, and name the first bad ones with the reason."""
+def say_left_out(repeats: int, bad: Sequence[str], long: int) -> None:
+    """Count the files that were left out or cut, and name the first bad ones with the reason."""
+    if long:
+        out.print(f"of {long} clips longer than a second the loudest second was taken")
     if repeats or bad:
         out.print(f"left out: {repeats} repeated recordings, {len(bad)} bad files")
     for reason in bad[:SHOWN_BAD_FILES]:
@@ -181,6 +183,7 @@ def show_adaptation(
                 "repeats_dropped": cast.repeats,
                 "bad_files": len(cast.bad),
                 "bad": list(cast.bad),
+                "long_clips": cast.long,
                 "data": cast.digest,
             }
         )
@@ -219,4 +222,4 @@ def show_adaptation(
         out.print("the paired difference to the other model after the same takes")
     if cast.speakers_left_out:
         say(out, f"too few takes: {', '.join(cast.speakers_left_out)}")
-    say_left_out(cast.repeats, cast.bad)
+    say_left_out(cast.repeats, cast.bad, cast.long)

@@ -34,6 +34,8 @@ class Result:
     bad: tuple[str, ...]
     """Why files were left out."""
     digest: str
+    long: int = 0
+    """Clips longer than a second, of which the loudest second is heard."""
 
     @property
     def words(self) -> NDArray[np.int64]:
@@ -85,6 +87,7 @@ class Result:
             "silence_clips": int(self.confusion[self.silence].sum()),
             "repeats_dropped": self.repeats,
             "bad_files": len(self.bad),
+            "long_clips": self.long,
             "data": self.digest,
             "confusion": self.confusion.tolist(),
             "labels": list(self.labels),
@@ -144,6 +147,7 @@ class Outside:
     repeats: int
     bad: tuple[str, ...]
     digest: str
+    long: int
 
     @property
     def percent(self) -> float:
@@ -164,7 +168,14 @@ def reject(
     recordings, bad = read_some(tree, "all", stage("reading outside words"))
     guess = classify(model, [*recordings.pcm], workers, stage("rejecting"))
     rejected = np.isin(guess, (model.unknown, model.silence)).sum()
-    return Outside(int(rejected), len(guess), len(recordings.repeats), bad, recordings.digest)
+    return Outside(
+        int(rejected),
+        len(guess),
+        len(recordings.repeats),
+        bad,
+        recordings.digest,
+        len(recordings.long),
+    )
 
 
 def evaluate(
@@ -202,4 +213,5 @@ def evaluate(
         len(recordings.repeats),
         bad,
         recordings.digest,
+        len(recordings.long),
     )

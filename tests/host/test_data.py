@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 import os
 import shutil
 import subprocess
@@ -141,6 +142,140 @@ def test_lists_that_are_no_text_are_refused(tree, tmp_path):
     (tmp_path / "validation_list.txt").write_text("")
     latin.rename(tmp_path / "testing_list.txt")
     refused("testing_list.txt: not UTF-8 text", "data", "check", str(tmp_path))
+
+
+LISTINGS = {
+    "plain": lambda text: text,
+    "backslashes": lambda text: text.replace("/", "\\"),
+    "leading-dot": lambda text: "".join(f"./{line}\n" for line in text.splitlines()),
+    "byte-order-mark": lambda text: "\ufeff" + text,
+    "carriage-returns": lambda text: text.replace("\n", "\r\n"),
+    "windows": lambda text: "\ufeff" + text.replace("/", "\\").replace("\n", "\r\n"),
+    "blank-lines": lambda text: "\n \n" + text.replace("\n", " \n\n"),
+    "repeats": lambda text: text + text,
+    "upper-suffix": lambda text: text.replace(".wav", ".WAV"),
+    "no-last-newline": lambda text: text.rstrip("\n"),
+}
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_lists_are_read_however_their_paths_are_written(tree, tmp_path, name):
+    """No clip of a list goes into training without a word."""
+    wanted = {clip.path.name + clip.word: clip.split for clip in data.read_tree(tree).clips}
+    copy = shutil.copytree(tree, tmp_path / "copy", copy_function=os.link)
+    for split in ("testing", "validation"):
+        path = copy / f"{split}_list.txt"
+        text = path.read_text()
+        path.unlink()  # it is the other tree's, too
+        path.write_bytes(LISTINGS[name](text).encode())
+    found = {clip.path.name + clip.word: clip.split for clip in data.read_tree(copy).clips}
+    assert found == wanted
+
+
+def test_words_and_speakers_may_have_spaces(tmp_path):
+    write(tmp_path / "zoom in" / "00000001_NO_03.wav", sound(1))
+    write(tmp_path / "zoom in" / "00000002_NO_03.wav", sound(2))
+    (tmp_path / "testing_list.txt").write_text("zoom in/00000001_NO_03.wav\n")
+    (tmp_path / "validation_list.txt").write_text("")
+    assert [c.speaker for c in data.read_tree(tmp_path).of("testing")] == ["00000001"]
+
+
+ABSENT = {
+    "no-file": "yes/ab_nohash_9.wav",
+    "no-folder": "no/ab_nohash_0.wav",
+    "deeper": "speech_commands/yes/ab_nohash_0.wav",
+    "above": "../yes/ab_nohash_0.wav",
+    "absolute": "/yes/ab_nohash_0.wav",
+    "no-word": "ab_nohash_0.wav",
+    "other-form": "yes/ab_nohash_0.mp3",
+    "a-slash": "/",
+}
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_an_entry_without_its_file_is_an_error(name, tmp_path):
+    write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
+    write(tmp_path / "yes" / "cd_nohash_0.wav", sound(2))
+    (tmp_path / "testing_list.txt").write_text(f"yes/ab_nohash_0.wav\n\n{ABSENT[name]}\n")
+    (tmp_path / "validation_list.txt").write_text("no/such_nohash_1.wav\n")
+    said = f"testing_list.txt, line 3: {ABSENT[name]}: there is no such file, nor for 1 more"
+    with pytest.raises(DataError) as error:
+        data.read_tree(tmp_path)
+    assert said in str(error.value)
+    done = tracekws("data", "check", str(tmp_path), "--json")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert said in done.stderr
+    report = json.loads(done.stdout)  # what there is, is told all the same
+    assert report["listed_without_file"] == [
+        f"testing_list.txt, line 3: {ABSENT[name]}",
+        "validation_list.txt, line 1: no/such_nohash_1.wav",
+    ]
+
+
+@pytest.mark.parametrize("entry", ["yes/._ab_nohash_0.wav", "yes/strange name.wav"])
+def test_an_entry_of_a_file_that_is_left_out_is_no_error(entry, tmp_path):
+    for name in ("ab_nohash_0.wav", "._ab_nohash_0.wav", "strange name.wav"):
+        write(tmp_path / "yes" / name, sound(1))
+    (tmp_path / "testing_list.txt").write_text(f"{entry}\n")
+    (tmp_path / "validation_list.txt").write_text("")
+    assert len(data.read_tree(tmp_path).clips) == 1
+
+
+def test_hidden_files_are_left_out_and_counted(tree, tmp_path, model_file):
+    copy = shutil.copytree(tree, tmp_path / "copy", copy_function=os.link)
+    count = 0
+    for path in (*copy.glob("*/*.wav"), *copy.glob("*.txt")):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7\0\2\0\0Mac OS X        ")
+        count += path.suffix == ".wav"
+    write(copy / ".trash" / "old_nohash_0.wav", sound(1))
+    report = tracekws_json("data", "check", str(copy))
+    before = tracekws_json("data", "check", str(tree))
+    assert (report.pop("hidden_files"), before.pop("hidden_files")) == (count + 1, 0)
+    assert report == before
+    assert f"{count + 1} hidden files left out" in tracekws("data", "check", str(copy)).stdout
+    done = tracekws("evaluate", str(model_file), "--data", str(copy), "--split", "validation")
+    assert done.returncode == 0, done.stderr
+
+
+def test_of_long_clips_the_loudest_second_is_taken_and_told(tmp_path, model_file):
+    rng = np.random.default_rng(1)
+    for number in range(3):
+        pcm = rng.normal(0, 4, 48000)
+        pcm[20000 + 3000 * number :][:16000] += sound(number)
+        write(tmp_path / "yes" / f"ab_nohash_{number}.wav", pcm.round().astype(np.int16))
+        words = data.read_clip(tmp_path / "yes" / f"ab_nohash_{number}.wav")
+        write(tmp_path / "go" / f"ab_nohash_{number}.wav", words[20000 + 3000 * number :][:16000])
+    read = data.read_recordings(data.read_tree(tmp_path).clips)
+    assert [clip.word for clip in read.long] == ["yes"] * 3
+    np.testing.assert_array_equal(read.pcm[3:], read.pcm[:3])
+    told = "3 clips longer than a second"
+    assert tracekws_json("data", "check", str(tmp_path))["long_clips"] == 3
+    assert told in tracekws("data", "check", str(tmp_path)).stdout
+    arguments = ("evaluate", str(model_file), "--data", str(tmp_path), "--split", "all")
+    assert tracekws_json(*arguments)["long_clips"] == 3
+    assert told in tracekws(*arguments).stdout
+
+
+def test_silent_clips_are_counted_and_not_refused(tmp_path):
+    for number, pcm in enumerate((sound(1), np.zeros(16000, np.int16), np.full(9000, 5, np.int16))):
+        write(tmp_path / "yes" / f"ab_nohash_{number}.wav", pcm)
+        write(tmp_path / "yes" / f"cd_nohash_{number}.wav", pcm)
+    report = tracekws_json("data", "check", str(tmp_path))
+    assert (report["clips"], len(report["repeats"]), report["bad"]) == (3, 3, [])
+    names = [Path(path).name for path in report["silent_clips"]]
+    assert names == [f"{who}_nohash_{n}.wav" for who in ("ab", "cd") for n in (1, 2)]
+    done = tracekws("data", "check", str(tmp_path))
+    assert done.returncode == 0
+    assert "4 silent ones" in done.stdout
+    assert done.stderr.count("silent: ") == 4
+
+
+def test_speakers_to_leave_out_of_whom_none_is_there_are_refused(tree, tmp_path):
+    listed = tmp_path / "names.txt"
+    listed.write_bytes(b"\xef\xbb\xbfnobody\r\nnone\r\n")
+    run = ("--run", str(tmp_path / "run"), "--output", str(tmp_path / "x.tkws"))
+    said = "none of the 2 speakers to leave out is in the tree"
+    refused(said, "train", "--data", str(tree), *run, "--exclude-speakers", str(listed))
 
 
 def test_what_the_system_refuses_is_one_line_with_its_name():

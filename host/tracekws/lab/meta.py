@@ -27,7 +27,7 @@ from tracekws import modelfile
 from tracekws.adaptbench import Bench, Cast, choose_speakers, gather
 from tracekws.adaptbench import Settings as Adaptation
 from tracekws.core import LATENT, SEQUENCES, Model, Network
-from tracekws.data import Progress, Tree, episode
+from tracekws.data import Progress, Tree, episode, left_out
 from tracekws.errors import DataError
 from tracekws.learner import FULL_SCALE, Learner
 from tracekws.parallel import spread
@@ -62,6 +62,7 @@ def pupils(model: Model, tree: Tree, excluded: frozenset[str], shots: int) -> tu
         raise DataError(
             f"{tree.root}: no testing_list.txt and validation_list.txt, which say who trains"
         )
+    excluded = left_out(tree, excluded)
     clips = [clip for clip in tree.of("training") if clip.speaker not in excluded]
     return choose_speakers(clips, model.keywords, shots, None)[0]
 

@@ -19,6 +19,7 @@ from tracekws.data import (
     Progress,
     Recordings,
     Tree,
+    left_out,
     read_noise,
     read_recordings,
     silence_clips,
@@ -77,8 +78,10 @@ def training_clips(tree: Tree, exclude: frozenset[str], classes: Sequence[str]) 
     """The training split without the excluded speakers, before any of it is read.
 
     Raises:
-        DataError: no list files, no noise recordings, or a class without clips.
+        DataError: no list files, no noise recordings, a class without clips, or speakers to exclude
+            of whom none is there.
     """
+    exclude = left_out(tree, exclude)
     clips = tuple(clip for clip in tree.of("training") if clip.speaker not in exclude)
     check_classes(tree.root, clips, classes)
     if not tree.of("validation"):

@@ -7,7 +7,7 @@ features follow the authors' released program: the clip at full scale, 40 mel ba
 4 kHz (windows of 30 ms, hops of 10), log(1 + S / max S), the first and second delta beside them,
 each of the 120 values divided by its standard deviation over the clip, then over the data. There
 the last one is of a batch of 512; here it is of the training clips. There short clips are filled on
-both sides; here at the end.
+both sides; here at the end. Of longer ones the loudest second is taken.
 
 Two ways to split a speaker's clips:
 
@@ -31,13 +31,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.audio import SAMPLE_RATE, one_second, read_clip
 from tracekws.data import (
     SPLITS,
     UNKNOWN,
     Clip,
     Tree,
-    fit,
     read_names,
     read_recordings,
     read_tree,
@@ -196,7 +195,7 @@ def read_all_names(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], NDArray[np.
             samples = read_clip(clip.path)
         except DataError:
             continue
-        pcm[len(kept)] = fit(samples)
+        pcm[len(kept)] = one_second(samples)
         kept.append(clip)
     return tuple(kept), pcm[: len(kept)]
 
