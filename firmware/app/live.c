@@ -111,12 +111,18 @@ int tkws_app_poll_events(tkws_app *app, const uint8_t *body, size_t n_body)
     return TKWS_OK;
 }
 
+/* Samples from the oldest that is held to a position, which counts modulo 2^32. */
+static uint32_t held_before(const tkws_app *app, uint32_t position)
+{
+    uint32_t start = (uint32_t)((app->n_samples - app->ring.n_held) & UINT32_MAX);
+    return position >= start ? position - start : UINT32_MAX - (start - position) + 1;
+}
+
 /* Forget the samples before a position, which the host has. One that is not held is of an old request. */
 static void acknowledge(tkws_app *app, uint32_t position)
 {
     tkws_app_ring *ring = &app->ring;
-    uint32_t start = (uint32_t)app->n_samples - (uint32_t)ring->n_held;
-    size_t n = position - start;
+    uint32_t n = held_before(app, position);
     if (n > ring->n_held)
         return;
     ring->first = wrapped(ring, ring->first + n);
@@ -131,7 +137,7 @@ int tkws_app_read_pcm(tkws_app *app, const uint8_t *body, size_t n_body)
     if (app->session != TKWS_APP_RECORDING)
         return TKWS_E_STATE;
     acknowledge(app, wire_get_u32(body));
-    size_t skip = from - ((uint32_t)app->n_samples - (uint32_t)ring->n_held);
+    size_t skip = held_before(app, from);
     size_t n = skip < ring->n_held ? least(ring->n_held - skip, MAX_SAMPLES) : 0;
     uint8_t *at = tkws_app_reply(app, 8 + 2 * n);
     wire_put_u32(at, app->n_overruns);

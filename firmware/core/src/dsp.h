@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tracekws/fx.h"
+
 /* Define TKWS_NO_DSP to have the plain C there too. */
 #if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && !defined(__ARM_BIG_ENDIAN) &&               \
     !defined(TKWS_NO_DSP)
@@ -61,6 +63,11 @@ static inline void dsp_copy_bytes(int8_t *to, const int8_t *from, size_t n)
             to[i] = from[i];
 }
 
+static inline int32_t dsp_add_product(int32_t sum, int16_t a, int16_t b)
+{
+    return tkws_fx_add(sum, a * b);
+}
+
 static inline int32_t dsp_dot_8(int32_t sum, const int16_t *a, const int16_t *b)
 {
 #if TKWS_DSP
@@ -69,8 +76,14 @@ static inline int32_t dsp_dot_8(int32_t sum, const int16_t *a, const int16_t *b)
     sum = __smlad(dsp_load(a + 4), dsp_load(b + 4), sum);
     return __smlad(dsp_load(a + 6), dsp_load(b + 6), sum);
 #else
-    return sum + a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + a[4] * b[4] + a[5] * b[5] +
-           a[6] * b[6] + a[7] * b[7];
+    sum = dsp_add_product(sum, a[0], b[0]);
+    sum = dsp_add_product(sum, a[1], b[1]);
+    sum = dsp_add_product(sum, a[2], b[2]);
+    sum = dsp_add_product(sum, a[3], b[3]);
+    sum = dsp_add_product(sum, a[4], b[4]);
+    sum = dsp_add_product(sum, a[5], b[5]);
+    sum = dsp_add_product(sum, a[6], b[6]);
+    return dsp_add_product(sum, a[7], b[7]);
 #endif
 }
 
@@ -119,7 +132,7 @@ static inline void dsp_add_two(int32_t *sums, const int16_t *a, const int16_t *b
     }
 #endif
     for (; i < n; i++)
-        sums[i] += a[i] + b[i];
+        sums[i] = tkws_fx_add(sums[i], a[i] + b[i]);
 }
 
 /* a b as complex numbers, real parts first; not all four parts may be -32768. */
@@ -130,8 +143,8 @@ static inline void dsp_complex_multiply(const int16_t *a, const int16_t *b, int3
     *re = __smusd(dsp_load(a), dsp_load(b));
     *im = __smuadx(dsp_load(a), dsp_load(b));
 #else
-    *re = a[0] * b[0] - a[1] * b[1];
-    *im = a[0] * b[1] + a[1] * b[0];
+    *re = tkws_fx_sub(a[0] * b[0], a[1] * b[1]);
+    *im = tkws_fx_add(a[0] * b[1], a[1] * b[0]);
 #endif
 }
 
@@ -165,7 +178,7 @@ static inline unsigned dsp_bits(const int16_t *values, size_t n)
 #else
     for (size_t i = 0; i < n; i++) {
         uint32_t value = (uint32_t)values[i];
-        changes |= value ^ (value << 1);
+        changes |= value ^ (value & 0x7fffffffu) << 1;
     }
 #endif
     return 31 - dsp_leading_zeros(changes | 1u);

@@ -30,12 +30,12 @@ typedef struct {
 
 static inline wide add(wide a, wide b)
 {
-    return (wide){a.re + b.re, a.im + b.im};
+    return (wide){tkws_fx_add(a.re, b.re), tkws_fx_add(a.im, b.im)};
 }
 
 static inline wide subtract(wide a, wide b)
 {
-    return (wide){a.re - b.re, a.im - b.im};
+    return (wide){tkws_fx_sub(a.re, b.re), tkws_fx_sub(a.im, b.im)};
 }
 
 static inline wide product(const int16_t *point, const int16_t *factor)
@@ -45,10 +45,10 @@ static inline wide product(const int16_t *point, const int16_t *factor)
     return z;
 }
 
-static inline void put(int16_t *point, int32_t re, int32_t im, unsigned shift)
+static inline void put(int16_t *point, wide z, unsigned shift)
 {
-    point[0] = (int16_t)tkws_fx_shr(re, shift);
-    point[1] = (int16_t)tkws_fx_shr(im, shift);
+    point[0] = tkws_fx_to16(tkws_fx_shr(z.re, shift));
+    point[1] = tkws_fx_to16(tkws_fx_shr(z.im, shift));
 }
 
 /* The DFT of four points, divided by 2^shift and rounded down, or to the nearest when a has half of that
@@ -60,10 +60,11 @@ static inline void butterfly(wide a, wide b, wide c, wide d, unsigned shift, int
     wide even_off = subtract(a, c);
     wide odd = add(b, d);
     wide odd_off = subtract(b, d);
-    put(point, even.re + odd.re, even.im + odd.im, shift);
-    put(point + 2 * stride, even_off.re + odd_off.im, even_off.im - odd_off.re, shift);
-    put(point + 4 * stride, even.re - odd.re, even.im - odd.im, shift);
-    put(point + 6 * stride, even_off.re - odd_off.im, even_off.im + odd_off.re, shift);
+    wide turned = {odd_off.im, -odd_off.re};
+    put(point, add(even, odd), shift);
+    put(point + 2 * stride, add(even_off, turned), shift);
+    put(point + 4 * stride, subtract(even, odd), shift);
+    put(point + 6 * stride, subtract(even_off, turned), shift);
 }
 
 /* Two samples, windowed, as a complex point in Q15. */
@@ -104,7 +105,8 @@ static int pass(int16_t *fft, size_t stride)
         int16_t *point = block;
         const int16_t *w = twiddle_q14;
         for (size_t angle = 0; angle < QUARTER; angle += turn, point += 2) {
-            wide first = {point[0] * (1 << 14) + half, point[1] * (1 << 14) + half};
+            wide first = {tkws_fx_add(point[0] * (1 << 14), half),
+                          tkws_fx_add(point[1] * (1 << 14), half)};
             butterfly(first, product(point + 2 * stride, w + 2 * angle),
                       product(point + 4 * stride, w + 4 * angle),
                       product(point + 6 * stride, w + 6 * angle), shift, point, stride);
@@ -121,8 +123,10 @@ static inline uint64_t bin_power(const int16_t *z, size_t k, const struct bin *b
     const int16_t *q = z + 2 * (POINTS - k);
     int32_t odd_r = p[1] + q[1];
     int32_t odd_i = q[0] - p[0];
-    int32_t re = (p[0] + q[0]) * (1 << 14) + odd_r * bin->re - odd_i * bin->im;
-    int32_t im = (p[1] - q[1]) * (1 << 14) + odd_r * bin->im + odd_i * bin->re;
+    int32_t re = tkws_fx_mul(p[0] + q[0], 1 << 14);
+    int32_t im = tkws_fx_mul(p[1] - q[1], 1 << 14);
+    re = tkws_fx_sub(tkws_fx_add(re, tkws_fx_mul(odd_r, bin->re)), tkws_fx_mul(odd_i, bin->im));
+    im = tkws_fx_add(tkws_fx_add(im, tkws_fx_mul(odd_r, bin->im)), tkws_fx_mul(odd_i, bin->re));
     re = tkws_fx_shr(re, 15 - BIN_FRACTION); /* they are twice the bin's, in Q14 */
     im = tkws_fx_shr(im, 15 - BIN_FRACTION);
     return (uint64_t)((int64_t)re * re + (int64_t)im * im);

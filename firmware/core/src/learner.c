@@ -82,7 +82,7 @@ static void step_bank(const tkws_learner *learner)
             int16_t u = tkws_fx_sat16(tkws_fx_mul_q15(net->decay[j], membrane[j]) +
                                       get_i16(target + 2 * j));
             bool spike = u > threshold;
-            membrane[j] = (int16_t)(spike ? u - threshold : u);
+            membrane[j] = tkws_fx_to16(spike ? u - threshold : u);
             trace[j] = leaky(trace[j], beta_q15, spike);
         }
     }
@@ -111,12 +111,12 @@ static void contrast_error(const tkws_learner *learner, int16_t *error_q15)
         const int16_t *bank = learner->bank_trace + c * h->n_neurons;
         int32_t dot_q15 = 0;
         for (size_t j = 0; j < h->n_neurons; j++)
-            dot_q15 += tkws_fx_mul_q15(learner->trace[j], bank[j]);
+            dot_q15 = tkws_fx_add(dot_q15, tkws_fx_mul_q15(learner->trace[j], bank[j]));
         /* gain is Q8, logits Q10 */
         logits[c] = tkws_fx_sat32(tkws_fx_shr64((int64_t)dot_q15 * h->contrast_gain_q8, 13));
     }
     tkws_softmax(logits, h->n_classes, error_q15);
-    error_q15[learner->label] = (int16_t)(error_q15[learner->label] - TKWS_Q15_ONE);
+    error_q15[learner->label] = tkws_fx_to16(error_q15[learner->label] - TKWS_Q15_ONE);
 }
 
 /* psi: triangle around the threshold, Q15. */
@@ -127,7 +127,7 @@ static int16_t surrogate(int16_t potential, const tkws_model_header *h)
         distance = -distance;
     if (distance >= (int32_t)1 << h->surrogate_q)
         return 0;
-    return (int16_t)(TKWS_Q15_ONE - distance * (1 << (15 - h->surrogate_q)));
+    return tkws_fx_to16(TKWS_Q15_ONE - tkws_fx_mul(distance, 1 << (15 - h->surrogate_q)));
 }
 
 /* Eq. 18, first term, of one step. */
@@ -148,7 +148,8 @@ static void descend_traces(tkws_learner *learner)
             continue;
         int32_t signal = 0;
         for (size_t c = 0; c < h->n_classes; c++)
-            signal += tkws_fx_mul_q15(error_q15[c], learner->bank_trace[c * n + j]);
+            signal =
+                tkws_fx_add(signal, tkws_fx_mul_q15(error_q15[c], learner->bank_trace[c * n + j]));
         int32_t factor_q15 = tkws_fx_mul_q15(tkws_fx_sat16(signal), psi_q15);
         if (factor_q15 == 0)
             continue;
@@ -156,7 +157,7 @@ static void descend_traces(tkws_learner *learner)
         int16_t *row = net->weights.weights + j * h->n_inputs;
         for (size_t i = 0; i < h->n_inputs; i++)
             if (net->inputs[i] != 0)
-                row[i] = descend(row[i], change * net->inputs[i], rng);
+                row[i] = descend(row[i], tkws_fx_mul(change, net->inputs[i]), rng);
         change = scaled(rate_recurrent, factor_q15);
         for (size_t k = 0; k < net->n_previous; k++) {
             int16_t *weight = net->weights.recurrent + net->previous[k] * n + j;
@@ -188,12 +189,12 @@ static void descend_readout(tkws_learner *learner, const uint8_t *vector, size_t
     for (size_t j = 0; j < h->n_neurons; j++) {
         int32_t rate_q15 = mean_rate(learner, vector, j);
         for (size_t c = 0; rate_q15 != 0 && c < n_classes; c++)
-            sum[c] += rate_q15 * weights->readout[j * n_classes + c];
+            sum[c] += tkws_fx_mul(rate_q15, weights->readout[j * n_classes + c]);
     }
     for (size_t c = 0; c < n_classes; c++)
-        logits[c] = (int32_t)tkws_fx_shr64(sum[c], 15) + weights->readout_bias[c];
+        logits[c] = tkws_fx_add((int32_t)tkws_fx_shr64(sum[c], 15), weights->readout_bias[c]);
     tkws_softmax(logits, n_classes, error_q15);
-    error_q15[label] = (int16_t)(error_q15[label] - TKWS_Q15_ONE);
+    error_q15[label] = tkws_fx_to16(error_q15[label] - TKWS_Q15_ONE);
     for (size_t j = 0; j < h->n_neurons; j++) {
         int32_t rate_q15 = mean_rate(learner, vector, j);
         if (rate_q15 == 0)

@@ -78,7 +78,7 @@ static void recurrent_current(const tkws_network *net)
     if (k < net->n_previous) {
         const int16_t *row = net->weights.recurrent + net->previous[k] * n;
         for (size_t j = 0; j < n; j++)
-            current[j] += row[j];
+            current[j] = tkws_fx_add(current[j], row[j]);
     }
 }
 
@@ -88,7 +88,7 @@ static inline void filter_rows(const uint8_t *taps, const int8_t *features, size
 {
     for (size_t at = 0; at < n_rows * TKWS_FEATURES; at += TKWS_FEATURES)
         for (size_t i = 0; i < FILTERS; i++)
-            sums[i] += get_i8(taps + at + i) * features[at + i];
+            sums[i] = tkws_fx_add(sums[i], get_i8(taps + at + i) * features[at + i]);
 }
 
 /* Inputs from the features of the last steps; 16 * 2^7 * 2^7 fits int32 with room to spare. */
@@ -138,14 +138,14 @@ static void integrate_and_fire(tkws_network *net)
             inputs[0] = dsp_dot(row, net->inputs, TKWS_FEATURES);
         for (size_t j = first; j < end; j++) {
             int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j] +
-                        tkws_fx_shr(inputs[j - first] + weight_half, weight_shift) +
-                        tkws_fx_shr(net->current[j] + recurrent_half, recurrent_shift);
+                        tkws_fx_shr(tkws_fx_add(inputs[j - first], weight_half), weight_shift) +
+                        tkws_fx_shr(tkws_fx_add(net->current[j], recurrent_half), recurrent_shift);
             net->current[j] = 0;
             int16_t potential = tkws_fx_sat16(u);
             net->potential[j] = potential;
             if (potential > threshold) {
                 net->spikes[n_spikes++] = (uint16_t)j;
-                potential = (int16_t)(potential - threshold);
+                potential = tkws_fx_to16(potential - threshold);
             }
             net->membrane[j] = potential;
         }
@@ -160,16 +160,16 @@ static void read_out(tkws_network *net)
     size_t n_classes = h->n_classes;
     int32_t *slot = net->history + net->at * n_classes;
     for (size_t c = 0; c < n_classes; c++) {
-        net->total[c] -= slot[c];
+        net->total[c] = tkws_fx_sub(net->total[c], slot[c]);
         slot[c] = 0;
     }
     for (size_t k = 0; k < net->n_spikes; k++) {
         const int16_t *row = net->weights.readout + net->spikes[k] * n_classes;
         for (size_t c = 0; c < n_classes; c++)
-            slot[c] += row[c];
+            slot[c] = tkws_fx_add(slot[c], row[c]);
     }
     for (size_t c = 0; c < n_classes; c++)
-        net->total[c] += slot[c];
+        net->total[c] = tkws_fx_add(net->total[c], slot[c]);
     net->at = (uint16_t)(net->at + 1u == h->window_steps ? 0u : net->at + 1u);
     if (net->n_steps < h->window_steps)
         net->n_steps++;
@@ -191,5 +191,5 @@ void tkws_network_scores(const tkws_network *network, int32_t *scores)
 {
     int32_t n = network->n_steps > 0 ? network->n_steps : 1;
     for (size_t c = 0; c < network->model->header.n_classes; c++)
-        scores[c] = network->total[c] / n + network->weights.readout_bias[c];
+        scores[c] = tkws_fx_add(network->total[c] / n, network->weights.readout_bias[c]);
 }

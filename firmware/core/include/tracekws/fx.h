@@ -66,6 +66,52 @@ static inline int32_t tkws_fx_mul_q15(int16_t a, int16_t b)
     return tkws_fx_shr((int32_t)a * b + (1 << 14), 15);
 }
 
+#ifdef TKWS_FX_CHECK
+
+/** For tests: the program's own. It gets each result of the operators below before that is made to fit.
+ *  @param n_bits  16 or 32: what it is to fit, as a signed number
+ *  @param file, line  where the operator stands */
+void tkws_fx_check(int64_t exact, unsigned n_bits, const char *file, int line);
+
+static inline int32_t tkws_fx_checked(int64_t exact, unsigned n_bits, const char *file, int line)
+{
+    tkws_fx_check(exact, n_bits, file, line);
+    return (int32_t)exact;
+}
+
+#define tkws_fx_add(a, b) tkws_fx_checked((int64_t)(a) + (b), 32, __FILE__, __LINE__)
+#define tkws_fx_sub(a, b) tkws_fx_checked((int64_t)(a) - (b), 32, __FILE__, __LINE__)
+#define tkws_fx_mul(a, b) tkws_fx_checked((int64_t)(a) * (b), 32, __FILE__, __LINE__)
+#define tkws_fx_to16(a) ((int16_t)tkws_fx_checked(a, 16, __FILE__, __LINE__))
+
+#else
+
+/** a + b; that it fits int32 is the caller's care, as for the next two. */
+static inline int32_t tkws_fx_add(int32_t a, int32_t b)
+{
+    return a + b;
+}
+
+/** a - b */
+static inline int32_t tkws_fx_sub(int32_t a, int32_t b)
+{
+    return a - b;
+}
+
+/** a * b */
+static inline int32_t tkws_fx_mul(int32_t a, int32_t b)
+{
+    return a * b;
+}
+
+/** The same number as an int16; that it fits is the caller's care. */
+static inline int16_t tkws_fx_to16(int32_t value)
+{
+    return (int16_t)value;
+}
+
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,17 +18,18 @@ typedef struct {
  *  numbers are not all small too, and 0, the generator's fixed point, is replaced. */
 static inline void tkws_rng_seed(tkws_rng *rng, uint32_t seed)
 {
-    uint32_t spread = seed * 0x9e3779b9u; /* odd, so no two seeds share a state */
+    uint64_t product = (uint64_t)seed * 0x9e3779b9u;
+    uint32_t spread = (uint32_t)product; /* an odd factor, so no two seeds share a state */
     rng->state = spread != 0 ? spread : 0x85ebca6bu;
 }
 
-/** Next 32 bits; period 2^32 - 1. */
+/** Next 32 bits; period 2^32 - 1. (The masks say that bits are meant to be lost; they cost nothing.) */
 static inline uint32_t tkws_rng_next(tkws_rng *rng)
 {
     uint32_t x = rng->state;
-    x ^= x << 13;
+    x ^= (x & 0x7ffffu) << 13;
     x ^= x >> 17;
-    x ^= x << 5;
+    x ^= (x & 0x7ffffffu) << 5;
     rng->state = x;
     return x;
 }
