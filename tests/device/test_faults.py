@@ -375,7 +375,7 @@ def test_a_device_that_stops_in_a_stream(deaf: Faulty, pcm: np.ndarray) -> None:
 
 
 def test_refused_by_a_device_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    hello = protocol.Hello(1, "0.1.0", 15, 700, 640, 4, 1024, code("NO_MODEL"), "bare")
+    hello = protocol.Hello(2, "0.1.0", 15, 700, 640, 4, 1024, code("NO_MODEL"), "bare")
     monkeypatch.setattr(protocol, "parse_hello", lambda body: hello)
 
     class Still:

@@ -150,19 +150,19 @@ def test_the_ends_of_the_ranges_work(
 
 
 INFO_LIES = {
-    "no neurons": (30, "H", 0),
-    "too many neurons": (30, "H", 1025),
-    "most neurons": (30, "H", 65535),
-    "another method": (32, "H", 16),
-    "every method": (32, "H", 65535),
-    "no passes": (34, "H", 0),
-    "too many passes": (34, "H", 101),
-    "most passes": (34, "H", 65535),
-    "no weights": (36, "I", 0),
-    "odd weights": (36, "I", 1001),
-    "more weights than neurons have": (36, "I", 8000),
-    "most weights": (36, "I", 2**32 - 2),
-    "one class for everything": (28, "H", 3),
+    "no neurons": (46, "H", 0),
+    "too many neurons": (46, "H", 1025),
+    "most neurons": (46, "H", 65535),
+    "another method": (48, "H", 16),
+    "every method": (48, "H", 65535),
+    "no passes": (50, "H", 0),
+    "too many passes": (50, "H", 101),
+    "most passes": (50, "H", 65535),
+    "no weights": (52, "I", 0),
+    "odd weights": (52, "I", 1001),
+    "more weights than neurons have": (52, "I", 8000),
+    "most weights": (52, "I", 2**32 - 2),
+    "one class for everything": (44, "H", 3),
 }
 
 

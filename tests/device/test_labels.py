@@ -182,5 +182,5 @@ def test_classes_that_no_model_has_are_refused(
 ) -> None:
     true = connect(Board(folder, image_of(WORDS["one byte"])))._link.request(protocol.INFO)
     numbers = b"".join(n.to_bytes(2, "little") for n in (n_classes, unknown, silence))
-    with pytest.raises(ProtocolError, match="classes"):
+    with pytest.raises(ProtocolError, match="class"):
         lied(protocol.INFO, true[:40] + numbers + true[46:]).info()
