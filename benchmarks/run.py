@@ -386,6 +386,9 @@ def rules_tables() -> list[str]:
         rules: dict[str, list[Row]] = {}
         for run in of_task:
             rules.setdefault(run["rule"], []).append(run)
+        for rule, own in rules.items():  # of whatever code was run last
+            last = own[-1].get("code", "")
+            rules[rule] = [run for run in own if run.get("code", "") == last]
         best = sorted(rules.values(), key=lambda own: -mean([run["test"] for run in own]))
         page += [
             "",

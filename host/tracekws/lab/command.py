@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tracekws import adaptbench, modelfile
+from tracekws import adaptbench, files
 from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.data import read_names, read_tree
@@ -37,6 +37,7 @@ from tracekws.device.commands import Json, say
 from tracekws.errors import DataError, MissingTool
 from tracekws.names import normalised
 from tracekws.shipped import MODEL, install_command
+from tracekws.files import check_writable
 
 if TYPE_CHECKING:
     from tracekws.lab.report import Row
@@ -75,13 +76,24 @@ def torch_there() -> Iterator[None]:
         ) from error
 
 
+def say_stale(path: Path, count: int) -> None:
+    """Say how many runs have only results that are not returned."""
+    if count:
+        say(
+            talk,
+            f"{path}: results of {count} runs are of other code or default settings, or do not say"
+            " of which: they stay there, and are made anew",
+        )
+
+
 def show(rows: Sequence["Row"]) -> None:
-    """Print rows, a table a task."""
-    from tracekws.lab.report import by_task
+    """Print rows, a table a task; of what code they are where it is not all the present one."""
+    from tracekws.lab.report import PRESENT, by_task
 
     for title, of_task in by_task(rows).items():
-        columns = ("rule", "seeds", "validation %", "testing %", "bytes kept", "s a run")
-        table = Table(*columns, title=title)
+        columns = ["rule", "seeds", "validation %", "testing %", "bytes kept", "s a run"]
+        mixed = any(row.standing != PRESENT for row in of_task)
+        table = Table(*columns, *(["code"] if mixed else []), title=title)
         for row in of_task:
             spread = "" if row.deviation is None else f" ± {row.deviation:.1f}"
             table.add_row(
@@ -91,6 +103,7 @@ def show(rows: Sequence["Row"]) -> None:
                 f"{row.test:.1f}{spread}",
                 f"{row.state_bytes:,}",
                 f"{row.seconds:.0f}",
+                *([row.standing] if mixed else []),
             )
         out.print(table)
 
@@ -158,20 +171,24 @@ def run(
     """
     with torch_there():
         from tracekws.lab import experiment, report
+        from tracekws.lab.fingerprint import fingerprint
         from tracekws.lab.tasks import task_of
     chosen = task_of(task)
     name, settings = experiment.config_of(chosen, config)
     wanted = experiment.with_rates(rule, settings, experiment.settings_of(rule, given or []))
     passes = epochs or settings.epochs
+    code = fingerprint(experiment.rule_of(rule), settings)
+    plans = [experiment.Plan(rule, wanted, seed, passes, code=code) for seed in range(1, seeds + 1)]
+    check_writable(output)
     known = experiment.read_results(output, experiment.Result)
     results = []
     with stages() as stage:
         split = chosen.load(data, experiment.TRIAL_SEED)
-        for seed in range(1, seeds + 1):
-            plan = experiment.Plan(rule, wanted, seed, passes)
+        say_stale(output, experiment.stale(known, plans, chosen, name, split))
+        for plan in plans:
             there = experiment.found(known, plan, chosen, name, split)
             if there is None:
-                progress = stage(f"{rule}, seed {seed}")
+                progress = stage(f"{rule}, seed {plan.seed}")
                 there = experiment.run(chosen, name, split, plan, progress)
                 assert there is not None  # there is no deadline
                 experiment.write_result(output, there)
@@ -224,6 +241,7 @@ def compare(
             workers,
             stage("runs"),
         )
+    say_stale(output, comparison.stale)
     rows = report.rows_of(comparison.results)
     if picture is not None and rows:
         report.picture(rows, picture)
@@ -247,7 +265,7 @@ def show_report(
     picture: Picture = None,
     as_json: Json = False,
 ) -> None:
-    """Tables and a picture of results.
+    """Tables and a picture of results, those of other code and defaults among them, named so.
 
     Example: `tracekws lab report lab.jsonl --picture lab.png`
     """
@@ -419,6 +437,7 @@ def shots(
     with torch_there():
         from tracekws.lab import experiment
         from tracekws.lab import shots as lab
+        from tracekws.lab.fingerprint import fingerprint
         from tracekws.lab.tasks.commands import SHARES, Commands
     if split not in SHARES:
         raise typer.BadParameter(f"--split {split}: one of {', '.join(SHARES)}")
@@ -431,13 +450,15 @@ def shots(
     own = experiment.settings_of(adapt or rule, adapt_given or [])
     how = lab.Adapt(adapt or rule, own if adapt not in (None, rule) else settings | own, passes)
     name, chosen = experiment.config_of(task, config)
+    code = fingerprint(experiment.rule_of(rule), chosen)
     plans = [
-        experiment.Plan(rule, settings, seed, epochs or chosen.epochs)
+        experiment.Plan(rule, settings, seed, epochs or chosen.epochs, code=code)
         for seed in range(1, seeds + 1)
     ]
     asked = lab.SHOTS[splitting] if counts is None else counts_of(counts)
     with stages() as stage:
         outcome = lab.run(task, name, data, plans, how, asked, repeats, run, stage)
+    say_stale(run / lab.RESULTS, outcome.stale)
     rows = lab.rows_of(outcome.results, task)
     if as_json:
         print_json({"rows": [asdict(row) for row in rows], "left_out": outcome.left_out})
@@ -530,7 +551,7 @@ def meta_learn(
         learned, speakers = meta.learn(
             model, read_tree(folder), excluded, settings, normalised(output.stem), stage, workers
         )
-    modelfile.write_file(output, learned.image)
+    files.write(output, learned.image)
     if as_json:
         about = {"model": learned.identity, "from": model.identity, "speakers": speakers}
         print_json(about | asdict(settings) | {"method": method})

@@ -8,13 +8,16 @@ two random factors (Bergstra and Bengio, Random Search for Hyper-Parameter Optim
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -22,7 +25,9 @@ from numpy.typing import NDArray
 
 from tracekws.data import Progress
 from tracekws.errors import DataError
+from tracekws.files import MIB, check_writable, parse_json, read_text
 from tracekws.lab.data import Clips, Config, Split, Task, augmented
+from tracekws.lab.fingerprint import fingerprint
 from tracekws.lab.memory import bytes_of
 from tracekws.lab.network import LabError, Network
 from tracekws.lab.rule import Rule
@@ -32,6 +37,10 @@ from tracekws.parallel import spread
 TRIAL_SEED = 0
 FACTOR = 10.0
 """Rates of a trial lie within this factor of the defaults, either way."""
+MOST_BYTES = 64 * MIB
+"""Of a file of results."""
+MOST_NUMBER = 1e15
+"""In it."""
 LAST_RATE = 0.25
 """What is left of the rates in the last pass, after a cosine."""
 
@@ -49,6 +58,8 @@ class Plan:
     epochs: int
     trial: bool = False
     """Whether it only chooses rates: then it is not tested."""
+    code: str = ""
+    """Fingerprint of the code and default settings that run it (fingerprint.py)."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +85,40 @@ class Result:
     """What the rule kept at the end of the last training batch, weights aside."""
     fixed_bytes: int
     """Of it, matrices that never change."""
+    code: str = ""
+    """The plan's; empty in lines from before it was recorded."""
+
+
+def results_of(
+    results: Sequence[Result], plan: Plan, task: Task, config: str, split: Split
+) -> list[Result]:
+    """The results of a plan, of whatever code."""
+    wanted = asdict(plan) | {"task": task.name, "config": config, "data": split.digest}
+    del wanted["code"]
+    return [
+        result
+        for result in results
+        if all(getattr(result, key) == value for key, value in wanted.items())
+    ]
 
 
 def found(
     results: Sequence[Result], plan: Plan, task: Task, config: str, split: Split
 ) -> Result | None:
-    """The result that a plan would give again."""
-    wanted = asdict(plan) | {"task": task.name, "config": config, "data": split.digest}
-    for result in results:
-        if all(getattr(result, key) == value for key, value in wanted.items()):
-            return result
-    return None
+    """The result that a plan would give again; none if only other code has given one."""
+    own = results_of(results, plan, task, config, split)
+    return next((result for result in own if result.code == plan.code), None)
+
+
+def stale(
+    results: Sequence[Result], plans: Iterable[Plan], task: Task, config: str, split: Split
+) -> int:
+    """How many plans have results, but of other code or of code that is not known."""
+    return sum(
+        bool(results_of(results, plan, task, config, split))
+        and found(results, plan, task, config, split) is None
+        for plan in plans
+    )
 
 
 def rule_of(name: str) -> type[Rule]:
@@ -284,39 +318,70 @@ def read_results(path: Path, form: type[Line]) -> list[Line]:
     results: list[Line] = []
     if not path.exists():
         return results
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    hints = get_type_hints(form)
+    for number, line in enumerate(read_text(path, MOST_BYTES).splitlines(), 1):
         try:
-            results.append(form(**json.loads(line)))
+            values = parse_json(line)
+            result = form(**values)
+            fitting = all(fits(value, hints[name]) for name, value in values.items())
         except (ValueError, TypeError) as error:
-            raise DataError(
-                f"{path}: line {number} is no result; remove it, or name another file"
-            ) from error
+            raise no_result(path, number) from error
+        if not fitting:
+            raise no_result(path, number)
+        results.append(result)
     return results
 
 
+def no_result(path: Path, number: int) -> DataError:
+    """What to say of a line that is none."""
+    return DataError(f"{path}: line {number} is no result; remove it, or name another file")
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Whether a value of JSON is of a field's type."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind in (Union, UnionType):
+        return any(fits(value, one) for one in inner)
+    if kind is Literal:
+        return value in inner
+    if kind is list:
+        return isinstance(value, list) and all(fits(one, inner[0]) for one in value)
+    if isinstance(value, bool):
+        return hint is bool
+    if hint is float:
+        return isinstance(value, int | float) and abs(value) < MOST_NUMBER
+    return isinstance(value, kind or hint)
+
+
 def write_result(path: Path, result: Any) -> None:
-    """Add a line.
+    """Add a line, or nothing at all.
 
     Raises:
         DataError: the file cannot be written.
     """
+    there = path.stat().st_size if path.exists() else None
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(result)) + "\n")
+        with path.open("ab") as file:
+            file.write((json.dumps(asdict(result)) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
+        with suppress(OSError):
+            os.truncate(path, there or 0)
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def trials(rule: str, config: Config, epochs: int, count: int) -> list[Plan]:
     """Runs that choose a rule's rates; the first has the defaults."""
     rng = np.random.default_rng(TRIAL_SEED)
+    code = fingerprint(rule_of(rule), config)
     defaults = with_rates(rule, config, {})
     plans = []
     for number in range(count):
         factors = FACTOR ** rng.uniform(-1, 1, 2) if number else np.ones(2)
         pairs = zip(defaults.items(), factors, strict=True)
         rates = {name: float(f"{rate * factor:.3g}") for (name, rate), factor in pairs}
-        plans.append(Plan(rule, rates, TRIAL_SEED, epochs, trial=True))
+        plans.append(Plan(rule, rates, TRIAL_SEED, epochs, trial=True, code=code))
     return plans
 
 
@@ -364,6 +429,8 @@ class Comparison:
     """What did not fit into the time."""
     unfit: dict[str, str]
     """Rules that do not fit the network, and why."""
+    stale: int = 0
+    """Runs whose results in the file are of other code, so that they were made anew."""
 
 
 def compare(
@@ -379,7 +446,7 @@ def compare(
     workers: int | None,
     progress: Progress,
 ) -> Comparison:
-    """Compare rules on a task; what the file of results has by now is not run again.
+    """Compare rules on a task; what the file has of the same code and defaults is not run again.
 
     Args:
         task: what is learned.
@@ -396,8 +463,9 @@ def compare(
 
     Raises:
         DataError: no such rule or config, data that is not usable, or a file that is no file of
-            results.
+            results or cannot be written.
     """
+    check_writable(path)
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     torch.set_num_threads(1)  # a pool of threads would not survive into the processes
     name, settings = config_of(task, config)
@@ -406,12 +474,13 @@ def compare(
     known = read_results(path, Result)
     split = task.load(data, TRIAL_SEED)
     start = partial(start_worker, Lab(task, name, split, deadline))
-    total, done = len(rules) * (trial_count + seeds), 0
+    total, done, old = len(rules) * (trial_count + seeds), 0, 0
     out = Comparison([], [], {})
 
     def carry_out(plans: Sequence[Plan]) -> list[Result]:
         """Results of plans, those that the file has first."""
-        nonlocal done
+        nonlocal done, old
+        old += stale(known, plans, task, name, split)
         there, missing = [], []
         for plan in plans:
             if result := found(known, plan, task, name, split):
@@ -438,11 +507,11 @@ def compare(
         if len(of_rule) == trial_count:
             chosen[rule] = best_of(of_rule)
     plans = [
-        Plan(rule, chosen.get(rule, {}), seed, passes)
+        Plan(rule, chosen.get(rule, {}), seed, passes, code=tries[0].code)
         for seed in range(1, seeds + 1)
-        for rule in rules
+        for rule, tries in zip(rules, rounds, strict=True)
         if rule not in out.unfit
     ]
     out.left_out.extend(plan for plan in plans if plan.rule not in chosen)
     out.results.extend(carry_out([plan for plan in plans if plan.rule in chosen]))
-    return out
+    return replace(out, stale=old)

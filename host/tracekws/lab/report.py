@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tracekws.lab.experiment import Result, Settings
+from tracekws.errors import DataError
+from tracekws.lab.experiment import Result, Settings, config_of, rule_of
+from tracekws.lab.fingerprint import fingerprint
+from tracekws.lab.tasks import task_of
 from tracekws.pictures import write_figure
 
 
@@ -32,6 +35,25 @@ class Row:
     """Mean of a run."""
     state_bytes: int
     fixed_bytes: int
+    code: str
+    """Fingerprint of code and default settings; empty where it was not recorded."""
+    standing: str
+    """What that is to what is here: PRESENT, OTHER or NOT_RECORDED."""
+
+
+PRESENT, OTHER, NOT_RECORDED = "present", "other", "not recorded"
+
+
+def standing_of(result: Result) -> str:
+    """Whether a result is of the code and default settings that are here."""
+    if not result.code:
+        return NOT_RECORDED
+    try:
+        _, config = config_of(task_of(result.task), result.config)
+        here = fingerprint(rule_of(result.rule), config)
+    except DataError:
+        return OTHER
+    return PRESENT if result.code == here else OTHER
 
 
 def deviation(values: ArrayLike) -> float | None:
@@ -46,7 +68,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     for result in results:
         if not result.trial:
             about = (result.task, result.config, result.data, result.rule, result.epochs)
-            key = (*map(str, about), str(result.settings))
+            key = (*map(str, about), str(result.settings), result.code)
             groups.setdefault(key, []).append(result)
     rows = []
     for group in groups.values():
@@ -67,6 +89,8 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
                 seconds=float(np.mean([result.seconds for result in group])),
                 state_bytes=max(result.state_bytes for result in group),
                 fixed_bytes=max(result.fixed_bytes for result in group),
+                code=first.code,
+                standing=standing_of(first),
             )
         )
     return sorted(rows, key=lambda row: (row.task, row.config, row.data, -row.test))
@@ -99,7 +123,11 @@ def picture(rows: Sequence[Row], path: Path) -> None:
     axes = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
     for (left, right), (title, best_first) in zip(axes, tasks.items(), strict=True):
         of_task = best_first[::-1]
-        names = [row.rule for row in of_task]
+        rules = [row.rule for row in of_task]
+        names = [
+            row.rule if rules.count(row.rule) == 1 else f"{row.rule} {row.code[:6]}"
+            for row in of_task
+        ]
         spread = [row.deviation or 0 for row in of_task]
         left.errorbar([row.test for row in of_task], names, xerr=spread, fmt="o", capsize=3)
         left.set_xlabel("accuracy on testing, %, and its standard deviation over seeds")

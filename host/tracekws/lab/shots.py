@@ -16,10 +16,9 @@ import copy
 import hashlib
 import io
 import json
-import pickle
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -29,15 +28,16 @@ import torch
 
 from tracekws.data import Progress
 from tracekws.errors import DataError
+from tracekws.files import MIB, check_folder, parse_json, read_bytes, write
 from tracekws.lab import experiment
 from tracekws.lab.data import Clips, Config, Figure, Split
 from tracekws.lab.experiment import Plan, Settings
+from tracekws.lab.fingerprint import fingerprint
 from tracekws.lab.network import Network
 from tracekws.lab.report import deviation
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules.prototype import Prototype
 from tracekws.lab.tasks.commands import PAPER_SPEAKER, Adaptation, Commands, HeldOut, Splitting
-from tracekws.modelfile import write_file
 
 PASSES = 3
 """Over the support: the paper's."""
@@ -47,6 +47,8 @@ SHOTS: dict[Splitting, tuple[int | None, ...]] = {
 }
 """Takes of a word to learn from; None is all. Distinct recordings are too few for five."""
 RESULTS = "shots.jsonl"
+MOST_BYTES = 1024 * MIB
+"""Of a network's file."""
 LEAST = 2
 """Clips that a support needs: Traces Propagation contrasts them."""
 
@@ -75,6 +77,10 @@ class Case:
     words: list[str]
     """Those asked."""
     shots: int | None
+    code: str = field(default="", kw_only=True)
+    """Fingerprint of code and default settings of the training; empty where it was not recorded."""
+    adapt_code: str = field(default="", kw_only=True)
+    """Of the adaptation."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,8 @@ class Outcome:
     results: list[Result]
     left_out: list[str]
     """Speakers with too few takes."""
+    stale: int = 0
+    """Cases whose results in the file are of other code, so that they were made anew."""
 
 
 def name_of(shots: int | None) -> str:
@@ -157,25 +165,22 @@ def save(rule: Rule, path: Path, about: Settings, made: int) -> None:
         "steps": rule.descent.steps,
     }
     torch.save(state, content)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, content.getvalue())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+    write(path, content.getvalue())
 
 
 def load(rule: Rule, path: Path, about: Settings) -> int:
-    """Set a rule to what save() wrote for the same plan and data; the passes made.
+    """Set a rule to what save() wrote for the same plan, code and data; the passes made.
 
     Raises:
-        DataError: it is damaged, or of another plan or other data.
+        DataError: it is damaged, or of another plan, other code or other data.
     """
+    content = read_bytes(path, MOST_BYTES)
     try:
-        state = torch.load(path, weights_only=True)
-        found = json.loads(state["about"])
+        state = torch.load(io.BytesIO(content), weights_only=True)
+        found = {"code": ""} | parse_json(state["about"])  # which was not recorded always
         for key, value in about.items():
             if found[key] != value:
-                was, asked = (str(v)[:16] for v in (found[key], value))
+                was, asked = (str(v)[:16] or "unknown" for v in (found[key], value))
                 raise DataError(
                     f"{path}: a network of {key} {was}, not {asked}; remove it or choose another "
                     "--run"
@@ -184,8 +189,10 @@ def load(rule: Rule, path: Path, about: Settings) -> int:
             weights.copy_(state["weights"][name])
         rule.descent.moments, rule.descent.steps = state["moments"], state["steps"]
         return int(state["made"])
-    except (OSError, RuntimeError, pickle.UnpicklingError, LookupError, TypeError, ValueError) as e:
-        raise DataError(f"{path}: damaged; remove it to train again") from e
+    except DataError:
+        raise
+    except Exception as error:  # whatever torch's reader raises
+        raise DataError(f"{path}: damaged; remove it to train again") from error
 
 
 def adapted(network: Network, adapt: Adapt, seed: int, support: Clips, config: Config) -> Rule:
@@ -243,7 +250,11 @@ def run(
     for rule in {adapt.rule, *(plan.rule for plan in plans)}:
         if rule == Prototype.name:
             raise DataError(f"{rule} learns beside the network's weights, which are adapted here")
+    check_folder(folder)
     name, config = experiment.config_of(task, config_name)
+    adapt_code = fingerprint(
+        experiment.rule_of(adapt.rule), config, (__name__, Commands.__module__)
+    )
     known = experiment.read_results(folder / RESULTS, Result)
     split, held = task.prepare(data, experiment.TRIAL_SEED)
     digest = hashlib.sha256((split.digest + held.digest).encode()).hexdigest()
@@ -262,6 +273,7 @@ def run(
     nothing = held.clips.take(np.arange(0))
     adapted(experiment.network_of(config, split, 0), adapt, 0, nothing, config)  # or says why
     out = Outcome([], [speaker for speaker in held.speakers if speaker not in speakers])
+    old = 0
     for plan in plans:
         path = folder / f"{plan.rule}-{plan.seed}.pt"
         network = trained(task, name, split, plan, path, stage(f"{plan.rule}, seed {plan.seed}"))
@@ -283,19 +295,27 @@ def run(
                 speaker=speaker,
                 words=words[speaker],
                 shots=number,
+                code=plan.code,
+                adapt_code=adapt_code,
             )
             there = next((result for result in known if case_of(result) == case), None)
             if there is None:
+                old += any(coded(case_of(result)) == coded(case) for result in known)
                 there = ask(network, config, view, case)
                 experiment.write_result(folder / RESULTS, there)
             out.results.append(there)
             progress(done, len(draws))
-    return out
+    return replace(out, stale=old)
 
 
 def case_of(result: Result) -> Case:
     """What gave a result."""
     return Case(**{field.name: getattr(result, field.name) for field in fields(Case)})
+
+
+def coded(case: Case) -> Case:
+    """A case of whatever code."""
+    return replace(case, code="", adapt_code="")
 
 
 def ask(network: Network, config: Config, held: HeldOut, case: Case) -> Result:
