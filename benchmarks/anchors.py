@@ -25,13 +25,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracekws import modelfile
+from tracekws import files
 from tracekws._core import lib
 from tracekws.core import CHANNELS, FeatureConfig
 from tracekws.data import Tree, read_tree, split_by_hash
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.train.augment import STEPS
-from tracekws.train.command import check_folder, epoch_text
+from tracekws.train.command import epoch_text
 from tracekws.train.config import TrainConfig, load_config
 from tracekws.train.dataset import (
     Evaluation,
@@ -271,7 +271,7 @@ def write_row(file: Path, row: Row) -> None:
     key = (row["model"], row["seed"])
     rows = [other for other in rows if (other["model"], other["seed"]) != key] + [row]
     rows.sort(key=lambda other: (other["model"], other["seed"]))
-    modelfile.write_file(file, (json.dumps(rows, indent=1) + "\n").encode())
+    files.write(file, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 def report(epoch: Epoch) -> None:
@@ -286,8 +286,8 @@ def train_seed(job: Job, names: list[str], config: TrainConfig, tree: Tree) -> N
         DataError: nothing to train on, or a checkpoint that is damaged or of other settings.
     """
     folder, cache = job.run / f"seed-{config.seed}", job.run.parent / "cache"
-    check_folder(folder)
-    check_folder(cache)
+    files.check_folder(folder)
+    files.check_folder(cache)
     clips = training_clips(tree, frozenset(), config.classes)
     digest, words = names_digest(clips), len(words_of(clips, config.words))
     teachers = [

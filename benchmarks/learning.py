@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tracekws import adaptbench, data, modelfile
+from tracekws import adaptbench, data, files
 from tracekws.adaptbench import Estimates, Settings, differences
 from tracekws.core import READOUT, SEQUENCES, Model
 from tracekws.errors import TraceKwsError
@@ -97,7 +97,7 @@ def run(trees: dict[bool, data.Tree], listed: list[str], draws: int, file: Path 
     rows: list[Row] = []
 
     def write(rest: list[Row]) -> None:
-        modelfile.write_file(file, (json.dumps(rows + rest, indent=1) + "\n").encode())
+        files.write(file, (json.dumps(rows + rest, indent=1) + "\n").encode())
 
     for name, settings in conditions(True in trees, draws):
         model = Model.load(ROOT / "models" / f"{name}.tkws")

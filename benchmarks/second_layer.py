@@ -23,12 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracekws import adaptbench, data, modelfile
+from tracekws import adaptbench, data, files
 from tracekws.core import FeatureConfig, Model
 from tracekws.errors import TraceKwsError
 from tracekws.lab import on_device
 from tracekws.lab.model import Second, filtered, network_of
-from tracekws.train.command import check_folder, epoch_text
+from tracekws.train.command import epoch_text
 from tracekws.train.config import TrainConfig, load_config
 from tracekws.train.dataset import names_digest, read_training, training_clips, words_of
 from tracekws.train.defaults import DETECTOR, LEARNING
@@ -142,7 +142,7 @@ def trained(
         DataError: nothing to train on, or a checkpoint that is damaged or of other settings.
     """
     base, front_end = configs[1], FeatureConfig()
-    check_folder(job.run)
+    files.check_folder(job.run)
     clips = training_clips(tree, excluded, base.classes)
     digest, words = names_digest(clips), len(words_of(clips, base.words))
     runs = {
@@ -213,7 +213,7 @@ def run(job: Job, configs: dict[int, TrainConfig], draws: int) -> None:
         row |= {"speakers": len(cast.speakers), "draws": draws, "data": cast.digest}
         rows.append(row | {"methods": [one.summary() for one in report.rows]})
         print(json.dumps(row), flush=True)
-    modelfile.write_file(job.file, (json.dumps(rows, indent=1) + "\n").encode())
+    files.write(job.file, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 def main() -> None:

@@ -8,11 +8,12 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from tracekws import modelfile
 from tracekws.core import Model
 from tracekws.cost import Cost
 from tracekws.errors import DataError
+from tracekws.files import check_writable, parse_json, read_text, write_all
 
 WHAT = "Instructions, a second of speech"
 _ROW = re.compile(rf"^\| {WHAT} \|.*\n", re.MULTILINE)
@@ -30,24 +31,23 @@ def counted(costs: Sequence[Cost]) -> str:
     return "; ".join(f"{total:,} on {processor}" for processor, total in parts.items())
 
 
-def complete(model_path: Path, costs: Sequence[Cost]) -> None:
-    """Put instructions onto the card beside a model's image, in place of any that are there.
-
-    Args:
-        model_path: image whose card is meant.
-        costs: counted with that image.
+def read(model_path: Path) -> tuple[dict[str, Any], str, int]:
+    """The card beside a model's image: what NAME.json says, NAME.md, and where its row goes there.
 
     Raises:
-        DataError: there is no such card, or it is of another model, or no card of ours.
+        DataError: there is no such card, or it is of another model, or no card of ours, or cannot
+            be written again.
     """
     model = Model.load(model_path)
     as_json, as_text = model_path.with_suffix(".json"), model_path.with_suffix(".md")
+    for path in (as_json, as_text):
+        if not path.exists():
+            raise DataError(f"{path}: no card to complete (there is no such file)")
+        check_writable(path)
+    text = read_text(as_text)
     try:
-        facts = json.loads(as_json.read_text(encoding="utf-8"))
-        text = as_text.read_text(encoding="utf-8")
+        facts: dict[str, Any] = parse_json(read_text(as_json))
         crc = facts["crc"]
-    except OSError as error:
-        raise DataError(f"{error.filename}: no card to complete ({error.strerror})") from error
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(f"{as_json}: no card of a model") from error
     if crc != f"{model.crc:08x}" or f"CRC {crc}" not in text:
@@ -56,8 +56,25 @@ def complete(model_path: Path, costs: Sequence[Cost]) -> None:
     place = _NEXT.search(text)
     if place is None:
         raise DataError(f"{as_text}: no card of a model")
+    return facts, text, place.start()
+
+
+def complete(model_path: Path, costs: Sequence[Cost]) -> None:
+    """Put instructions onto the card beside a model's image, in place of any that are there.
+
+    Args:
+        model_path: image whose card is meant.
+        costs: counted with that image.
+
+    Raises:
+        DataError: as of read(), or the card cannot be written.
+    """
+    facts, text, place = read(model_path)
     row = f"| {WHAT} | {counted(costs)} |\n"
-    text = text[: place.start()] + row + text[place.start() :]
     facts["cost"] = [cost.summary() for cost in costs]
-    modelfile.write_file(as_json, (json.dumps(facts, indent=2) + "\n").encode())
-    modelfile.write_file(as_text, text.encode())
+    write_all(
+        {
+            model_path.with_suffix(".json"): (json.dumps(facts, indent=2) + "\n").encode(),
+            model_path.with_suffix(".md"): (text[:place] + row + text[place:]).encode(),
+        }
+    )

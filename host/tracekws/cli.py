@@ -16,7 +16,16 @@ from typer.core import TyperGroup
 
 from tracekws import adaptbench, data, demo
 from tracekws.audio import read_clip
-from tracekws.console import out, picture_file, print_json, stages, talk, visible
+from tracekws.console import (
+    check_output,
+    out,
+    picture_file,
+    print_json,
+    printing,
+    stages,
+    talk,
+    visible,
+)
 from tracekws.core import Model
 from tracekws.datacommand import (
     Against,
@@ -481,14 +490,16 @@ def bench_cost(
 
     Example: `tracekws bench cost --board stm32f405`
     """
+    from tracekws import card as model_card
     from tracekws import cost
-    from tracekws.card import complete
 
     if board is not None and board not in cost.TARGETS:
         raise typer.BadParameter(
             f"'{board}' is none of {'; '.join(cost.TARGETS)}", param_hint="--board"
         )
     model = Model.load(model_path)
+    if card:
+        model_card.read(model_path)  # before minutes of counting
     names = [board] if board else list(cost.TARGETS)
     rows: dict[str, list[cost.Cost]] = {}
     with stages() as stage:
@@ -503,7 +514,7 @@ def bench_cost(
     if not rows:
         raise TraceKwsError("no board's code could be counted")
     if card:
-        complete(model_path, [row for costs in rows.values() for row in costs])
+        model_card.complete(model_path, [row for costs in rows.values() for row in costs])
     methods = cost.method_names(model)
     if as_json:
         print_json(
@@ -585,7 +596,13 @@ def train(
     )
     with stages() as stage:
         model = command.train(
-            job, settings, LEARNING, DETECTOR, stage, lambda e: talk.print(command.epoch_text(e))
+            job,
+            settings,
+            LEARNING,
+            DETECTOR,
+            stage,
+            lambda epoch: talk.print(command.epoch_text(epoch)),
+            lambda text: commands.say(talk, text),
         )
     if model is None:
         return  # torchrun's first process says it
@@ -619,7 +636,12 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):  # in whatever encoding, a name stops no command
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        check_output()
+        try:
+            app()
+        finally:
+            with printing():
+                pass  # what Python has kept back
     except TraceKwsError as error:
         say_error(str(error))
         sys.exit(exit_code(error))

@@ -2,9 +2,12 @@
 """What every command shares: where results and talk go, and progress."""
 
 import json
+import os
+import select
+import sys
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 from tracekws import data
+from tracekws.errors import DataError, TraceKwsError
+from tracekws.files import check_writable
 
 CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 """Categories of Unicode that no line has inside it."""
@@ -80,8 +85,10 @@ def picture_file(path: Path | None) -> Path | None:
         return None
     if path.suffix.lower() not in PICTURES:
         raise typer.BadParameter(f"a picture is a file that ends in {', '.join(PICTURES)}")
-    if not path.resolve().parent.is_dir() or path.is_dir():
-        raise typer.BadParameter(f"{path}: there is no such folder to write a picture into")
+    try:
+        check_writable(path)
+    except DataError as error:
+        raise typer.BadParameter(str(error)) from error
     return path
 
 
@@ -90,9 +97,77 @@ def json_text(value: object, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
+def check_output() -> None:
+    """See, before the work begins, that standard output takes what it will give.
+
+    Raises:
+        TraceKwsError: it is closed, nobody reads it, or its disk is full.
+    """
+    if sys.stdout is None:
+        raise TraceKwsError("standard output is closed; give it a file, or /dev/null")
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # a test's, in memory
+        return
+    watch = select.poll()
+    watch.register(descriptor, 0)
+    if any(found & (select.POLLERR | select.POLLNVAL) for _, found in watch.poll(0)):
+        raise TraceKwsError("nobody reads standard output")
+    try:
+        os.write(descriptor, b"")
+    except OSError as error:
+        raise TraceKwsError(f"standard output: {error.strerror}") from error
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Have what is printed within it written before it ends.
+
+    Raises:
+        TraceKwsError: standard output does not take it.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # what is left goes nowhere: Python would complain of it at its end
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        raise TraceKwsError(f"standard output cannot be written ({error.strerror})") from error
+    except SystemExit as end:  # Rich's answer to a pipe that nobody reads
+        raise TraceKwsError("standard output cannot be written (nobody reads it)") from end
+
+
 def print_json(value: object) -> None:
-    """One JSON object on standard output."""
-    print(json_text(value, 2))
+    """One JSON object on standard output.
+
+    Raises:
+        TraceKwsError: it cannot be written.
+    """
+    with printing():
+        print(json_text(value, 2))
+
+
+def begin_json(value: Mapping[str, object]) -> None:
+    """An object on standard output, but for what end_json() adds: it is not known yet.
+
+    Raises:
+        TraceKwsError: it cannot be written.
+    """
+    with printing():
+        print(json_text(value, 2).removesuffix("\n}") + ",")
+
+
+def end_json(key: str, value: object) -> None:
+    """The last entry of the object that begin_json() began.
+
+    Raises:
+        TraceKwsError: it cannot be written.
+    """
+    with printing():
+        print(f"  {json_text(key)}: {json_text(value)}\n}}")
 
 
 class Stages:
@@ -124,6 +199,7 @@ def stages() -> Iterator[Stages]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=talk,
+        redirect_stdout=False,
         transient=True,
         disable=not talk.is_terminal,
     )

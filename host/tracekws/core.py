@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
 from tracekws.errors import DataError, ModelError, TraceKwsError, check, code
+from tracekws.files import MIB, read_bytes
 from tracekws.names import NAME_BYTES, is_name
 
 FEATURES: int = lib.TKWS_FEATURES
@@ -22,6 +23,8 @@ READOUT: int = lib.TKWS_LEARN_READOUT
 TRACES: int = lib.TKWS_LEARN_TRACES
 LATENT: int = lib.TKWS_LEARN_LATENT
 SEQUENCES: int = lib.TKWS_LEARN_SEQUENCES
+MOST_IMAGE_BYTES = 64 * MIB
+"""Far above what any part has room for."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,11 @@ class Model:
     def load(cls, path: Path) -> "Model":
         """Read a model file; a ModelError names the file."""
         try:
-            return cls(path.read_bytes())
-        except OSError as error:
-            raise ModelError(f"{path}: {error.strerror}") from error
+            image = read_bytes(path, MOST_IMAGE_BYTES)
+        except DataError as error:
+            raise ModelError(str(error)) from error
+        try:
+            return cls(image)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
 

@@ -22,6 +22,7 @@ from tracekws.device.board import virtual_board
 from tracekws.device.driver import Device
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
+from tracekws.files import read_text
 from tracekws.names import normalised
 from tracekws.pictures import plain, write_figure
 from tracekws.recognizer import Event
@@ -100,11 +101,9 @@ class Demonstration:
 def read_said(path: Path) -> list[Said]:
     """Read what a stream says: lines of start, end and word.  Raises DataError."""
     try:
-        text = normalised(path.read_text(encoding="utf-8"))
+        text = normalised(read_text(path))
         rows = [line.split("\t") for line in text.splitlines()]
         return [Said(float(start), float(end), word) for start, end, word in rows]
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"{path}: expected lines of start, end and word") from error
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tracekws._core import ffi, lib
 from tracekws.core import Model, Network, check_pcm, features
 from tracekws.errors import DataError, ModelError, check
-from tracekws.modelfile import write_file
+from tracekws.files import read_bytes, write
 
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
@@ -105,7 +105,7 @@ class Learner(Network):
     def save(self, path: Path) -> None:
         """Write the weights to a file, completely or not at all."""
         content = _HEAD.pack(MAGIC, self.model.crc) + self.weights
-        write_file(path, content + _CRC.pack(zlib.crc32(content)))
+        write(path, content + _CRC.pack(zlib.crc32(content)))
 
     def load(self, path: Path) -> None:
         """Take the weights from a file that save() wrote.
@@ -114,10 +114,7 @@ class Learner(Network):
             DataError: there is no such file, or it is damaged.
             ModelError: the weights are of another model.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror}") from error
+        content = read_bytes(path, _HEAD.size + self.model.trainable_bytes + _CRC.size)
         if len(content) < _HEAD.size + _CRC.size or not content.startswith(MAGIC):
             raise DataError(f"{path}: these are no learned weights")
         body, (crc,) = content[: -_CRC.size], _CRC.unpack(content[-_CRC.size :])

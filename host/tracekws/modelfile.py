@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing of model images: numbers and arrays in, the bytes of model.h out."""
 
-import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -345,13 +343,3 @@ def with_weights(model: Model, name: str, state: bytes, latent: NDArray[np.uint8
         lib.TKWS_SECTION_LATENT: latent.tobytes(),
     }
     return with_sections(model, changed, n_latent=len(latent))
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)

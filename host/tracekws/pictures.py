@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of pictures; those of a confusion matrix and of a stream."""
 
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from tracekws.errors import DataError
 from tracekws.evaluate import Result
+from tracekws.files import write
 from tracekws.sensitivity import LEVELS
 from tracekws.streambench import Speech
 
@@ -20,14 +21,12 @@ def write_figure(figure: Any, path: Path) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    content = io.BytesIO()
     try:
-        figure.savefig(scratch, dpi=130)
-        scratch.replace(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: the picture cannot be written ({error})") from error
-    finally:
-        scratch.unlink(missing_ok=True)
+        figure.savefig(content, format=path.suffix[1:], dpi=130)
+    except ValueError as error:
+        raise DataError(f"{path}: the picture cannot be drawn ({error})") from error
+    write(path, content.getvalue())
 
 
 def plain(name: str) -> str:

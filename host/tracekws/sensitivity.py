@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sensitivity: how readily words are heard, and what the factory measured at each level."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tracekws.core import ODDS_ONE
+from tracekws.errors import DataError
+from tracekws.files import parse_json, read_text
 
 MOST = 6
 LEVELS = tuple(range(-MOST, MOST + 1))
@@ -36,7 +37,7 @@ def expected(card: Path, crc: int, level: int) -> Expected | None:
         level: one of LEVELS.
     """
     try:
-        facts: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = parse_json(read_text(card))
         if facts["crc"] != f"{crc:08x}":
             return None
         streams = facts["stream"]
@@ -51,6 +52,6 @@ def expected(card: Path, crc: int, level: int) -> Expected | None:
             for row in speech["roc"]
             if row["sensitivity"] == level
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DataError, ValueError, LookupError, TypeError, ArithmeticError):
         return None
     return Expected(split, rows) if rows else None

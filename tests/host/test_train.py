@@ -347,7 +347,7 @@ def refused(tree, tmp_path, *options, output="x.tkws", run="run"):
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ("none/x.tkws", "no such folder to write a model into"),
+        ("none/x.tkws", "no such folder to write into"),
         ("a name that is longer than an image has room for.tkws", "a name of 1 to "),
         ("zwölf.tkws", "ASCII"),
         ("my words.tkws", "none of them a space"),

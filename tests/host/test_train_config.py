@@ -55,6 +55,15 @@ def test_a_file_says_what_differs_and_options_come_first(tmp_path):
         ("words = ['awordfartoolong']", "a word is 1 to 12 ASCII characters"),
         ("words = ['zoom in']", "none of them a space"),
         ("neurons = ", "no TOML"),
+        ("learning_rate = nan", "learning_rate = nan, but at least 0 is possible"),
+        ("learning_rate = inf", "learning_rate = inf, but at least 0 is possible"),
+        ("learning_rate = 1" + 400 * "0", "but at least 0 is possible"),
+        ("epochs = 9999999999", "epochs = 9999999999, but at least 1 is possible"),
+        ("[augment]\nnoise_db = [nan, nan]", "noise_db = nan"),
+        ("[augment]\nnoise_db = [-inf, 0]", "noise_db = -inf"),
+        ("neurons = 1" + 5000 * "0", "no TOML"),
+        ("neurons = " + 5000 * "[" + 5000 * "]", "no TOML (nested too deeply)"),
+        ("# " + 1100000 * "x", "larger than 1 MiB"),
     ],
 )
 def test_a_wrong_setting_is_one_line(tmp_path, text, said):

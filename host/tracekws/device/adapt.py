@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,11 +184,14 @@ def adapt(
     save: bool = True,
     warnings: Sequence[str] = (),
     progress: Progress = lambda what, done, total: None,
+    before_save: Callable[[Adaptation], None] = lambda result: None,
 ) -> Adaptation:
     """Measure, teach, measure, save.
 
     `learn` is taught, `test` are other takes of the same user, `others` takes of other speakers
     (both may be empty).  `passes` defaults to the model's.  See `teach` for `seed` and `config`.
+    `before_save` is given the result before anything is saved: whatever else is wanted of it is
+    written there, so that nothing is saved when that fails.
 
     Whatever fails, or interrupts, before the weights are saved leaves the device at its last saved
     weights.
@@ -199,15 +202,16 @@ def adapt(
     teach(device, learn, passes=passes, seed=seed, config=config, progress=progress)
     try:
         after = columns(device, test, others, "after", progress)
-        generation = device.save() if save else None
+        result = Adaptation(
+            count(learn), count(test), passes, seed, before, after, None, tuple(warnings)
+        )
+        before_save(result)
+        return replace(result, generation=device.save()) if save else result
     except BaseException:
         # When the line is gone there is nothing to revert: what is in RAM goes with the power.
         with suppress(TraceKwsError):
             revert(device)
         raise
-    return Adaptation(
-        count(learn), count(test), passes, seed, before, after, generation, tuple(warnings)
-    )
 
 
 def picture(path: Path, before: Columns, after: Columns, title: str) -> None:

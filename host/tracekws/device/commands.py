@@ -20,7 +20,17 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekws.audio import read_clip
-from tracekws.console import json_text, out, picture_file, print_json, stages, talk
+from tracekws.console import (
+    begin_json,
+    end_json,
+    json_text,
+    out,
+    picture_file,
+    print_json,
+    printing,
+    stages,
+    talk,
+)
 from tracekws.core import FeatureConfig, Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import doctor as diagnosis
@@ -47,6 +57,7 @@ from tracekws.errors import (
     code,
     device_error,
 )
+from tracekws.files import check_folder
 from tracekws.names import normalised
 from tracekws.recognizer import Event
 from tracekws.sensitivity import LEVELS, expected
@@ -439,6 +450,24 @@ def adapt(
                 f"{len(learn)} takes are learned, {len(test)} held back to test with"
                 " (--all learns them too)"
             )
+
+        def show(result: adaptation.Adaptation) -> None:
+            if picture:
+                title = f"before and after {len(learn)} takes"
+                adaptation.picture(picture, result.before, result.after, title)
+            if as_json:
+                about = result.as_json() | {"picture": str(picture) if picture else None}
+                del about["generation"]
+                begin_json(about)
+                return
+            with printing():
+                if result.before.items():
+                    out.print(columns_table(result.before, result.after))
+                else:
+                    say(out, f"{len(learn)} takes learned; nothing was held back to test with")
+                if picture:
+                    say(out, f"picture: {picture}")
+
         with stages() as stage:
             result = adaptation.adapt(
                 device,
@@ -451,21 +480,11 @@ def adapt(
                 save=keep,
                 warnings=warnings,
                 progress=stage.report,
+                before_save=show,
             )
-    if picture:
-        adaptation.picture(
-            picture, result.before, result.after, f"before and after {len(learn)} takes"
-        )
     if as_json:
-        print_json(result.as_json() | {"picture": str(picture) if picture else None})
-        return
-    if result.before.items():
-        out.print(columns_table(result.before, result.after))
-    else:
-        say(out, f"{len(learn)} takes learned; nothing was held back to test with")
-    if picture:
-        say(out, f"picture: {picture}")
-    if result.generation is None:
+        end_json("generation", result.generation)
+    elif result.generation is None:
         say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
     else:
         say(talk, f"saved as generation {result.generation}; `tracekws undo` takes it back")
@@ -486,6 +505,7 @@ def prompt(folder: Path) -> Callable[[str], None]:
 def record_guided(folder: Path, words: Sequence[str]) -> None:
     """Record the takes that a folder lacks, with prompts on the terminal."""
     microphone.sounddevice()  # say at once what is missing
+    check_folder(folder)
     say(talk, f"takes go to {folder}; Ctrl-C stops, and the same command goes on from there")
     made = microphone.record_takes(
         folder,
@@ -523,6 +543,8 @@ def record(
                 f"the model has no word {word!r}; it knows {', '.join(known)} (for other words:"
                 f" {OTHER})"
             )
+
+        check_folder(folder)
 
         def recorder(seconds: float) -> NDArray[np.int16]:
             recording = device.record(seconds)

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
-from tracekws.device.firmware import built_path, find_identity
+from tracekws.device.firmware import MOST_BYTES, built_path, find_identity
 from tracekws.device.line import READ_BYTES, TcpLine
 from tracekws.device.rp2040 import start_rp2040
 from tracekws.errors import MissingTool, NoDeviceError, TraceKwsError
+from tracekws.files import read_bytes
 
 BOOT_SECONDS = 60.0
 """A board that has not answered by then does not start; a busy machine is slow."""
@@ -107,11 +108,7 @@ def built_firmware(name: str) -> Path:
 
 def board_of(firmware: Path) -> str:
     """Read which emulated board a firmware is for. Raises TraceKwsError when for none."""
-    try:
-        data = firmware.read_bytes()
-    except OSError as error:
-        raise TraceKwsError(f"{firmware}: {error.strerror}") from error
-    identity = find_identity(data)
+    identity = find_identity(read_bytes(firmware, MOST_BYTES))
     if identity is None:
         raise TraceKwsError(f"{firmware}: not a TraceKWS firmware")
     _, _, name = identity

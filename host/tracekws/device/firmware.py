@@ -12,12 +12,14 @@ from pathlib import Path
 from tracekws.core import Model
 from tracekws.device import uf2
 from tracekws.errors import DataError, MissingTool, ModelError, TraceKwsError
+from tracekws.files import MIB, read_bytes
 from tracekws.shipped import find_checkout
 
 NO_CHECKOUT = (
     "firmware is built in a checkout of TraceKWS, and this package was installed without one"
 )
-
+MOST_BYTES = 64 * MIB
+"""Of a file with a firmware, debugging tables and all."""
 SEARCHED_BYTES = 1024
 """The identity is after the vectors, and after the RP2040's boot loader."""
 _MAGIC = b"TKFW"
@@ -148,12 +150,9 @@ def read_firmware(path: Path, board: str) -> Firmware:
     when the model image in it is bad.
     """
     is_raw = path.suffix != ".uf2"
-    try:
-        data = path.read_bytes() if is_raw else uf2.check(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: not built; build it with: make firmware BOARD={board}") from error
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+    if not path.exists():
+        raise DataError(f"{path}: not built; build it with: make firmware BOARD={board}")
+    data = read_bytes(path, MOST_BYTES) if is_raw else uf2.check(path)
     if data[:4] == b"\x7fELF":
         raise DataError(f"{path}: give the raw binary beside it, {path.with_suffix('.bin').name}")
     identity = find_identity(data, SEARCHED_BYTES)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracekws import files
 from tracekws.device import uf2
 from tracekws.device.firmware import PLACES, Firmware
 from tracekws.errors import NoDeviceError, TraceKwsError
@@ -201,10 +202,7 @@ def _raw_file(work: Work, firmware: Firmware) -> Path:
     path = firmware.path.with_suffix(".bin")
 
     def write() -> None:
-        try:
-            path.write_bytes(firmware.data)
-        except OSError as error:
-            raise TraceKwsError(f"{path}: {error.strerror}") from error
+        files.write(path, firmware.data)
 
     work.do("write the firmware with its model", f"write {path}", write)
     return path

@@ -6,9 +6,9 @@ sounddevice is imported when it is needed, since it is optional and wants a syst
 
 from __future__ import annotations
 
+import io
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tracekws.audio import FULL_SCALE, SAMPLE_RATE, loudest_second
 from tracekws.device.takes import OTHER
 from tracekws.errors import DataError, DeviceError, TraceKwsError
+from tracekws.files import write
 from tracekws.names import path_of
 
 TAKES = 3
@@ -193,15 +194,13 @@ def _good_take(
 
 
 def _write_take(path: Path, pcm: NDArray[np.int16]) -> None:
-    scratch = path.with_name(f".{path.stem}.part")  # hidden: read_takes leaves it out
+    content = io.BytesIO()
+    soundfile.write(content, pcm, SAMPLE_RATE, subtype="PCM_16", format="WAV")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(scratch, pcm, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-        scratch.replace(path)
-    except (OSError, soundfile.SoundFileError) as error:
-        with suppress(OSError):
-            scratch.unlink()
-        raise DataError(f"{path}: cannot be written ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+    write(path, content.getvalue())
 
 
 @dataclass(frozen=True)

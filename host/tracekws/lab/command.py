@@ -35,9 +35,9 @@ from tracekws.datacommand import (
 )
 from tracekws.device.commands import Json, say
 from tracekws.errors import DataError, MissingTool
+from tracekws.files import check_writable
 from tracekws.names import normalised
 from tracekws.shipped import MODEL, install_command
-from tracekws.files import check_writable
 
 if TYPE_CHECKING:
     from tracekws.lab.report import Row

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tracekws.core import CHANNELS, energies
 from tracekws.data import Progress
+from tracekws.errors import DataError
 from tracekws.train import augment
 from tracekws.train.augment import FRAMES
 
@@ -83,6 +84,21 @@ def paths(
     return out
 
 
+def make_room(path: Path, shape: tuple[int, ...]) -> None:
+    """Make a file of zeros that has its room on disk: a map of one without it ends the process.
+
+    Raises:
+        DataError: there is no room.
+    """
+    try:
+        open_memmap(path, mode="w+", dtype=np.uint16, shape=shape).flush()
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 def fill(
     files: list[Path],
     pcm: NDArray[np.int16],
@@ -91,12 +107,16 @@ def fill(
     pool: Executor,
     progress: Progress,
 ) -> None:
-    """Make the files of paths() that are not there; a reader never sees half of one."""
+    """Make the files of paths() that are not there; a reader never sees half of one.
+
+    Raises:
+        DataError: there is no room for one.
+    """
     firsts = range(0, len(pcm), CHUNK)
     missing = [(copy, path) for copy, path in enumerate(files) if not path.exists()]
     for done, (copy, path) in enumerate(missing):
         part = path.with_suffix(f".{os.getpid()}.part")
-        open_memmap(part, mode="w+", dtype=np.uint16, shape=(len(pcm), FRAMES, CHANNELS)).flush()
+        make_room(part, (len(pcm), FRAMES, CHANNELS))
         jobs = [
             pool.submit(write_chunk, part, first, pcm[first : first + CHUNK], copy, stretch, seed)
             for first in firsts

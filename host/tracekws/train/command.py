@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import torch
 
-from tracekws import card, modelfile
+from tracekws import card, files
 from tracekws.core import FeatureConfig, Model
 from tracekws.data import Progress, Recordings, read_tree, split_by_hash
 from tracekws.errors import DataError
@@ -57,22 +56,6 @@ class Job:
         return self.run.parent / "cache"
 
 
-def check_folder(folder: Path) -> None:
-    """Make a folder, and see that files can be written into it.
-
-    Raises:
-        DataError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
-
-
 def check_output(output: Path) -> None:
     """See that an image and its card can be written under a name.
 
@@ -81,12 +64,13 @@ def check_output(output: Path) -> None:
     """
     if output.suffix != ".tkws" or not is_name(normalised(output.stem)):
         raise DataError(f"{output}: a model is a file NAME.tkws, and a name is {RULE}")
-    folder = output.resolve().parent
-    if not folder.is_dir():
-        raise DataError(f"{output}: there is no such folder to write a model into; make it first")
-    if output.is_dir():
-        raise DataError(f"{output}: this is a folder; name a file to write the model to")
-    check_folder(folder)
+    for path in (output, *cards_of(output)):
+        files.check_writable(path)
+
+
+def cards_of(output: Path) -> tuple[Path, Path]:
+    """The card of an image, as JSON and as text."""
+    return output.with_suffix(".json"), output.with_suffix(".md")
 
 
 def free_cores() -> int:
@@ -112,8 +96,11 @@ def train(
     detector: Detector,
     stage: Callable[[str], Progress],
     report: Callable[[Epoch], None],
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Model | None:
     """Train, or go on training, and write the image and its card.
+
+    `tell` is given what the user should know of the clips.
 
     Under torchrun all processes call it; the first one writes, the others get None.
 
@@ -124,7 +111,7 @@ def train(
     torch.set_num_threads(job.threads)
     group = join()
     try:
-        return train_with(group, job, config, learning, detector, stage, report)
+        return train_with(group, job, config, learning, detector, stage, report, tell)
     finally:
         group.leave()
 
@@ -137,6 +124,7 @@ def train_with(
     detector: Detector,
     stage: Callable[[str], Progress],
     report: Callable[[Epoch], None],
+    tell: Callable[[str], None],
 ) -> Model | None:
     """See train()."""
     for batch in (config.batch, config.teacher.batch):
@@ -148,8 +136,8 @@ def train_with(
     if not has_lists:
         tree = split_by_hash(tree)
     clips = training_clips(tree, job.exclude, config.classes)
-    check_folder(job.run)
-    check_folder(job.cache)
+    files.check_folder(job.run)
+    files.check_folder(job.cache)
     digest, words = names_digest(clips), len(words_of(clips, config.words))
     if group.share(digest) != digest:
         raise DataError(f"{job.data}: not the clips that the first process has")
@@ -178,6 +166,8 @@ def train_with(
         progress=stage("energies"),
     )
     facts = data_facts(recordings)
+    if group.leads:
+        tell_of(recordings, tell)
     del source, recordings  # a gigabyte, perhaps
     try:
         group.wait()  # for the cache
@@ -207,7 +197,6 @@ def train_with(
     finally:
         loader.close()
     model, streams = calibrate(Model(image), tree, stage=stage)
-    modelfile.write_file(job.output, model.image)
     results = {
         split: evaluate(model, tree, split, None, stage)
         for split in ("validation", "testing")
@@ -223,9 +212,10 @@ def train_with(
         )[0]
         for split in results
     }
-    write_card(
+    about = card_of(
         job, config, model, results, student.history[-1], float_accuracy, facts, has_lists, streams
     )
+    files.write_all({job.output: model.image, **about})
     return model
 
 
@@ -256,10 +246,24 @@ def data_facts(recordings: Recordings) -> dict[str, object]:
         "training_clips": len(recordings.clips),
         "training_speakers": len({clip.speaker for clip in recordings.clips}),
         "training_data": recordings.digest,
+        "bad_files": len(recordings.bad),
+        "long_clips": len(recordings.long),
+        "silent_clips": len(recordings.silent),
     }
 
 
-def write_card(
+def tell_of(recordings: Recordings, tell: Callable[[str], None]) -> None:
+    """Say what is trained on otherwise than it is, or not at all; `data check` names each."""
+    for clips, what in (
+        (recordings.bad, "bad files were left out"),
+        (recordings.long, "clips are longer than a second: the loudest second is learned"),
+        (recordings.silent, "clips are silent, and are learned as their words"),
+    ):
+        if clips:
+            tell(f"{len(clips)} {what}")
+
+
+def card_of(
     job: Job,
     config: TrainConfig,
     model: Model,
@@ -269,8 +273,8 @@ def write_card(
     data: dict[str, object],
     is_speech_commands: bool,
     streams: dict[str, list[dict[str, Any]]],
-) -> None:
-    """The model's card, as text and as JSON, beside the image.
+) -> dict[Path, bytes]:
+    """The model's card, as JSON and as text, the content of each file beside the image.
 
     A folder with Speech Commands' lists is taken for it, and it is named.
     """
@@ -290,8 +294,6 @@ def write_card(
         "results": {split: result.summary() for split, result in results.items()},
         "stream": streams,
     }
-    text = json.dumps(facts, indent=2) + "\n"
-    modelfile.write_file(job.output.with_suffix(".json"), text.encode())
     rows = [
         ("Network", f"80 - {model.header.n_neurons} recurrent LIF - {len(model.labels)}, int16"),
         ("Trainable weights", f"{model.trainable_bytes:,} bytes"),
@@ -347,4 +349,8 @@ def write_card(
     ]
     if is_speech_commands:
         lines += ["", f"Data: {ATTRIBUTION[0]}.", ATTRIBUTION[1]]
-    modelfile.write_file(job.output.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
+    as_json, as_text = cards_of(job.output)
+    return {
+        as_json: (json.dumps(facts, indent=2) + "\n").encode(),
+        as_text: ("\n".join(lines) + "\n").encode(),
+    }

@@ -9,6 +9,7 @@ from typing import Any
 from tracekws._core import lib
 from tracekws.data import SILENCE, UNKNOWN
 from tracekws.errors import DataError
+from tracekws.files import MIB, read_text
 from tracekws.names import RULE, is_name, normalised
 
 FOLDER = Path(__file__).parent / "configs"
@@ -40,6 +41,8 @@ MOST = {
     "mask_channels": 20,
     "shift_ms": 400,
 }
+LARGEST = (1 << 31) - 1
+"""Of numbers that MOST does not name."""
 MOST_WORDS = 30
 """Classes that an image may have, unknown words and silence aside."""
 
@@ -118,19 +121,19 @@ class TrainConfig:
         return {name: settings[name] for name in (*names, "teacher", "augment")}
 
 
-def check_number(where: str, key: str, value: float) -> None:
+def check_number(where: str, key: str, value: float, least: float) -> None:
     """See that a number is in its range.
 
     Raises:
         DataError: it is not.
     """
-    least, most = LEAST.get(key, 0), MOST.get(key)
-    if value < least or (most is not None and value > most):
+    most = MOST.get(key)
+    if not least <= value <= (LARGEST if most is None else most):  # nor if it is no number
         bounds = f"at least {least}" if most is None else f"{least} to {most}"
         raise DataError(f"{where}: {key} = {value}, but {bounds} is possible")
 
 
-def converted(where: str, key: str, value: Any, model: Any) -> Any:
+def converted(where: str, key: str, value: Any, model: Any, least: float = 0) -> Any:
     """A value of the file as the dataclass has it, by the type that base.toml gives it.
 
     Raises:
@@ -141,16 +144,17 @@ def converted(where: str, key: str, value: Any, model: Any) -> Any:
         pair = key.endswith("_db")
         if not isinstance(value, list) or not value or (pair and len(value) != 2):
             raise DataError(f"{where}: {key} must be a list{' of two' if pair else ''}")
-        items = tuple(converted(where, "", item, model[0]) if pair else item for item in value)
+        least = -LARGEST if pair else LEAST.get(key, 0)
+        items = tuple(converted(where, key, item, model[0], least) for item in value)
         if pair and items[0] > items[1]:
             raise DataError(f"{where}: {key}: the first number is above the second")
-        return items if pair else tuple(converted(where, key, item, model[0]) for item in value)
+        return items
     wanted = type(model)
     fits = isinstance(value, int | float if wanted is float else wanted)
     if not fits or isinstance(value, bool):
         raise DataError(f"{where}: {key} must be {names[wanted]}")
-    if key and wanted is not str:
-        check_number(where, key, value)
+    if wanted is not str:
+        check_number(where, key, value, least)
     return wanted(value)
 
 
@@ -175,7 +179,7 @@ def merged(
                 raise DataError(f"{where}: {key} is a section: [{key}]")
             out[key] = merged(where, model, value, key)
         else:
-            out[key] = converted(where, key, value, model)
+            out[key] = converted(where, key, value, model, LEAST.get(key, 0))
     return out
 
 
@@ -201,10 +205,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         DataError: it is not there, or is none.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(read_text(path, MIB))
+    except RecursionError as error:
+        raise DataError(f"{path}: no TOML (nested too deeply)") from error
+    except ValueError as error:
         raise DataError(f"{path}: no TOML ({error})") from error
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracekws import modelfile
+from tracekws import files
 from tracekws._core import lib
 from tracekws.errors import DataError
 from tracekws.train.augment import STEPS
@@ -32,6 +32,7 @@ from tracekws.train.network import READOUT_GAIN, SpikingNetwork
 from tracekws.train.teacher import TeacherNetwork, answer, over_classes, taught
 from tracekws.train.windows import set_loss
 
+MOST_CHECKPOINT_BYTES = 1024 * files.MIB
 FEATURE_SCALE = 1 / (1 << lib.TKWS_FEATURE_Q)
 
 
@@ -156,7 +157,9 @@ class Run(ABC):
             )
             self.optimizers.append(muon)
         there = group.leads and self.checkpoint.exists()
-        content = group.share(self.checkpoint.read_bytes() if there else None)
+        content = group.share(
+            files.read_bytes(self.checkpoint, MOST_CHECKPOINT_BYTES) if there else None
+        )
         if content is not None:
             self.resume(content)
 
@@ -250,7 +253,7 @@ class Run(ABC):
             "history": [asdict(e) for e in self.history],
         }
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        modelfile.write_file(self.checkpoint, save(tensors, {"run": json.dumps(meta)}))
+        files.write(self.checkpoint, save(tensors, {"run": json.dumps(meta)}))
 
     def train_epoch(self, batches: Iterable[Batch], count: int) -> float:
         """One pass over so many batches; gives the mean loss."""

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked for is written, or nothing changes: no file, and nothing on the device."""
+
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tracekws.device import adapt as adaptation
+from tracekws.device import microphone
+from tracekws.device.board import VirtualBoard
+from tracekws.device.driver import Device
+
+
+def state(board: VirtualBoard) -> tuple[bytes, int, bool]:
+    """Weights in RAM, generation, and whether the weights are unsaved."""
+    with Device.open(board.port) as device:
+        about = device.info()
+        return device.weights(), about.generation, about.changed
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file grows beyond 4 KB: what writes more fails in the middle, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def full_after_learning(monkeypatch) -> Iterator[None]:
+    """The disk is full once the device has learned."""
+    teach, disk = adaptation.teach, full_disk()
+
+    def fill(*arguments: object, **named: object) -> None:
+        teach(*arguments, **named)
+        disk.__enter__()
+
+    monkeypatch.setattr(adaptation, "teach", fill)
+    yield
+    disk.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("there", [None, b"an older picture"], ids=["new", "replaced"])
+def test_a_picture_that_does_not_fit_leaves_device_and_files(
+    there, run, board, takes, tmp_path, full_after_learning
+):
+    picture = tmp_path / "pictures" / "p.png"
+    picture.parent.mkdir()
+    if there:
+        picture.write_bytes(there)
+    before = state(board)
+    result = run("adapt", takes, "--picture", picture, "--port", board.port)
+    assert result.code == 1
+    assert result.out == ""
+    said = result.err.splitlines()[-1]
+    assert said == f"error: {picture}: cannot be written (File too large)"
+    assert state(board) == before
+    assert [path.read_bytes() for path in picture.parent.iterdir()] == ([there] if there else [])
+
+
+class Broken(io.RawIOBase):
+    """A standard output that takes nothing."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: object) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])
+def test_a_result_that_nobody_takes_is_not_saved(options, run, board, takes, monkeypatch):
+    before = state(board)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Broken())))
+        result = run("adapt", takes, *options, "--port", board.port)
+        patch.setattr(sys, "stdout", io.StringIO())
+    assert result.code == 1
+    assert "error: standard output cannot be written (Broken pipe)\n" in result.err
+    assert state(board) == before
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_json_is_one_object_in_the_end(keep, run, board, takes, tmp_path):
+    picture = tmp_path / "p.svg"
+    options = ("--json", "--picture", picture, "--save" if keep else "--no-save")
+    result = run("adapt", takes, *options, "--port", board.port)
+    assert result.code == 0, result.err
+    told = json.loads(result.out)
+    assert (told["generation"], told["picture"]) == (1 if keep else None, str(picture))
+    assert state(board)[1:] == (int(keep), not keep)
+
+
+def to(path: str) -> Callable[[], int]:
+    return lambda: os.open(path, os.O_WRONLY)
+
+
+def nobody() -> int:
+    """A pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (to("/dev/full"), "standard output: No space left on device"),
+        (nobody, "nobody reads standard output"),
+        (None, "standard output is closed"),
+    ],
+    ids=["full", "nobody", "closed"],
+)
+@pytest.mark.parametrize("command", ["save", "undo", "adapt", "info"])
+def test_an_output_that_takes_nothing_is_refused_first(command, output, said, board, takes):
+    with Device.open(board.port) as device:
+        device.save()
+    before = state(board)
+    program = "from tracekws.cli import main; main()"
+    words = [sys.executable, "-c", program, command, *([str(takes)] if command == "adapt" else [])]
+    words += ["--port", board.port, "--json"]
+    if output is None:
+        words = ["sh", "-c", 'exec "$@" >&-', "sh", *words]
+    descriptor = output() if output else os.open(os.devnull, os.O_WRONLY)
+    done = subprocess.run(
+        words, stdout=descriptor, stderr=subprocess.PIPE, text=True, timeout=300, check=False
+    )
+    os.close(descriptor)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.count("\n") == 1
+    assert state(board) == before
+
+
+OUTPUTS = {
+    "adapt": ("adapt", "takes", "--picture", "OUT.png"),
+    "demo": ("demo", "--picture", "OUT.png"),
+    "evaluate": ("evaluate", "--data", "none", "--picture", "OUT.png"),
+    "stream": ("bench", "stream", "--data", "none", "--picture", "OUT.png"),
+    "compare": ("lab", "compare", "--task", "digits", "--picture", "OUT.png"),
+    "report": ("lab", "report", "none.jsonl", "--picture", "OUT.png"),
+    "memory": ("lab", "memory", "--picture", "OUT.png"),
+}
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+@pytest.mark.parametrize("where", ["no folder", "a folder", "no permission", "a device"])
+def test_pictures_are_checked_before_the_work(command, where, run, tmp_path):
+    (tmp_path / "taken.png").mkdir()
+    (tmp_path / "full.png").symlink_to("/dev/full")
+    out, said = {
+        "no folder": (tmp_path / "none" / "p.png", "there is no such folder"),
+        "a folder": (tmp_path / "taken.png", "this is a folder"),
+        "no permission": (Path("/proc/p.png"), "cannot be written"),  # by nobody at all
+        "a device": (tmp_path / "full.png", "a pipe or a device"),
+    }[where]
+    words = [str(out) if word == "OUT.png" else word for word in OUTPUTS[command]]
+    result = run(*words)
+    assert result.code == 2
+    assert result.out == ""
+    text = " ".join(result.err.replace("│", " ").split())
+    assert said in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full.png", "taken.png"]
+
+
+def test_recording_asks_for_nothing_when_its_folder_takes_nothing(run, board, monkeypatch):
+    def ask(folder: Path) -> None:
+        raise AssertionError("the user was asked to speak")
+
+    monkeypatch.setattr("tracekws.device.commands.prompt", ask)
+    monkeypatch.setattr(microphone, "sounddevice", lambda: None)
+    for words in (("record", "yes", "--out"), ("adapt", "--record")):
+        result = run(*words, "/proc/takes", "--port", board.port)
+        assert result.code == 1
+        assert "error: /proc/takes: cannot be written" in result.err
+
+
+def test_silent_takes_are_refused_before_the_device_is_touched(run, board, takes, monkeypatch):
+    for name in ("yes/2", "no/1"):
+        soundfile.write(takes / f"{name}.wav", np.zeros(16000, np.int16), 16000)
+    before = state(board)
+    monkeypatch.setattr(Device, "learn", None)
+    monkeypatch.setattr(Device, "classify", None)
+    result = run("adapt", takes, "--port", board.port)
+    assert result.code == 1
+    assert result.err.startswith(f"error: {takes}: nothing is heard in no/1.wav, yes/2.wav: ")
+    assert result.err.count("\n") == 1
+    assert state(board) == before
