@@ -6,7 +6,7 @@
 set -eu
 folder=$1
 kept=${2:-none}
-added="qemu-* valgrind* callgrind_* cg_* ms_print vgdb* clang* cppcheck* espeak*"
+added="cmake* g++* c++* *-linux-gnu-g++* qemu-* valgrind* callgrind_* cg_* ms_print vgdb* clang* cppcheck* espeak*"
 cross="arm-none-eabi-* riscv64-unknown-elf-*"
 
 rm -rf "$folder"
