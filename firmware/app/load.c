@@ -5,6 +5,16 @@
 #include "tracekws/errors.h"
 #include "wire.h"
 
+/* Whether the image that runs would be found again by a start. Flash ages, and the record of a load that was
+ * cut in its last write may have been weak: then the other area's image is the one that counts. */
+static bool is_found(const tkws_app *app)
+{
+    tkws_app_image image;
+    tkws_model model;
+    return tkws_app_image_find(app->board, app->image.area, &image) &&
+           tkws_model_parse(&model, image.bytes, image.n_bytes) == TKWS_OK;
+}
+
 int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)n_body;
@@ -18,6 +28,8 @@ int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
         return TKWS_E_ARGUMENT;
     if (n_bytes > tkws_app_image_room(board))
         return TKWS_E_IMAGE_FULL;
+    if (app->image.area != TKWS_APP_FACTORY && !is_found(app))
+        return TKWS_E_STORAGE;
     for (size_t i = 0; i < tkws_app_image_sectors(board, n_bytes); i++) {
         tkws_app_working(app);
         int error = tkws_app_image_erase(board, tkws_app_image_spare(&app->image), i);

@@ -389,11 +389,10 @@ int tkws_app_storage_save(tkws_app_storage *storage)
 
 int tkws_app_storage_undo(tkws_app_storage *storage)
 {
-    if (storage->board->slot_bytes > 0)
-        read_slots(storage);
     size_t slot = newest(storage);
     if (slot == NO_SLOT)
         return TKWS_E_NO_SAVED;
+    read_slot(storage, 1 - slot); /* which is relied on: flash ages */
     if (storage->slots[1 - slot].state != TKWS_APP_SLOT_VALID &&
         storage->slots[slot].generation != 1)
         return TKWS_E_NO_UNDO;

@@ -356,6 +356,25 @@ def test_any_number_of_loads_can_be_loaded_over(make: Make, generation: int) -> 
         assert (device.info().model_crc, device._health().loads) == (crc(image), generation)
 
 
+@pytest.mark.parametrize("at", [8, 24, 100, -1], ids=["number", "CRC", "image", "its CRC"])
+def test_a_load_erases_nothing_when_what_runs_is_gone(make: Make, other: bytes, at: int) -> None:
+    """Else a power cut would leave neither."""
+    flash = Flash(SLOTS, area=AREA)
+    first = make_image(seed=9, n_neurons=3)
+    connect(make(flash=flash)).load(first)
+    device = connect(make(flash=flash))
+    device.load(other)
+    flash.data[SLOTS + AREA + (at if at >= 0 else 28 + len(other) + at)] ^= 0x20
+    n_operations = flash.n_operations
+    with pytest.raises(StorageError):
+        device.load(first)
+    assert flash.n_operations == n_operations
+    device = connect(make(flash=flash))
+    assert device.info().model_crc == crc(first)
+    device.load(other)
+    assert connect(make(flash=flash)).info().model_crc == crc(other)
+
+
 def test_a_loaded_image_of_no_number_does_not_count(make: Make, image: bytes, other: bytes) -> None:
     flash = Flash(SLOTS, area=AREA)
     connect(make(flash=flash)).load(other)
