@@ -10,6 +10,7 @@
 # make bench        benchmarks/results.json and benchmarks/README.md
 # make cost         instructions on the boards' processors: benchmarks/cost.json, README.md, cards
 # make sizes        memory of the firmware on every board: benchmarks/sizes.json and README.md
+# make cuts         the power cut at every flash operation: benchmarks/reliability.json
 # make equality     the same bits on every machine, for hours: benchmarks/equality.json
 # make clean        removes what was built (.venv stays)
 
@@ -26,10 +27,10 @@ BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/boards/*.h firmware/bo
 PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H)
 OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
 	$(wildcard firmware/app/*.[ch] firmware/examples/*.c firmware/boards/*.h firmware/boards/*/*.[ch]) \
-	$(wildcard tests/core/*.c tests/boards/*.c benchmarks/*.c)
+	$(wildcard tests/core/*.c tests/boards/*.c tests/cuts/*.[ch] benchmarks/*.c)
 OUR_PYTHON := firmware host tests scripts benchmarks setup.py
 
-.PHONY: setup setup-train setup-lab setup-test demo board firmware test lint bench cost sizes equality clean
+.PHONY: setup setup-train setup-lab setup-test demo board firmware test lint bench cost sizes cuts equality clean
 
 setup: .venv/.installed-base board
 
@@ -129,6 +130,9 @@ sizes: setup-test
 
 bench: setup
 	$(PYTHON) benchmarks/run.py
+
+cuts: setup-test
+	$(PYTHON) benchmarks/cuts.py
 
 equality: setup-test
 	$(PYTHON) benchmarks/equality.py
