@@ -348,9 +348,10 @@ def refused(tree, tmp_path, *options, output="x.tkws", run="run"):
     ("output", "said"),
     [
         ("none/x.tkws", "no such folder to write into"),
-        ("a name that is longer than an image has room for.tkws", "a name of 1 to "),
-        ("zwölf.tkws", "ASCII"),
-        ("my words.tkws", "none of them a space"),
+        ("a name that is longer than an image has room for.tkws", "a name is 1 to 31 "),
+        ("zwölf" + "x" * 26 + ".tkws", "bytes of UTF-8"),
+        ("my words.tkws", "without spaces"),
+        (".hidden.tkws", "without a full stop in front"),
         ("x.md", "NAME.tkws"),
         ("folder.tkws", "this is a folder"),
     ],
