@@ -12,6 +12,7 @@
 # make sizes        memory of the firmware on every board: benchmarks/sizes.json and README.md
 # make cuts         the power cut at every flash operation: benchmarks/reliability.json
 # make equality     the same bits on every machine, for hours: benchmarks/equality.json
+# make line         a fault at every place of a session over the line: benchmarks/reliability.json; CASE=NAME for one
 # make clean        removes what was built (.venv stays)
 
 CC ?= cc
@@ -30,7 +31,7 @@ OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
 	$(wildcard tests/core/*.c tests/boards/*.c tests/cuts/*.[ch] benchmarks/*.c)
 OUR_PYTHON := firmware host tests scripts benchmarks setup.py
 
-.PHONY: setup setup-train setup-lab setup-test demo board firmware test lint bench cost sizes cuts equality clean
+.PHONY: setup setup-train setup-lab setup-test demo board firmware test lint bench cost sizes cuts equality line clean
 
 setup: .venv/.installed-base board
 
@@ -136,6 +137,9 @@ cuts: setup-test
 
 equality: setup-test
 	$(PYTHON) benchmarks/equality.py
+
+line: setup-test
+	PYTHONPATH=tests $(PYTHON) benchmarks/line.py $(CASE)
 
 clean:
 	rm -rf build host/*.egg-info host/tracekws/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis

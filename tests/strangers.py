@@ -3,13 +3,12 @@
 
 import socket
 
+from host_cli import HANG_SECONDS
 from tracekws.device import protocol
 
 HELLO = protocol.request(protocol.HELLO, 1, protocol.pack_hello(protocol.PROTOCOL_VERSION))
 SAVE = protocol.request(protocol.SAVE, 2)
 FORGET = protocol.request(protocol.FORGET, 3)
-PATIENCE = 300
-"""Seconds after which a board that does nothing fails a test."""
 _POST = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n"
 
 FIRST = {
@@ -28,7 +27,7 @@ FIRST = {
 
 def connect(url: str) -> socket.socket:
     """A connection to socket://127.0.0.1:PORT."""
-    return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), PATIENCE)
+    return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), HANG_SECONDS)
 
 
 def send(client: socket.socket, data: bytes, size: int = 1 << 20) -> None:

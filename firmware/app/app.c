@@ -11,6 +11,7 @@
 #define READ_BYTES 64
 #define NOTICE_BYTES 7 /* longest notice, CRC aside */
 #define ANY_LENGTH SIZE_MAX
+#define OLD_IDS 65536u /* this many ids up to the newest are of requests that came before */
 
 /* What is laid out in the board's memories: the five matrices, the network, the learner. */
 #define N_ARRAYS 7
@@ -339,7 +340,21 @@ static int dispatch(tkws_app *app, uint8_t command, const uint8_t *body, size_t 
     return TKWS_E_REQUEST;
 }
 
-/* Answer a request; one that came just before gets its stored answer and is not done again. */
+/* Those that a host sends ahead, and that may overtake each other: they say themselves where they belong. */
+static bool is_sent_ahead(uint8_t command)
+{
+    return command == TKWS_APP_DATA || command == TKWS_APP_READ_PCM;
+}
+
+/* Whether a request has been overtaken by a newer one: its host has had the answer, or given it up. */
+static bool is_late(const tkws_app *app, uint8_t command, uint32_t id)
+{
+    uint32_t behind = id <= app->newest ? app->newest - id : UINT32_MAX - (id - app->newest) + 1u;
+    return app->has_last && command != TKWS_APP_HELLO && behind < OLD_IDS;
+}
+
+/* Answer a request; one that came just before gets its stored answer and is not done again, nor is one that
+ * comes late. */
 static void serve(tkws_app *app, size_t n_message)
 {
     const uint8_t *message = app->decoder.bytes;
@@ -350,7 +365,13 @@ static void serve(tkws_app *app, size_t n_message)
     uint32_t id = wire_get_u32(message + TKWS_APP_ID_AT);
     uint32_t crc = tkws_crc32(0, message, n_message);
     if (!app->has_last || id != app->id || crc != app->last_crc) {
+        if (is_late(app, message[0], id)) {
+            send_notice(app, (uint8_t)(message[0] | TKWS_APP_ANSWER), id, TKWS_E_SEQUENCE);
+            return;
+        }
         app->id = id;
+        if (!is_sent_ahead(message[0]))
+            app->newest = id;
         app->answer[0] = (uint8_t)(message[0] | TKWS_APP_ANSWER);
         wire_put_u32(app->answer + TKWS_APP_ID_AT, id);
         app->n_answer = TKWS_APP_ANSWER_BODY;

@@ -53,6 +53,7 @@ typedef struct {
     bool has_last;     /**< a request was answered on this link */
     uint32_t last_crc; /**< of the whole of that request, id included */
     uint32_t id;       /**< of the request being answered */
+    uint32_t newest;   /**< id of the newest that was not sent ahead: neither DATA nor READ_PCM */
     uint8_t answer[TKWS_APP_MAX_FRAME];
     size_t n_answer;
     uint8_t encoded[TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE)]; /**< the last answer */

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from host_cli import HANG_SECONDS
 from images import make_image, set_field
 from reference_device import Start
 from tracekws.device import board as board_module
@@ -129,7 +130,7 @@ def test_signals_end_it(
     board = start(tcp)
     device = Device.open(board.port) if connected else None
     board.process.send_signal(number)
-    assert board.process.wait(10) == 0
+    assert board.process.wait(HANG_SECONDS) == 0
     if device is not None:
         with pytest.raises(NoDeviceError):
             device.info()
@@ -140,7 +141,7 @@ def test_it_ends_with_its_parent(start: Start) -> None:
     board = start()
     assert board.process.stdin is not None
     board.process.stdin.close()
-    assert board.process.wait(10) == 0
+    assert board.process.wait(HANG_SECONDS) == 0
 
 
 @pytest.mark.parametrize("tcp", [None, 0])
@@ -160,7 +161,7 @@ def test_a_pty_in_use_is_refused(start: Start) -> None:
 def test_find_the_one_device(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     port = start().port
     monkeypatch.setattr(discover, "candidates", lambda: ["/dev/no-such-port", port])
-    assert discover.find_port() == port
+    assert discover.find_port(HANG_SECONDS) == port
 
 
 def test_find_a_device_of_another_version(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +169,7 @@ def test_find_a_device_of_another_version(start: Start, monkeypatch: pytest.Monk
     port = start().port
     monkeypatch.setattr(discover, "candidates", lambda: [port])
     monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 1)
-    assert discover.find_port() == port
+    assert discover.find_port(HANG_SECONDS) == port
     with pytest.raises(VersionError, match="update"):
         Device.open(port)
 
@@ -185,4 +186,4 @@ def test_no_device_and_too_many(
     two = [start().port, start(flash=tmp_path / "another").port]
     monkeypatch.setattr(discover, "candidates", lambda: two)
     with pytest.raises(NoDeviceError, match="several devices"):
-        discover.find_port()
+        discover.find_port(HANG_SECONDS)

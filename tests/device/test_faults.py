@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference_device as reference
+from host_cli import HANG_SECONDS
 from loopback_device import Board, Flash, VirtualClock, connect
 from reference_device import Start
 from tracekws.device import driver, link, protocol
@@ -59,18 +60,14 @@ class Faulty:
         self.inner.close()
 
 
-PATIENCE = 600
-"""Seconds to wait for a process, however busy the machine is."""
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_a_bad_line_changes_nothing(
     board: VirtualBoard, image: bytes, pcm: np.ndarray, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "RETRIES_PER_TIMEOUT", 20 * PATIENCE)
+    monkeypatch.setattr(link, "RETRIES_PER_TIMEOUT", 20 * HANG_SECONDS)
     line = Faulty(open_transport(board.port), seed, 0.1)
     pupil = reference.Pupil(image, seed)
-    with Device.over(line, board.port, PATIENCE) as device:
+    with Device.over(line, board.port, HANG_SECONDS) as device:
         assert list(device.listen(np.array_split(pcm, 40))) == reference.events(image, pcm)
         assert device.classify(pcm)[1].tolist() == reference.scores(image, pcm).tolist()
         with device.learn(seed) as session:
