@@ -30,7 +30,7 @@ def left_out(reasons: Iterable[str]) -> list[str]:
         n_unheard += RECORDINGS in reason
     lines = []
     if n_unheard:
-        lines.append(f"without recordings in {RECORDINGS}, {n_unheard} tests were left out")
+        lines.append(f"left out without recordings in {RECORDINGS}: {n_unheard} of the tests")
     if tools:
         named = ", ".join(f"{tool} ({n})" for tool, n in sorted(tools.items()))
         lines.append(

@@ -54,7 +54,7 @@ def test_a_run_ends_with_what_was_left_out(options: list[str], tmp_path: Path) -
     notices.write_text("not linted: board: some-gcc is not installed\nlint-tool is not installed\n")
     *_, summary, unheard, last = run_tests(tmp_path, *options, "--notices", notices)
     assert "1 passed, 5 skipped" in summary
-    assert unheard == "without recordings in ../shared/data, 1 tests were left out"
+    assert unheard == "left out without recordings in ../shared/data: 1 of the tests"
     assert last == (
         "left out on this machine, with the number of tests and checks: lint-tool (1),"
         " some-gcc (4); install what is missing: scripts/install_debian.sh"
