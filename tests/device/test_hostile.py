@@ -149,27 +149,39 @@ def test_the_ends_of_the_ranges_work(
         learn(device)
 
 
+INFO_BYTES = protocol._INFO.size
+"""Of the answer to INFO before the slots."""
+
+
+def two_classes(body: bytes) -> bytes:
+    """A model with no word."""
+    changed = bytearray(body)
+    struct.pack_into("<HHH", changed, INFO_BYTES - 22, 2, 0, 1)
+    return bytes(changed)
+
+
 INFO_LIES = {
-    "no neurons": (46, "H", 0),
-    "too many neurons": (46, "H", 1025),
-    "most neurons": (46, "H", 65535),
-    "another method": (48, "H", 16),
-    "every method": (48, "H", 65535),
-    "no passes": (50, "H", 0),
-    "too many passes": (50, "H", 101),
-    "most passes": (50, "H", 65535),
-    "no weights": (52, "I", 0),
-    "odd weights": (52, "I", 1001),
-    "more weights than neurons have": (52, "I", 8000),
-    "most weights": (52, "I", 2**32 - 2),
-    "one class for everything": (44, "H", 3),
+    "no word": two_classes,
+    "one class for everything": at(INFO_BYTES - 18, "H", 3),
+    "no neurons": at(INFO_BYTES - 16, "H", 0),
+    "too many neurons": at(INFO_BYTES - 16, "H", 1025),
+    "most neurons": at(INFO_BYTES - 16, "H", 65535),
+    "another method": at(INFO_BYTES - 14, "H", 16),
+    "every method": at(INFO_BYTES - 14, "H", 65535),
+    "no passes": at(INFO_BYTES - 12, "H", 0),
+    "too many passes": at(INFO_BYTES - 12, "H", 101),
+    "most passes": at(INFO_BYTES - 12, "H", 65535),
+    "no weights": at(INFO_BYTES - 10, "I", 0),
+    "odd weights": at(INFO_BYTES - 10, "I", 1001),
+    "more weights than neurons have": at(INFO_BYTES - 10, "I", 8000),
+    "most weights": at(INFO_BYTES - 10, "I", 2**32 - 2),
 }
 
 
 @pytest.mark.parametrize("lie", INFO_LIES)
 @pytest.mark.parametrize("use", ["info", "weights", "listen"])
 def test_info(make: Callable[..., Board], lie: str, use: str) -> None:
-    line = Liar(make(), {protocol.INFO: at(*INFO_LIES[lie])})
+    line = Liar(make(), {protocol.INFO: INFO_LIES[lie]})
     refused(line, USES[use])
     assert line.clock.now() < TIMEOUT
 
