@@ -56,7 +56,7 @@ typedef struct bench bench;
 typedef struct {
     const char *name;
     int (*run)(bench *b); /* gives the device's status */
-    bool spares_newer;    /* a slot of a newer format stays as it is */
+    bool erases_all;      /* both slots, whatever they hold */
 } operation;
 
 static int run_save(bench *b);
@@ -65,10 +65,10 @@ static int run_forget(bench *b);
 static int run_load(bench *b);
 
 static const operation operations[] = {
-    {"save", run_save, true},
-    {"undo", run_undo, true},
-    {"forget", run_forget, false},
-    {"load", run_load, false},
+    {"save", run_save, false},
+    {"undo", run_undo, false},
+    {"forget", run_forget, true},
+    {"load", run_load, true},
 };
 
 /* --- one geometry, operation and history --------------------------------------------------------- */
@@ -316,7 +316,7 @@ static void check_saving(bench *b)
 static void check_newer_slot(bench *b)
 {
     bool kept = memcmp(b->machine.flash.bytes, b->before.bytes, b->geometry->slot_bytes) == 0;
-    require(b, kept || !has(b, 'n') || !b->operation->spares_newer,
+    require(b, kept || !has(b, 'n') || b->operation->erases_all,
             "a slot of a newer format was changed");
 }
 
@@ -510,6 +510,9 @@ static void operate_whole(bench *b)
     look(b, &b->new);
     require(b, status == TKWS_OK ? same(&told, &b->new) : b->n_operations == 0,
             "what was acknowledged is lost, or what was refused was done");
+    bool both_empty =
+        told.states[0] == TKWS_APP_SLOT_EMPTY && told.states[1] == TKWS_APP_SLOT_EMPTY;
+    require(b, both_empty || !b->operation->erases_all, "slots are not empty after their erase");
 }
 
 /* Play the history, and run the operation once without a cut. */
