@@ -1,2 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keyword spotting that learns its user's voice on the microcontroller."""
+"""Keyword spotting that learns its user's voice on the microcontroller.
+
+What `__all__` names is promised; docs/python.md shows how it is used. All else may change.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracekws.core import Model
+    from tracekws.device.device import Device
+    from tracekws.errors import (
+        DataError,
+        DeviceError,
+        MissingTool,
+        ModelError,
+        NoDeviceError,
+        ProtocolError,
+        StorageError,
+        TraceKwsError,
+        VersionError,
+    )
+    from tracekws.learner import Learner
+    from tracekws.recognizer import Event, Recognizer
+
+__version__ = version("tracekws")
+
+_MODULES = {
+    "Model": "tracekws.core",
+    "Recognizer": "tracekws.recognizer",
+    "Event": "tracekws.recognizer",
+    "Learner": "tracekws.learner",
+    "Device": "tracekws.device.device",
+}
+"""Where the promised names are; the others are errors. They are looked up when they are used."""
+
+__all__ = [
+    "DataError",
+    "Device",
+    "DeviceError",
+    "Event",
+    "Learner",
+    "MissingTool",
+    "Model",
+    "ModelError",
+    "NoDeviceError",
+    "ProtocolError",
+    "Recognizer",
+    "StorageError",
+    "TraceKwsError",
+    "VersionError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'tracekws' has no attribute '{name}'")
+    return getattr(import_module(_MODULES.get(name, "tracekws.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,6 +12,7 @@ from tracekws._core import ffi, lib
 from tracekws.errors import DataError, ModelError, TraceKwsError, check, code
 from tracekws.files import MIB, read_bytes
 from tracekws.names import NAME_BYTES, is_name
+from tracekws.shipped import SHIPPED, shipped_model
 
 FEATURES: int = lib.TKWS_FEATURES
 CHANNELS: int = lib.TKWS_CHANNELS
@@ -86,8 +87,15 @@ class Model:
         self.crc: int = self.c.crc
 
     @classmethod
-    def load(cls, path: Path) -> "Model":
-        """Read a model file; a ModelError names the file."""
+    def load(cls, path: Path | str) -> "Model":
+        """Read a model: a file, or by its name one that comes with the package ("base", "small").
+
+        Raises:
+            ModelError: there is none, or it is malformed; the message names the file.
+        """
+        if path in SHIPPED:
+            path = shipped_model(str(path))
+        path = Path(path)
         try:
             image = read_bytes(path, MOST_IMAGE_BYTES)
         except DataError as error:

@@ -102,19 +102,19 @@ class Learner(Network):
         self._run(features, learner=self._learner)
         check(lib.tkws_learner_end(self._learner))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the weights to a file, completely or not at all."""
         content = _HEAD.pack(MAGIC, self.model.crc) + self.weights
-        write(path, content + _CRC.pack(zlib.crc32(content)))
+        write(Path(path), content + _CRC.pack(zlib.crc32(content)))
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path | str) -> None:
         """Take the weights from a file that save() wrote.
 
         Raises:
             DataError: there is no such file, or it is damaged.
             ModelError: the weights are of another model.
         """
-        content = read_bytes(path, _HEAD.size + self.model.trainable_bytes + _CRC.size)
+        content = read_bytes(Path(path), _HEAD.size + self.model.trainable_bytes + _CRC.size)
         if len(content) < _HEAD.size + _CRC.size or not content.startswith(MAGIC):
             raise DataError(f"{path}: these are no learned weights")
         body, (crc,) = content[: -_CRC.size], _CRC.unpack(content[-_CRC.size :])

@@ -13,7 +13,14 @@ def shipped(name: str) -> Path:
     return Path(str(files("tracekws") / name)).resolve()
 
 
-MODEL = shipped("models/base.tkws")
+def shipped_model(name: str) -> Path:
+    """The file of one of SHIPPED; its card lies beside it."""
+    return shipped(f"models/{name}.tkws")
+
+
+SHIPPED = ("base", "small")
+"""Names of the models that come with the package."""
+MODEL = shipped_model("base")
 """The model that is used unless another one is named; its card lies beside it."""
 SPEECH = shipped("speech")
 """What the demonstration plays, laid out as scripts/make_speech.py makes it."""

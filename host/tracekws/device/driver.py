@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +123,7 @@ class Device:
         self._labels: tuple[str, ...] | None = None
 
     @classmethod
-    def open(cls, port: str, timeout: float = 5.0, needs_model: bool = True) -> Device:
+    def open(cls, port: str, timeout: float = 5.0, needs_model: bool = True) -> Self:
         """Open a serial port, a pty or a URL such as ``socket://127.0.0.1:4000``.
 
         A session that another host left open is aborted. `timeout` is in seconds: of a request, and
@@ -141,7 +142,7 @@ class Device:
         timeout: float = 5.0,
         needs_model: bool = True,
         clock: Clock | None = None,
-    ) -> Device:
+    ) -> Self:
         """Like open(), over a transport that is open; it is closed when this fails.
 
         All waiting is by the clock, this machine's by default.
@@ -157,7 +158,7 @@ class Device:
         """Close the line."""
         self._link.close()
 
-    def __enter__(self) -> Device:
+    def __enter__(self) -> Self:
         """Give the device itself."""
         return self
 

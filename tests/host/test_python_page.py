@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/python.md: its programs run, and it says what is promised."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import tracekws
+from recordings import write_take
+from toolchain import ROOT
+from tracekws.device.board import VirtualBoard, board_program, virtual_board
+from tracekws.errors import TraceKwsError
+
+PAGE = (ROOT / "docs" / "python.md").read_text()
+PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+SPEECH = ROOT / "examples" / "speech"
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[VirtualBoard]:
+    try:
+        board_program()
+    except TraceKwsError as error:
+        pytest.skip(str(error))
+    with virtual_board(ROOT / "models" / "small.tkws", tmp_path / "flash") as running:
+        yield running
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the page names."""
+    folder = tmp_path / "desk"
+    for seed, word in enumerate(("yes", "no", "_other")):
+        for number in range(1, 4):
+            write_take(folder / "my_takes" / word / f"{number}.wav", 10 * seed + number)
+    write_take(folder / "take.wav", 1)
+    shutil.copy(ROOT / "benchmarks" / "lab.jsonl", folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(program: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a program of the page prints."""
+    exec(compile(program, "docs/python.md", "exec"), {"__name__": "__main__"})
+    return capsys.readouterr().out
+
+
+def test_listening_hears_speech(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import soundfile
+
+    pcm, rate = soundfile.read(SPEECH / "stream.flac", dtype="int16")
+    soundfile.write(desk / "take.wav", pcm, rate)
+    heard = run(PROGRAMS[0], capsys).splitlines()
+    assert len(heard) >= 5
+    assert all(re.fullmatch(r"\w+ at [\d.]+ s, 0\.\d\d", line) for line in heard)
+
+
+def test_learning_changes_what_is_kept(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(PROGRAMS[1], capsys)
+    learner = tracekws.Learner(tracekws.Model.load("base"))
+    before = learner.weights
+    learner.load(desk / "mine.weights")
+    assert learner.weights != before
+
+
+def test_adapting_a_device(
+    board: VirtualBoard,
+    desk: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tracekws.device import device
+
+    monkeypatch.setattr(device, "find_port", lambda: board.port)
+    printed = run(PROGRAMS[2], capsys)
+    assert "learned 6 takes, generation 1" in printed
+    assert "keywords_self" in printed
+    with tracekws.Device.open(board.port) as opened:
+        assert opened.info().generation == 0
+
+
+def test_the_results_of_the_lab_are_read(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run(PROGRAMS[3], capsys).splitlines()
+    assert any(line.startswith("digits ") and " tp " in line for line in printed)
+
+
+def test_every_program_of_the_page_is_run_here() -> None:
+    assert len(PROGRAMS) == 4
+    for program in PROGRAMS:
+        imported = [n for n in ast.walk(ast.parse(program)) if isinstance(n, ast.ImportFrom)]
+        names = {a.name for n in imported if n.module == "tracekws" for a in n.names}
+        assert names <= set(tracekws.__all__)
+
+
+def test_the_page_names_all_that_is_promised() -> None:
+    for name in tracekws.__all__:
+        assert f"`{name}`" in PAGE
+        assert getattr(tracekws, name).__doc__
+    assert tracekws.__version__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = tracekws.nothing
+
+
+def test_the_page_says_what_a_line_of_the_lab_has() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from tracekws.lab.experiment import Result
+
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)[7:] == [
+        field.name for field in fields(Result)
+    ]
+
+
+def test_importing_the_package_is_quick() -> None:
+    """Nothing heavy comes with a name that does not need it."""
+    program = "import sys, tracekws; tracekws.Model; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "tracekws.core" in loaded
+    assert not loaded & {"torch", "matplotlib", "serial", "typer", "rich"}
+
+
+def test_a_shipped_model_is_found_by_its_name(tmp_path: Path) -> None:
+    base = tracekws.Model.load("base")
+    assert base.crc == tracekws.Model.load(ROOT / "models" / "base.tkws").crc
+    assert tracekws.Model.load(str(ROOT / "models" / "small.tkws")).name == "small"
+    with pytest.raises(tracekws.ModelError, match=r"large: No such file"):
+        tracekws.Model.load("large")
