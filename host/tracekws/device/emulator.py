@@ -260,10 +260,9 @@ class Relay:
         with self._ours, closing(self._line):
             while (data := self._sent(waiting)) is not None:
                 self._line.send(data)
-                if waiting:
-                    waiting = waiting[self._carry(waiting) :]
-                else:
-                    waiting = self._line.receive(READ_BYTES) or b""
+                come = self._line.receive(0 if waiting else READ_BYTES)
+                waiting = b"" if come is None else waiting + come
+                waiting = waiting[self._carry(waiting) :]
 
     def _sent(self, waiting: bytes) -> bytes | None:
         """Wait for something to do; give what the board has sent, None when it has ended."""
@@ -277,7 +276,7 @@ class Relay:
     def _carry(self, waiting: bytes) -> int:
         """Send to the board what it has room for."""
         try:
-            return self._ours.send(waiting)
+            return self._ours.send(waiting) if waiting else 0
         except BlockingIOError:
             return 0
         except OSError:
