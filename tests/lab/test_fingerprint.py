@@ -19,7 +19,8 @@ from host_cli import tracekws
 from labtask import DENSE, FILE, TASK, Lines, compared
 from tracekws import cli
 from tracekws.errors import DataError
-from tracekws.lab import experiment, fingerprint, report, tasks
+from tracekws.lab import experiment, fingerprint, report, shots, tasks
+from tracekws.lab.network import Network
 from tracekws.lab.rules import RULES
 from tracekws.lab.rules.readout import ReadoutOnly
 
@@ -213,3 +214,14 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(name, tmp_path
         assert done.stdout == ""
         assert done.stderr.count("\n") == 1, done.stderr
         assert done.stderr.startswith(f"error: {output}" if name[0] != "/" else "error: /")
+
+
+@pytest.mark.parametrize("about", [{}, {"code": "abc"}], ids=["not recorded", "other"])
+def test_a_network_of_other_code_is_not_adapted(about, tmp_path):
+    rule = ReadoutOnly(network=Network(DENSE.network, (12,), 3, DENSE.constants))
+    path = tmp_path / "readout-1.pt"
+    shots.save(rule, path, {"rule": "readout", **about}, 3)
+    was = about.get("code", "unknown")
+    with pytest.raises(DataError, match=f"a network of code {was}, not def; remove it"):
+        shots.load(rule, path, {"rule": "readout", "code": "def"})
+    assert shots.load(rule, path, {"rule": "readout", "code": about.get("code", "")}) == 3
