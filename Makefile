@@ -11,11 +11,13 @@
 # make cost         instructions on the boards' processors: benchmarks/cost.json, README.md, cards
 # make sizes        memory of the firmware on every board: benchmarks/sizes.json and README.md
 # make cuts         the power cut at every flash operation: benchmarks/reliability.json
+# make fuzz         libFuzzer, MINUTES=30: benchmarks/reliability.json and README.md
 # make equality     the same bits on every machine, for hours: benchmarks/equality.json
 # make line         a fault at every place of a session over the line: benchmarks/reliability.json; CASE=NAME for one
 # make clean        removes what was built (.venv stays)
 
 CC ?= cc
+MINUTES ?= 10
 PYTHON := .venv/bin/python
 WARNINGS := -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wvla -Wundef -Werror
 INCLUDES := -Ifirmware/core/include -Ifirmware/app -Ifirmware/boards
@@ -28,10 +30,10 @@ BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/boards/*.h firmware/bo
 PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H)
 OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
 	$(wildcard firmware/app/*.[ch] firmware/examples/*.c firmware/boards/*.h firmware/boards/*/*.[ch]) \
-	$(wildcard tests/core/*.c tests/boards/*.c tests/cuts/*.[ch] benchmarks/*.c)
+	$(wildcard tests/core/*.c tests/boards/*.c tests/cuts/*.[ch] tests/fuzz/*.[ch] benchmarks/*.c)
 OUR_PYTHON := firmware host tests scripts benchmarks setup.py
 
-.PHONY: setup setup-train setup-lab setup-test demo board firmware test lint bench cost sizes cuts equality line clean
+.PHONY: setup setup-train setup-lab setup-test demo board firmware test lint bench cost sizes cuts equality fuzz line clean
 
 setup: .venv/.installed-base board
 
@@ -134,6 +136,10 @@ bench: setup
 
 cuts: setup-test
 	$(PYTHON) benchmarks/cuts.py
+
+fuzz: setup
+	$(PYTHON) benchmarks/fuzzing.py --minutes $(MINUTES)
+	$(PYTHON) benchmarks/run.py --page
 
 equality: setup-test
 	$(PYTHON) benchmarks/equality.py

@@ -459,6 +459,36 @@ def learning_table() -> list[str]:
     return page
 
 
+def fuzzing_tables() -> list[str]:
+    """Of "fuzzing" in reliability.json: a row a target, and a row a file."""
+    report = json.loads((HERE / "reliability.json").read_text())["fuzzing"]
+    lines = [
+        "",
+        "## Fuzzing",
+        "",
+        f"Made by `{report['command']}` ([docs/reliability.md](../docs/reliability.md)); the same "
+        "figures stand in `reliability.json`. Edges and features are those of core and "
+        "application, as libFuzzer counts them. Edges in all have those to the reports of the "
+        "sanitizers in them, which nothing may reach, and what a target does not use.",
+        "",
+        "| target | executions | seconds | edges | in all | features | kept inputs | crashes |",
+        f"|---|{'---:|' * 7}",
+    ]
+    columns = ("executions", "seconds", "edges", "edges_in_all", "features", "corpus", "crashes")
+    for name, row in sorted(report["targets"].items()):
+        lines.append(f"| {name} | {' | '.join(f'{row[key]:,}' for key in columns)} |")
+    lines += ["", "| file | lines | run by the kept inputs |", "|---|---:|---:|"]
+    for name, row in sorted(report["coverage"].items()):
+        lines.append(f"| {name} | {row['lines']} | {row['covered'] / row['lines']:.1%} |")
+    corners = report["corners"]
+    lines += [
+        "",
+        f"Corners: {corners['models']:,} models, {corners['sums']:,} sums; the largest is "
+        f"{corners['largest_sum']:,} of {2**31 - 1:,}.",
+    ]
+    return lines
+
+
 def accuracy_picture(path: Path) -> None:
     """Draw accuracy over bytes of weights, all models, and over instructions, ours.
 
@@ -521,7 +551,8 @@ def table(results: Row) -> str:
         value = f"{row['value']:,}"
         lines.append(f"| {row['what']} | {value} | {row['unit']} | {row.get('note', '')} |")
     tables = (accuracy_table, rules_tables, learning_table, memory_table, cost_tables)
-    return "\n".join([*lines, *(line for part in tables for line in part())]) + "\n"
+    parts = (*tables, fuzzing_tables)
+    return "\n".join([*lines, *(line for part in parts for line in part())]) + "\n"
 
 
 def write_page(results: Row) -> None:

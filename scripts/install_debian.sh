@@ -4,7 +4,7 @@
 set -eu
 
 packages="gcc libc6-dev make git python3 python3-venv python3-dev valgrind clang-14 libclang-rt-14-dev
-gcc-arm-none-eabi libnewlib-arm-none-eabi picolibc-arm-none-eabi gcc-riscv64-unknown-elf
+llvm-14 gcc-arm-none-eabi libnewlib-arm-none-eabi picolibc-arm-none-eabi gcc-riscv64-unknown-elf
 picolibc-riscv64-unknown-elf qemu-system-arm qemu-system-misc cppcheck espeak-ng libportaudio2 g++ cmake"
 
 command -v apt-get >/dev/null || { echo "no apt-get here: install these by hand: $packages"; exit 0; }

@@ -131,5 +131,8 @@ int tkws_app_image_commit(const tkws_board *board, uint8_t area, size_t n_bytes)
     wire_put_u32(record + 16, crc_of(tkws_app_image_bytes(board, area), n_bytes));
     wire_put_u32(record + 20, factory_crc(board));
     wire_put_u32(record + RECORD_CRC_AT, tkws_crc32(0, record, RECORD_CRC_AT));
-    return write_chunk(board, area_at(board, area), record, RECORD_BYTES);
+    int error = write_chunk(board, area_at(board, area), record, RECORD_BYTES);
+    if (error != TKWS_OK) /* the record may be whole all the same, and count at the next start */
+        (void)tkws_app_image_erase(board, area, 0);
+    return error;
 }

@@ -59,7 +59,7 @@ int tkws_app_image_write(const tkws_board *board, uint8_t area, size_t offset, c
 const uint8_t *tkws_app_image_bytes(const tkws_board *board, uint8_t area);
 
 /** Write the record: from now on the image of n_bytes counts, as the newest.
- *  @return TKWS_OK, or TKWS_E_STORAGE */
+ *  @return TKWS_OK; or TKWS_E_STORAGE, with the record erased, so that it does not count later */
 int tkws_app_image_commit(const tkws_board *board, uint8_t area, size_t n_bytes);
 
 #endif

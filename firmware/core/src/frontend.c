@@ -204,7 +204,7 @@ static inline int8_t normalise(tkws_frontend *fe, size_t c, uint64_t e)
         m -= (m - e) >> fe->mean_shift;
     fe->mean[c] = m;
     int32_t log_mean = log2_of(m + fe->energy_floor);
-    int32_t d_q10 = log2_of(e) - tkws_fx_shr_round(log_mean * fe->alpha_q15, 15);
+    int32_t d_q10 = log2_of(e) - tkws_fx_shr_round(tkws_fx_mul(log_mean, fe->alpha_q15), 15);
     return compress(d_q10);
 }
 

@@ -137,9 +137,11 @@ static void integrate_and_fire(tkws_network *net)
         else
             inputs[0] = dsp_dot(row, net->inputs, TKWS_FEATURES);
         for (size_t j = first; j < end; j++) {
-            int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j] +
-                        tkws_fx_shr(tkws_fx_add(inputs[j - first], weight_half), weight_shift) +
-                        tkws_fx_shr(tkws_fx_add(net->current[j], recurrent_half), recurrent_shift);
+            int32_t u = tkws_fx_mul_q15(net->decay[j], net->membrane[j]) + net->weights.bias[j];
+            u = tkws_fx_add(u,
+                            tkws_fx_shr(tkws_fx_add(inputs[j - first], weight_half), weight_shift));
+            u = tkws_fx_add(
+                u, tkws_fx_shr(tkws_fx_add(net->current[j], recurrent_half), recurrent_shift));
             net->current[j] = 0;
             int16_t potential = tkws_fx_sat16(u);
             net->potential[j] = potential;

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recognizer and learner with any model that the parser accepts, any weights, any sound and features. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "maker.h"
+#include "target.h"
+#include "tracekws/errors.h"
+#include "tracekws/learner.h"
+#include "tracekws/recognizer.h"
+
+#define FEW_NEURONS 10
+#define MANY_NEURONS 80
+#define MAX_STEPS 24
+#define MAX_SAMPLES 4096
+#define MAX_EVENTS 16
+#define GARBAGE 0xa5
+
+/* A recognizer, and another that gets the same sound in other pieces. */
+typedef struct {
+    tkws_model model;
+    uint8_t *image;
+    tkws_weights weights;
+    tkws_recognizer recognizer;
+    tkws_recognizer other;
+    tkws_learner learner;
+    void *memory[3];
+} runner;
+
+typedef struct {
+    tkws_event event[MAX_EVENTS];
+    size_t n;
+} events;
+
+static int16_t *matrix(size_t n)
+{
+    return check_malloc(n * sizeof(int16_t));
+}
+
+static void allocate_weights(runner *r)
+{
+    tkws_weight_counts n = tkws_model_weight_counts(&r->model);
+    r->weights.weights = matrix(n.weights);
+    r->weights.recurrent = matrix(n.recurrent);
+    r->weights.bias = matrix(n.bias);
+    r->weights.readout = matrix(n.readout);
+    r->weights.readout_bias = matrix(n.readout_bias);
+    tkws_weights_load(&r->model, &r->weights);
+}
+
+/* Weights as they could be restored from a slot: any. */
+static void change_weights(runner *r, fuzz_input *in)
+{
+    tkws_weight_counts n = tkws_model_weight_counts(&r->model);
+    maker_fill16(r->weights.weights, n.weights, maker_read_pattern(in));
+    maker_fill16(r->weights.recurrent, n.recurrent, maker_read_pattern(in));
+    maker_fill16(r->weights.bias, n.bias, maker_read_pattern(in));
+    maker_fill16(r->weights.readout, n.readout, maker_read_pattern(in));
+    maker_fill16(r->weights.readout_bias, n.readout_bias, maker_read_pattern(in));
+}
+
+static void *garbage(size_t n_bytes)
+{
+    void *memory = check_malloc(n_bytes);
+    memset(memory, GARBAGE, n_bytes);
+    return memory;
+}
+
+static void start(runner *r, fuzz_input *in)
+{
+    uint8_t choice = input_u8(in);
+    tkws_model_header header;
+    maker_content content;
+    size_t n_image = 0;
+    memset(r, 0, sizeof *r);
+    maker_read_header(in, choice == UINT8_MAX ? MANY_NEURONS : FEW_NEURONS, &header);
+    maker_read_content(in, &content);
+    r->image = maker_image(&header, &content, &n_image);
+    CHECK(tkws_model_parse(&r->model, r->image, n_image) == TKWS_OK);
+    allocate_weights(r);
+    if ((choice & 1u) != 0)
+        change_weights(r, in);
+    size_t n = tkws_network_memory_bytes(&r->model);
+    size_t n_learner = tkws_learner_memory_bytes(&r->model);
+    r->memory[0] = garbage(n);
+    r->memory[1] = garbage(n);
+    r->memory[2] = garbage(n_learner);
+    CHECK(tkws_recognizer_init(&r->recognizer, &r->model, &r->weights, r->memory[0], n - 1) ==
+          TKWS_E_MEMORY);
+    CHECK(tkws_recognizer_init(&r->recognizer, &r->model, &r->weights, r->memory[0], n) == TKWS_OK);
+    CHECK(tkws_recognizer_init(&r->other, &r->model, &r->weights, r->memory[1], n) == TKWS_OK);
+    CHECK(tkws_learner_init(&r->learner, &r->recognizer.network, r->memory[2], n_learner,
+                            input_u16(in)) == TKWS_OK);
+}
+
+static void stop(runner *r)
+{
+    free(r->weights.weights);
+    free(r->weights.recurrent);
+    free(r->weights.bias);
+    free(r->weights.readout);
+    free(r->weights.readout_bias);
+    for (size_t i = 0; i < sizeof r->memory / sizeof r->memory[0]; i++)
+        free(r->memory[i]);
+    free(r->image);
+}
+
+static void check_event(const tkws_model_header *h, const tkws_event *event)
+{
+    CHECK(event->word < h->n_classes && event->word != h->unknown_class);
+    CHECK(event->word != h->silence_class && event->score_q15 >= 0);
+    CHECK(event->first_sample < event->end_sample);
+}
+
+/* Push a piece of sound; what was heard goes behind what was heard before. */
+static void push(tkws_recognizer *recognizer, const int16_t *pcm, size_t n, events *heard)
+{
+    tkws_event event;
+    while (n > 0) {
+        size_t n_used = 0;
+        int result = tkws_recognizer_push(recognizer, pcm, n, &n_used, &event);
+        CHECK(n_used > 0 && n_used <= n && (result == 1 || (result == 0 && n_used == n)));
+        if (result == 1) {
+            check_event(&recognizer->network.model->header, &event);
+            if (heard->n < MAX_EVENTS)
+                heard->event[heard->n++] = event;
+        }
+        pcm += n_used;
+        n -= n_used;
+    }
+}
+
+static void check_same(const events *a, const events *b)
+{
+    CHECK(a->n == b->n);
+    for (size_t i = 0; i < a->n; i++) {
+        CHECK(a->event[i].word == b->event[i].word);
+        CHECK(a->event[i].score_q15 == b->event[i].score_q15);
+        CHECK(a->event[i].first_sample == b->event[i].first_sample);
+        CHECK(a->event[i].end_sample == b->event[i].end_sample);
+    }
+}
+
+/* Both have heard the same: all that they keep of it is the same. */
+static void check_same_state(const tkws_recognizer *a, const tkws_recognizer *b)
+{
+    const tkws_frontend *f = &a->frontend;
+    const tkws_frontend *g = &b->frontend;
+    CHECK(f->n_filled == g->n_filled && f->n_stacked == g->n_stacked);
+    CHECK(memcmp(f->window, g->window, f->n_filled * sizeof f->window[0]) == 0);
+    CHECK(memcmp(f->mean, g->mean, sizeof f->mean) == 0);
+    CHECK(memcmp(f->features, g->features, f->n_stacked * (size_t)TKWS_CHANNELS) == 0);
+    CHECK(memcmp(a->detector.posterior_q15, b->detector.posterior_q15,
+                 sizeof a->detector.posterior_q15) == 0);
+}
+
+/* The totals are what the steps of the window add up to. */
+static void check_window(const tkws_network *network)
+{
+    const tkws_model_header *h = &network->model->header;
+    for (size_t c = 0; c < h->n_classes; c++) {
+        int64_t sum = 0;
+        for (size_t step = 0; step < h->window_steps; step++)
+            sum += network->history[step * h->n_classes + c];
+        CHECK(sum == network->total[c]);
+    }
+}
+
+/* The same sound, whole and in pieces: the same events and scores. */
+static void hear(runner *r, fuzz_input *in)
+{
+    events whole = {.n = 0};
+    events pieces = {.n = 0};
+    int32_t scores[2][TKWS_MAX_CLASSES];
+    size_t n = 1u + input_u16(in) % MAX_SAMPLES;
+    size_t piece = 1u + input_u16(in) % MAX_SAMPLES;
+    int16_t *pcm = matrix(n);
+    maker_fill16(pcm, n, maker_read_pattern(in));
+    push(&r->recognizer, pcm, n, &whole);
+    for (size_t at = 0; at < n; at += piece)
+        push(&r->other, pcm + at, piece < n - at ? piece : n - at, &pieces);
+    check_same(&whole, &pieces);
+    tkws_network_scores(&r->recognizer.network, scores[0]);
+    tkws_network_scores(&r->other.network, scores[1]);
+    CHECK(memcmp(scores[0], scores[1], r->model.header.n_classes * sizeof scores[0][0]) == 0);
+    check_same_state(&r->recognizer, &r->other);
+    check_window(&r->recognizer.network);
+    free(pcm);
+}
+
+/* A take, whole or aborted; both recognizers are at rest after it. */
+static void learn(runner *r, fuzz_input *in)
+{
+    int8_t features[TKWS_FEATURES];
+    uint8_t how = input_u8(in);
+    uint32_t method = how & 15u;
+    uint32_t label = input_u8(in) % (r->model.header.n_classes + 1);
+    uint32_t scale = (how & 16u) != 0 ? input_u16(in) : INT16_MAX;
+    int error = tkws_learner_begin(&r->learner, method, label, scale);
+    CHECK((error == TKWS_OK) == (label < r->model.header.n_classes && scale <= INT16_MAX));
+    if (error != TKWS_OK)
+        return;
+    CHECK(tkws_learner_begin(&r->learner, method, label, scale) == TKWS_E_STATE);
+    size_t n_steps = input_u8(in) % MAX_STEPS;
+    for (size_t i = 0; i < n_steps; i++) {
+        maker_fill8(features, sizeof features, maker_read_pattern(in));
+        CHECK(tkws_learner_step(&r->learner, features) == TKWS_OK);
+    }
+    if ((how & 32u) != 0)
+        tkws_learner_abort(&r->learner);
+    else
+        CHECK(tkws_learner_end(&r->learner) == (n_steps > 0 ? TKWS_OK : TKWS_E_TOO_SHORT));
+    CHECK(tkws_learner_step(&r->learner, features) == TKWS_E_STATE);
+    tkws_recognizer_reset(&r->recognizer);
+    tkws_recognizer_reset(&r->other);
+}
+
+static void set_odds(runner *r, fuzz_input *in)
+{
+    uint16_t odds_q8 = input_u16(in);
+    odds_q8 = odds_q8 > 0 ? odds_q8 : 1;
+    tkws_detector_set_odds(&r->recognizer.detector, odds_q8);
+    tkws_detector_set_odds(&r->other.detector, odds_q8);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
+{
+    fuzz_input in = {bytes, n_bytes};
+    runner r;
+    start(&r, &in);
+    for (size_t i = 0; i < MAX_STEPS && in.n_bytes > 0; i++) {
+        uint8_t choice = input_u8(&in);
+        if (choice % 8 == 0)
+            set_odds(&r, &in);
+        else if (choice % 2 == 0)
+            learn(&r, &in);
+        else
+            hear(&r, &in);
+    }
+    stop(&r);
+    return 0;
+}

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs to start a fuzzer from: sessions as a host would hold them, in the bytes of fuzz/play.h.
+
+A step of a session is a request's number and how it is made, then the numbers that it reads, or
+what befalls the device. Boards are two bytes, see fuzz/machine.c.
+"""
+
+import itertools
+
+from tracekws.device import protocol
+
+WORLD = 0xE0
+SOUND, OVERRUN, DEAF, CLOSE, NOISE, REPEAT, RESTART, REFUSE, CUT = range(WORLD, WORLD + 9)
+FEATURES = 0x40
+"""How a take is made: of features, not of PCM."""
+BOARDS = [bytes([flash, rest]) for flash, rest in itertools.product((0, 1, 2, 7), (0, 0x20))]
+EXTREMES = bytes([4, 7, 0])
+"""A pattern: see maker.h."""
+ANY = bytes([3, 1, 2])
+
+
+def _asked(command: int, how: int = 0, *numbers: int) -> bytes:
+    return bytes([command, how, *numbers])
+
+
+def _data(n: int, pattern: bytes = ANY) -> bytes:
+    return _asked(protocol.DATA, 0, 255, *pattern) * n
+
+
+def _learned(words: int = 2) -> bytes:
+    takes = []
+    for word in range(words):
+        how = FEATURES if word % 2 else 0
+        takes.append(_asked(protocol.TAKE, how, word) + _data(4, EXTREMES))
+        takes.append(_asked(protocol.TAKE_END))
+    return _asked(protocol.LEARN, 0, 1, 0) + b"".join(takes) + _asked(protocol.END)
+
+
+def _loaded(which: int) -> bytes:
+    parts = _asked(protocol.DATA) * 14
+    return _asked(protocol.LOAD, 0, which) + parts + _asked(protocol.END)
+
+
+def sessions() -> list[bytes]:
+    """Sessions that reach every state of the device."""
+    ask = _asked
+    save, undo, forget = ask(protocol.SAVE), ask(protocol.UNDO), ask(protocol.FORGET)
+    restart, repeat, close = bytes([RESTART]), bytes([REPEAT]), bytes([CLOSE])
+    sound = bytes([SOUND, 0xFF, 0x0F])
+    polled = (sound + ask(protocol.POLL)) * 4
+    read = (sound + ask(protocol.READ_PCM, 0, 0)) * 4
+    hello = ask(protocol.HELLO) + ask(protocol.INFO) + ask(protocol.HEALTH)
+    heard = ask(protocol.LISTEN) + _data(8) + ask(protocol.END)
+    return [
+        hello + heard + ask(protocol.CLASSIFY) + _data(8) + ask(protocol.END),
+        _learned() + save + restart + _learned(3) + save + undo + restart + forget,
+        _learned() + save + repeat + _learned() + save + _learned() + close + undo + undo,
+        _loaded(1) + _learned() + save + _loaded(0) + restart + _loaded(1) + undo,
+        _loaded(2) + hello + heard + _learned() + forget,
+        ask(protocol.LIVE) + polled + bytes([OVERRUN]) + polled + ask(protocol.END),
+        ask(protocol.RECORD) + read + bytes([OVERRUN]) + read + ask(protocol.END) + _learned(),
+        bytes([DEAF]) + ask(protocol.LIVE) + bytes([DEAF]) + ask(protocol.RECORD) + close,
+        *(_learned() + save + bytes([REFUSE, n]) + save + undo + forget for n in range(8)),
+        *(_learned() + save + bytes([CUT, n, 99]) + save + undo + forget for n in range(8)),
+        *(bytes([CUT, n, 200]) + _loaded(1) + save for n in (0, 3, 6, 9)),
+    ]
+
+
+def _line() -> list[bytes]:
+    """A session in bytes, as it goes over the line."""
+    requests = [
+        (protocol.HELLO, protocol.pack_hello(protocol.PROTOCOL_VERSION)),
+        (protocol.INFO, b""),
+        (protocol.LISTEN, b""),
+        (protocol.DATA, protocol.pack_data(0, 0, b"\x12\x80" * 320)),
+        (protocol.END, b""),
+        (protocol.WEIGHTS, protocol.pack_weights(0, 640)),
+        (protocol.SAVE, b""),
+        (protocol.LEARN, protocol.pack_learn(1)),
+        (protocol.TAKE, protocol.pack_take(2, 15, 32767, "w00")),
+        (protocol.DATA, protocol.pack_data(0, 0, bytes(range(80)))),
+        (protocol.TAKE_END, b""),
+    ]
+    frames = [protocol.request(c, n, body) for n, (c, body) in enumerate(requests)]
+    return [b"\0\0" + b"".join(frames), *(b"\0\0" + frame for frame in frames)]
+
+
+def _models() -> list[bytes]:
+    """Numbers and content of a model, as maker.c reads them: at one end, and at the other."""
+    n_numbers, n_arrays = 34, 11
+    contents = [bytes(2) + pattern * n_arrays for pattern in (EXTREMES, ANY)]
+    return [bytes([end] * n_numbers) + c for end in (0, 0xFF) for c in contents]
+
+
+def _images() -> list[bytes]:
+    """Models as they are, and with a byte of their content out of range."""
+    changed = itertools.product(range(6), range(4))
+    bad = [bytes([8]) + _models()[3] + bytes([part, at, 0, 0]) for part, at in changed]
+    return [b"\0" + model + bytes(4) for model in _models()] + bad
+
+
+def _runs() -> list[bytes]:
+    """Each model hears and learns."""
+    heard = bytes([1, 0xFF, 0x0F, 0x33, 1]) + ANY
+    learned = bytes([2, 15, 0, 8]) + ANY * 8
+    few, many = b"\0", b"\xff"
+    return [
+        start + b"\1\0" + (heard + learned) * 2
+        for model in _models()
+        for start in (few + model, many + model + EXTREMES * 5)
+    ]
+
+
+def seeds(target: str) -> list[bytes]:
+    """Inputs of a target."""
+    if target == "line":
+        return _line()
+    if target == "frames":
+        return [board + session for session in sessions() for board in BOARDS]
+    if target == "flash":
+        forged = [bytes(32), bytes([128, 1, 0] * 12), bytes([0, 0, 1, 0, 1, 1, 0, 3] * 6)]
+        return [board + flash + s for s in sessions()[:5] for board in BOARDS for flash in forged]
+    return _images() if target == "image" else _runs()
