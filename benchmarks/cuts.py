@@ -25,7 +25,7 @@ from boardcuts import BOARDS, CutBoard, cut_everywhere  # noqa: E402
 from powercuts import GEOMETRIES, build_cuts, run_cuts  # noqa: E402
 
 FILE = HERE / "reliability.json"
-CUTS_OF_EACH_ACTION = 10
+CUTS_ON_A_BOARD = 30
 
 
 def in_memory(folder: Path) -> dict[str, dict[str, int]]:
@@ -49,7 +49,7 @@ def on_board(name: str) -> dict[str, int] | None:
         except MissingTool as reason:
             print(f"{name}: left out: {reason}")
             return None
-        n_cuts, failed = cut_everywhere(board, CUTS_OF_EACH_ACTION)
+        n_cuts, failed = cut_everywhere(board, CUTS_ON_A_BOARD)
     counts = {"cuts": n_cuts, "failures": len(failed)}
     print(f"{name}, emulated: {counts}", *failed, sep="\n", flush=True)
     return counts

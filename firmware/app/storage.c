@@ -119,7 +119,8 @@ static uint8_t check_body(const tkws_app_storage *s, size_t slot, const slot_hea
     return TKWS_APP_SLOT_VALID;
 }
 
-/* Each record counts the erases of both slots: where one was lost to a power cut, the other is near.
+/* Each record counts the erases of both slots: where one was lost to a power cut, the other one tells what was
+ * known when its own slot was erased.
  * @return whether there is one, with counts written */
 static bool find_wear(const tkws_app_storage *s, size_t slot, uint32_t counts[TKWS_APP_SLOTS])
 {
@@ -235,8 +236,8 @@ static uint32_t next_generation(const tkws_app_storage *s)
     return generation_after(last);
 }
 
-/* On new flash the other slot gets a record first: it then carries the counts over a power cut, and this slot
- * is new no more. */
+/* On new flash the other slot gets a record first. It carries the counts over a power cut, and tells the next
+ * start that the flash is new no more, and that the other slot needs no erase. */
 static int begin_erase(tkws_app_storage *s, size_t slot)
 {
     if (!is_new(s))

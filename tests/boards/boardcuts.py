@@ -150,8 +150,17 @@ def places(n_operations: int, n_cuts: int) -> list[int]:
     return sorted({1 + round(i * step) for i in range(min(n_cuts, n_operations))})
 
 
+def shares(n_operations: dict[str, int], n_cuts: int) -> dict[str, int]:
+    """How often to cut each action: alike, but none more often than it has operations."""
+    given: dict[str, int] = {}
+    for name in sorted(n_operations, key=lambda name: n_operations[name]):
+        left = n_cuts - sum(given.values())
+        given[name] = min(n_operations[name], left // (len(n_operations) - len(given)))
+    return given
+
+
 def cut_everywhere(board: CutBoard, n_cuts: int) -> tuple[int, list[str]]:
-    """Cut each action at `n_cuts` places, from two saves on.
+    """Cut the actions at `n_cuts` places in all, from two saves on.
 
     Gives the cuts that were made, and what did not hold after some of them: a cut leaves the old
     state or the new one, and nothing in a slot that is said to be empty, and the board saves again.
@@ -162,21 +171,22 @@ def cut_everywhere(board: CutBoard, n_cuts: int) -> tuple[int, list[str]]:
             teach(device, seed)
             device.save()
     kept = bytes(board.storage())
-    n_made, failed = 0, []
+    allowed, n_operations = {}, {}
     for name, action in ACTIONS.items():
         board.put(kept)
         with board.running() as (device, operations):
             old, before = state_of(device), operations()
             action(device)
-            new, n_whole = state_of(device), operations() - before
-        for cut in places(n_whole, n_cuts):
+            allowed[name] = {old, state_of(device)}
+            n_operations[name] = operations() - before
+    n_made, failed = 0, []
+    for name, share in shares(n_operations, n_cuts).items():
+        for cut in places(n_operations[name], share):
             board.put(kept, cut)
-            problem = cut_once(board, action, cut) or check(board, {old, new})
+            problem = cut_once(board, ACTIONS[name], cut) or check(board, allowed[name])
             n_made += 1
             if problem:
-                failed.append(
-                    f"{board.name}: {name} cut at operation {cut} of {n_whole}: {problem}"
-                )
+                failed.append(f"{board.name}: {name} cut at operation {cut}: {problem}")
     return n_made, failed
 
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The firmware with a board whose power goes in a flash operation. Which one, counted from 1, a test has put
- * behind the storage in the flash's file, uint32; 0 is none. A program is cut after half of its units, an erase
- * before it begins or after it, by turns. How many operations there were is told as the board's RAM. QEMU is
+ * behind the storage in the flash's file, uint32; 0 is none. An operation is an erase or a program of at most PIECE
+ * bytes. A program is cut after half of its units, an erase before it begins or after it, by turns. How many operations there were is told as the board's RAM. QEMU is
  * told to end with the reset. */
 #include <stdbool.h>
 
 #include "app.h"
 #include "bare.h"
 #include "wire.h"
+
+#define PIECE 32u /* a multiple of the units of the boards of QEMU */
 
 #if defined(__arm__)
 #define RESET_REGISTER 0xe000ed0cu /* AIRCR */
@@ -37,7 +39,7 @@ static bool count(void)
     return n_operations == cut_at;
 }
 
-static int program_or_cut(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
+static int program_piece(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
     if (!count())
         return uncut.flash_program(context, offset, bytes, n_bytes);
@@ -46,6 +48,16 @@ static int program_or_cut(void *context, size_t offset, const uint8_t *bytes, si
         (void)uncut.flash_program(context, offset, bytes, half);
     power_off();
     return 0;
+}
+
+static int program_or_cut(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
+{
+    int error = 0;
+    for (size_t at = 0; error == 0 && at < n_bytes; at += PIECE) {
+        size_t n = n_bytes - at < PIECE ? n_bytes - at : PIECE;
+        error = program_piece(context, offset + at, bytes + at, n);
+    }
+    return error;
 }
 
 static int erase_or_cut(void *context, size_t offset)
