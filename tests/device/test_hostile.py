@@ -268,7 +268,14 @@ def test_data_without_progress(make: Callable[..., Board], use: str, status: int
     assert TIMEOUT <= line.clock.now() < 2 * TIMEOUT
 
 
+def again(body: bytes) -> bytes:
+    """An event that the host has seen, and nothing new."""
+    (first,) = struct.unpack_from("<I", body, 12)
+    return at(12, "I", first - 1)(body[:16] + b"\1" + bytes(20)) if first else body
+
+
 POLLED = {
+    "an event again": again,
     "samples": at(0, "Q", 2**63),
     "more samples than ever": at(0, "Q", 2**48 + 1),
     "fewer samples": at(0, "Q", 0),
@@ -286,7 +293,7 @@ def test_live(make: Callable[..., Board], lie: str) -> None:
     line = Liar(board, {})
 
     def later(body: bytes) -> bytes:
-        return POLLED[lie](body) if board.n_heard > 3200 else body
+        return POLLED[lie](body) if board.n_heard > 32000 else body
 
     line.lies[protocol.POLL] = later
     refused(line, USES["live"])
