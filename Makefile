@@ -26,10 +26,10 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 CORE_C := $(wildcard firmware/core/src/*.c)
 CORE_H := $(wildcard firmware/core/include/tracekws/*) $(wildcard firmware/core/src/*.h)
 BOARD_C := $(CORE_C) $(wildcard firmware/app/*.c) $(wildcard firmware/boards/virtual/*.c)
-BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/boards/*.h firmware/boards/virtual/*.h)
+BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/boards/virtual/*.h)
 PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H)
 OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
-	$(wildcard firmware/app/*.[ch] firmware/examples/*.c firmware/boards/*.h firmware/boards/*/*.[ch]) \
+	$(wildcard firmware/app/*.[ch] firmware/examples/*.c firmware/boards/*/*.[ch]) \
 	$(wildcard tests/core/*.c tests/boards/*.c tests/cuts/*.[ch] tests/fuzz/*.[ch] benchmarks/*.c)
 OUR_PYTHON := firmware host tests scripts benchmarks setup.py
 

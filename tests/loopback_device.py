@@ -26,11 +26,11 @@ CANARY = 0xA5
 def library(folder: Path) -> Any:
     """The application and the core as a library; functions as its headers have them."""
     path = folder / "app.so"
-    includes = [f"-I{ROOT / 'firmware/core/include'}", f"-I{APP}", f"-I{BOARDS}"]
+    includes = [f"-I{ROOT / 'firmware/core/include'}", f"-I{APP}"]
     sources = [*sorted(APP.glob("*.c")), *SOURCES, ROOT / "tests/device/loopback.c"]
     flags = ["-std=c11", "-O1", "-shared", "-fPIC"]
     subprocess.run([find("cc"), *flags, *includes, *sources, "-o", path], check=True)
-    header = re.sub(r"/\*.*?\*/", "", (BOARDS / "board.h").read_text(), flags=re.DOTALL)
+    header = re.sub(r"/\*.*?\*/", "", (APP / "board.h").read_text(), flags=re.DOTALL)
     declarations = "\n".join(line for line in header.splitlines() if not line.startswith("#"))
     ffi = FFI()
     ffi.cdef(
