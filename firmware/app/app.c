@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "generation.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define READ_BYTES 64
 #define NOTICE_BYTES 7 /* longest notice, CRC aside */
@@ -146,8 +146,8 @@ static void send_notice(tkws_app *app, uint8_t kind, uint32_t id, int status)
     uint8_t notice[NOTICE_BYTES + TKWS_APP_CRC_BYTES];
     uint8_t encoded[TKWS_APP_ENCODED_BYTES(NOTICE_BYTES)];
     notice[0] = kind;
-    wire_put_u32(notice + TKWS_APP_ID_AT, id);
-    wire_put_u16(notice + TKWS_APP_STATUS_AT, (uint32_t)status);
+    tkws_bytes_put_u32(notice + TKWS_APP_ID_AT, id);
+    tkws_bytes_put_u16(notice + TKWS_APP_STATUS_AT, (uint32_t)status);
     size_t n = tkws_app_encode(notice, NOTICE_BYTES, encoded);
     (void)app->board->serial_write(app->board->context, encoded, n);
 }
@@ -164,19 +164,19 @@ static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
     if (n_body < 2)
         return TKWS_E_LENGTH;
     uint8_t *at = tkws_app_reply(app, 22);
-    wire_put_u16(at, TKWS_APP_PROTOCOL);
-    wire_put_u32(at + 2, TKWS_APP_FIRMWARE);
+    tkws_bytes_put_u16(at, TKWS_APP_PROTOCOL);
+    tkws_bytes_put_u32(at + 2, TKWS_APP_FIRMWARE);
     can |= app->board->slot_bytes > 0 ? TKWS_APP_CAN_SAVE : 0u;
     can |= tkws_app_image_room(app->board) > 0 ? TKWS_APP_CAN_LOAD : 0u;
     can |= app->board->microphone_start != NULL ? TKWS_APP_CAN_HEAR : 0u;
-    wire_put_u32(at + 6, can);
-    wire_put_u16(at + 10, TKWS_APP_MAX_MESSAGE);
-    wire_put_u16(at + 12, TKWS_APP_MAX_DATA);
-    wire_put_u16(at + 14, tkws_app_credit(app));
-    wire_put_u32(at + 16, (uint32_t)app->board->ram_bytes);
-    wire_put_u16(at + 20, (uint32_t)app->model_error);
+    tkws_bytes_put_u32(at + 6, can);
+    tkws_bytes_put_u16(at + 10, TKWS_APP_MAX_MESSAGE);
+    tkws_bytes_put_u16(at + 12, TKWS_APP_MAX_DATA);
+    tkws_bytes_put_u16(at + 14, tkws_app_credit(app));
+    tkws_bytes_put_u32(at + 16, (uint32_t)app->board->ram_bytes);
+    tkws_bytes_put_u16(at + 20, (uint32_t)app->model_error);
     reply_text(app, app->board->name, TKWS_BOARD_NAME_BYTES);
-    if (wire_get_u16(body) != TKWS_APP_PROTOCOL)
+    if (tkws_bytes_get_u16(body) != TKWS_APP_PROTOCOL)
         return TKWS_E_VERSION;
     tkws_app_session_abort(app);
     return TKWS_OK;
@@ -189,24 +189,24 @@ static int info(tkws_app *app, const uint8_t *body, size_t n_body)
     (void)n_body;
     reply_text(app, (const char *)app->model.name, TKWS_NAME_BYTES);
     uint8_t *at = tkws_app_reply(app, 26);
-    wire_put_u32(at, app->model.crc);
-    wire_put_u32(at + 4, h->version);
-    wire_put_u16(at + 8, h->n_classes);
-    wire_put_u16(at + 10, h->unknown_class);
-    wire_put_u16(at + 12, h->silence_class);
-    wire_put_u16(at + 14, h->n_neurons);
-    wire_put_u16(at + 16, h->method);
-    wire_put_u16(at + 18, h->passes);
-    wire_put_u32(at + 20, (uint32_t)tkws_model_trainable_bytes(&app->model));
+    tkws_bytes_put_u32(at, app->model.crc);
+    tkws_bytes_put_u32(at + 4, h->version);
+    tkws_bytes_put_u16(at + 8, h->n_classes);
+    tkws_bytes_put_u16(at + 10, h->unknown_class);
+    tkws_bytes_put_u16(at + 12, h->silence_class);
+    tkws_bytes_put_u16(at + 14, h->n_neurons);
+    tkws_bytes_put_u16(at + 16, h->method);
+    tkws_bytes_put_u16(at + 18, h->passes);
+    tkws_bytes_put_u32(at + 20, (uint32_t)tkws_model_trainable_bytes(&app->model));
     at[24] = app->session;
     at[25] = app->changed;
-    wire_put_u32(tkws_app_reply(app, 4), app->storage.generation);
+    tkws_bytes_put_u32(tkws_app_reply(app, 4), app->storage.generation);
     for (size_t slot = 0; slot < TKWS_APP_SLOTS; slot++) {
         const tkws_app_slot *s = &app->storage.slots[slot];
         at = tkws_app_reply(app, 9);
         at[0] = s->state;
-        wire_put_u32(at + 1, s->generation);
-        wire_put_u32(at + 5, s->erases);
+        tkws_bytes_put_u32(at + 1, s->generation);
+        tkws_bytes_put_u32(at + 5, s->erases);
     }
     return TKWS_OK;
 }
@@ -214,7 +214,7 @@ static int info(tkws_app *app, const uint8_t *body, size_t n_body)
 /* As many labels as fit, from one on. */
 static int labels(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    uint32_t first = wire_get_u16(body);
+    uint32_t first = tkws_bytes_get_u16(body);
     (void)n_body;
     if (first >= app->model.header.n_classes)
         return TKWS_E_ARGUMENT;
@@ -236,19 +236,19 @@ static int health(tkws_app *app, const uint8_t *body, size_t n_body)
     (void)n_body;
     uint8_t *at = tkws_app_reply(app, 14);
     at[0] = app->image.area != TKWS_APP_FACTORY;
-    wire_put_u32(at + 1, app->image.generation);
-    wire_put_u32(at + 5, (uint32_t)tkws_app_image_room(app->board));
+    tkws_bytes_put_u32(at + 1, app->image.generation);
+    tkws_bytes_put_u32(at + 5, (uint32_t)tkws_app_image_room(app->board));
     at[9] = app->board->reset_reason;
-    wire_put_u16(at + 10, app->board->watchdog_ms);
-    wire_put_u16(at + 12, app->board->brown_out_mv);
+    tkws_bytes_put_u16(at + 10, app->board->watchdog_ms);
+    tkws_bytes_put_u16(at + 12, app->board->brown_out_mv);
     return TKWS_OK;
 }
 
 static int read_weights(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)n_body;
-    size_t offset = wire_get_u32(body);
-    size_t n = wire_get_u16(body + 4);
+    size_t offset = tkws_bytes_get_u32(body);
+    size_t n = tkws_bytes_get_u16(body + 4);
     if (n > TKWS_APP_MAX_DATA)
         return TKWS_E_ARGUMENT;
     int error =
@@ -269,7 +269,7 @@ static int store(tkws_app *app, int (*function)(tkws_app_storage *), bool restor
     if (error == TKWS_OK || (restores && error == TKWS_E_STORAGE))
         app->changed = false;
     if (error == TKWS_OK)
-        wire_put_u32(tkws_app_reply(app, 4), app->storage.generation);
+        tkws_bytes_put_u32(tkws_app_reply(app, 4), app->storage.generation);
     return error;
 }
 
@@ -362,7 +362,7 @@ static void serve(tkws_app *app, size_t n_message)
         send_notice(app, TKWS_APP_DAMAGED, 0, TKWS_E_LENGTH);
         return;
     }
-    uint32_t id = wire_get_u32(message + TKWS_APP_ID_AT);
+    uint32_t id = tkws_bytes_get_u32(message + TKWS_APP_ID_AT);
     uint32_t crc = tkws_crc32(0, message, n_message);
     if (!app->has_last || id != app->id || crc != app->last_crc) {
         if (is_late(app, message[0], id)) {
@@ -373,11 +373,11 @@ static void serve(tkws_app *app, size_t n_message)
         if (!is_sent_ahead(message[0]))
             app->newest = id;
         app->answer[0] = (uint8_t)(message[0] | TKWS_APP_ANSWER);
-        wire_put_u32(app->answer + TKWS_APP_ID_AT, id);
+        tkws_bytes_put_u32(app->answer + TKWS_APP_ID_AT, id);
         app->n_answer = TKWS_APP_ANSWER_BODY;
         int status = dispatch(app, message[0], message + TKWS_APP_REQUEST_BODY,
                               n_message - TKWS_APP_REQUEST_BODY);
-        wire_put_u16(app->answer + TKWS_APP_STATUS_AT, (uint32_t)status);
+        tkws_bytes_put_u16(app->answer + TKWS_APP_STATUS_AT, (uint32_t)status);
         app->n_encoded = tkws_app_encode(app->answer, app->n_answer, app->encoded);
         app->has_last = true;
         app->last_crc = crc;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "frame.h"
 
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define FULL_BLOCK 0xff /* 254 bytes without a zero behind them */
 
@@ -28,7 +28,7 @@ static bool intact(const tkws_app_decoder *decoder)
     if (decoder->overflow || decoder->left != 0 || decoder->n_bytes <= TKWS_APP_CRC_BYTES)
         return false;
     size_t n = decoder->n_bytes - TKWS_APP_CRC_BYTES;
-    return tkws_crc32(0, decoder->bytes, n) == wire_get_u32(decoder->bytes + n);
+    return tkws_crc32(0, decoder->bytes, n) == tkws_bytes_get_u32(decoder->bytes + n);
 }
 
 static int end_frame(tkws_app_decoder *decoder, size_t *n_message)
@@ -64,7 +64,7 @@ size_t tkws_app_encode(uint8_t *message, size_t n_message, uint8_t *encoded)
     size_t n_bytes = n_message + TKWS_APP_CRC_BYTES;
     size_t code_at = 0;
     size_t at = 1;
-    wire_put_u32(message + n_message, tkws_crc32(0, message, n_message));
+    tkws_bytes_put_u32(message + n_message, tkws_crc32(0, message, n_message));
     for (size_t i = 0; i < n_bytes; i++) {
         if (message[i] != 0)
             encoded[at++] = message[i];

@@ -3,10 +3,10 @@
 
 #include "generation.h"
 #include "storage.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 #include "units.h"
-#include "wire.h"
 
 #define RECORD_BYTES 28
 #define RECORD_CRC_AT 24
@@ -37,7 +37,7 @@ const uint8_t *tkws_app_image_bytes(const tkws_board *board, uint8_t area)
 /* The CRC that an image says it has; 0 for none. */
 static uint32_t crc_of(const uint8_t *image, size_t n_bytes)
 {
-    return n_bytes >= CRC_BYTES ? wire_get_u32(image + n_bytes - CRC_BYTES) : 0;
+    return n_bytes >= CRC_BYTES ? tkws_bytes_get_u32(image + n_bytes - CRC_BYTES) : 0;
 }
 
 static uint32_t factory_crc(const tkws_board *board)
@@ -51,14 +51,14 @@ static bool find_loaded(const tkws_board *board, uint8_t area, tkws_app_image *i
         return false;
     const uint8_t *record = board->flash_mapped + area_at(board, area);
     const uint8_t *bytes = tkws_app_image_bytes(board, area);
-    uint32_t generation = wire_get_u32(record + 8);
-    size_t n_bytes = wire_get_u32(record + 12);
-    if (wire_get_u32(record) != TKWS_APP_IMAGE_MAGIC ||
-        wire_get_u32(record + 4) != TKWS_APP_IMAGE_FORMAT ||
-        wire_get_u32(record + RECORD_CRC_AT) != tkws_crc32(0, record, RECORD_CRC_AT) ||
+    uint32_t generation = tkws_bytes_get_u32(record + 8);
+    size_t n_bytes = tkws_bytes_get_u32(record + 12);
+    if (tkws_bytes_get_u32(record) != TKWS_APP_IMAGE_MAGIC ||
+        tkws_bytes_get_u32(record + 4) != TKWS_APP_IMAGE_FORMAT ||
+        tkws_bytes_get_u32(record + RECORD_CRC_AT) != tkws_crc32(0, record, RECORD_CRC_AT) ||
         generation == 0 || n_bytes > tkws_app_image_room(board) ||
-        wire_get_u32(record + 16) != crc_of(bytes, n_bytes) ||
-        wire_get_u32(record + 20) != factory_crc(board))
+        tkws_bytes_get_u32(record + 16) != crc_of(bytes, n_bytes) ||
+        tkws_bytes_get_u32(record + 20) != factory_crc(board))
         return false;
     image->bytes = bytes;
     image->n_bytes = n_bytes;
@@ -124,13 +124,13 @@ int tkws_app_image_commit(const tkws_board *board, uint8_t area, size_t n_bytes)
     uint8_t record[UNITS_CHUNK];
     tkws_app_image other;
     bool found = find_loaded(board, area == 0 ? 1 : 0, &other);
-    wire_put_u32(record, TKWS_APP_IMAGE_MAGIC);
-    wire_put_u32(record + 4, TKWS_APP_IMAGE_FORMAT);
-    wire_put_u32(record + 8, found ? generation_after(other.generation) : 1);
-    wire_put_u32(record + 12, (uint32_t)n_bytes);
-    wire_put_u32(record + 16, crc_of(tkws_app_image_bytes(board, area), n_bytes));
-    wire_put_u32(record + 20, factory_crc(board));
-    wire_put_u32(record + RECORD_CRC_AT, tkws_crc32(0, record, RECORD_CRC_AT));
+    tkws_bytes_put_u32(record, TKWS_APP_IMAGE_MAGIC);
+    tkws_bytes_put_u32(record + 4, TKWS_APP_IMAGE_FORMAT);
+    tkws_bytes_put_u32(record + 8, found ? generation_after(other.generation) : 1);
+    tkws_bytes_put_u32(record + 12, (uint32_t)n_bytes);
+    tkws_bytes_put_u32(record + 16, crc_of(tkws_app_image_bytes(board, area), n_bytes));
+    tkws_bytes_put_u32(record + 20, factory_crc(board));
+    tkws_bytes_put_u32(record + RECORD_CRC_AT, tkws_crc32(0, record, RECORD_CRC_AT));
     int error = write_chunk(board, area_at(board, area), record, RECORD_BYTES);
     if (error != TKWS_OK) /* the record may be whole all the same, and count at the next start */
         (void)tkws_app_image_erase(board, area, 0);

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "app.h"
+#include "tracekws/bytes.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define PCM_CHUNK 80 /* samples taken from the microphone at a time */
 #define MAX_SAMPLES (TKWS_APP_MAX_DATA / 2)
@@ -98,15 +98,14 @@ int tkws_app_hear(tkws_app *app)
 int tkws_app_poll_events(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)n_body;
-    uint32_t n_seen = wire_get_u32(body);
+    uint32_t n_seen = tkws_bytes_get_u32(body);
     if (app->session != TKWS_APP_HEARING)
         return TKWS_E_STATE;
     if (n_seen > app->n_events)
         return TKWS_E_ARGUMENT;
     uint8_t *at = tkws_app_reply(app, 12);
-    wire_put_u32(at, (uint32_t)(app->n_samples & 0xffffffffu));
-    wire_put_u32(at + 4, (uint32_t)(app->n_samples >> 32));
-    wire_put_u32(at + 8, app->n_overruns);
+    tkws_bytes_put_u64(at, app->n_samples);
+    tkws_bytes_put_u32(at + 8, app->n_overruns);
     tkws_app_reply_events(app, n_seen);
     return TKWS_OK;
 }
@@ -133,16 +132,17 @@ int tkws_app_read_pcm(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)n_body;
     const tkws_app_ring *ring = &app->ring;
-    uint32_t from = wire_get_u32(body + 4);
+    uint32_t from = tkws_bytes_get_u32(body + 4);
     if (app->session != TKWS_APP_RECORDING)
         return TKWS_E_STATE;
-    acknowledge(app, wire_get_u32(body));
+    acknowledge(app, tkws_bytes_get_u32(body));
     size_t skip = held_before(app, from);
     size_t n = skip < ring->n_held ? least(ring->n_held - skip, MAX_SAMPLES) : 0;
     uint8_t *at = tkws_app_reply(app, 8 + 2 * n);
-    wire_put_u32(at, app->n_overruns);
-    wire_put_u32(at + 4, from);
+    tkws_bytes_put_u32(at, app->n_overruns);
+    tkws_bytes_put_u32(at + 4, from);
     for (size_t i = 0; i < n; i++)
-        wire_put_u16(at + 8 + 2 * i, (uint32_t)ring->pcm[wrapped(ring, ring->first + skip + i)]);
+        tkws_bytes_put_u16(at + 8 + 2 * i,
+                           (uint32_t)ring->pcm[wrapped(ring, ring->first + skip + i)]);
     return TKWS_OK;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loading a model image: a session whose data goes into the area of flash that does not run. */
 #include "app.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 /* Whether the image that runs would be found again by a start. Flash ages, and the record of a load that was
  * cut in its last write may have been weak: then the other area's image is the one that counts. */
@@ -19,7 +19,7 @@ int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)n_body;
     const tkws_board *board = app->board;
-    size_t n_bytes = wire_get_u32(body);
+    size_t n_bytes = tkws_bytes_get_u32(body);
     if (app->session != TKWS_APP_IDLE)
         return TKWS_E_BUSY;
     if (tkws_app_image_room(board) == 0)
@@ -37,10 +37,10 @@ int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
             return error;
     }
     app->load_bytes = n_bytes;
-    app->load_crc = wire_get_u32(body + 4);
+    app->load_crc = tkws_bytes_get_u32(body + 4);
     app->load_error = TKWS_OK;
     tkws_app_open(app, TKWS_APP_LOADING);
-    wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
+    tkws_bytes_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
     return TKWS_OK;
 }
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "app.h"
+#include "tracekws/bytes.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define TAKE_HEAD 5  /* kind of data, method, scale */
 #define DATA_HEAD 8  /* number of the message, events seen */
@@ -27,7 +27,7 @@ static int open_stream(tkws_app *app, uint8_t session)
     if (app->session != TKWS_APP_IDLE)
         return TKWS_E_BUSY;
     tkws_app_open(app, session);
-    wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
+    tkws_bytes_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
     return TKWS_OK;
 }
 
@@ -35,7 +35,7 @@ int tkws_app_odds(const uint8_t *body, size_t n_body, uint16_t *odds_q8)
 {
     if (n_body != 0 && n_body != 2)
         return TKWS_E_LENGTH;
-    uint16_t odds = n_body == 2 ? wire_get_u16(body) : TKWS_ODDS_ONE;
+    uint16_t odds = n_body == 2 ? tkws_bytes_get_u16(body) : TKWS_ODDS_ONE;
     if (odds == 0)
         return TKWS_E_ARGUMENT;
     *odds_q8 = odds;
@@ -66,7 +66,7 @@ int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body)
     if (app->session != TKWS_APP_IDLE)
         return TKWS_E_BUSY;
     int error = tkws_learner_init(&app->learner, &app->recognizer.network, app->learner_memory,
-                                  tkws_learner_memory_bytes(&app->model), wire_get_u32(body));
+                                  tkws_learner_memory_bytes(&app->model), tkws_bytes_get_u32(body));
     return error == TKWS_OK ? open_stream(app, TKWS_APP_LEARNING) : error;
 }
 
@@ -75,8 +75,8 @@ int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body)
     if (n_body < TAKE_HEAD)
         return TKWS_E_LENGTH;
     uint8_t kind = body[0];
-    uint32_t method = wire_get_u16(body + 1);
-    uint32_t scale_q15 = wire_get_u16(body + 3);
+    uint32_t method = tkws_bytes_get_u16(body + 1);
+    uint32_t scale_q15 = tkws_bytes_get_u16(body + 3);
     const uint8_t *text = body + TAKE_HEAD;
     if (app->session != TKWS_APP_LEARNING || app->take != 0)
         return TKWS_E_STATE;
@@ -94,7 +94,7 @@ int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body)
     app->take = kind;
     app->next = 0;
     app->changed = true;
-    wire_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
+    tkws_bytes_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
     return TKWS_OK;
 }
 
@@ -145,7 +145,7 @@ static int take_pcm(tkws_app *app, const uint8_t *data, size_t n_bytes)
         if (n > PCM_CHUNK)
             n = PCM_CHUNK;
         for (size_t i = 0; i < n; i++)
-            pcm[i] = wire_get_i16(data + 2 * (at + i));
+            pcm[i] = tkws_bytes_get_i16(data + 2 * (at + i));
         int error = TKWS_OK;
         if (app->session == TKWS_APP_LISTENING)
             tkws_app_take_stream(app, pcm, n);
@@ -175,17 +175,15 @@ void tkws_app_reply_events(tkws_app *app, uint32_t n_seen)
     if (app->n_events - first > TKWS_APP_EVENTS)
         first = app->n_events - TKWS_APP_EVENTS;
     uint8_t *at = tkws_app_reply(app, 5);
-    wire_put_u32(at, first);
+    tkws_bytes_put_u32(at, first);
     at[4] = (uint8_t)(app->n_events - first);
     for (uint32_t i = first; i != app->n_events; i++) {
         const tkws_event *event = &app->events[i % TKWS_APP_EVENTS];
         at = tkws_app_reply(app, TKWS_APP_EVENT_BYTES);
-        wire_put_u16(at, event->word);
-        wire_put_u16(at + 2, (uint32_t)event->score_q15);
-        wire_put_u32(at + 4, (uint32_t)(event->first_sample & 0xffffffffu));
-        wire_put_u32(at + 8, (uint32_t)(event->first_sample >> 32));
-        wire_put_u32(at + 12, (uint32_t)(event->end_sample & 0xffffffffu));
-        wire_put_u32(at + 16, (uint32_t)(event->end_sample >> 32));
+        tkws_bytes_put_u16(at, event->word);
+        tkws_bytes_put_u16(at + 2, (uint32_t)event->score_q15);
+        tkws_bytes_put_u64(at + 4, event->first_sample);
+        tkws_bytes_put_u64(at + 12, event->end_sample);
     }
 }
 
@@ -193,8 +191,8 @@ void tkws_app_reply_events(tkws_app *app, uint32_t n_seen)
 static void reply_position(tkws_app *app, uint32_t n_seen)
 {
     uint8_t *at = tkws_app_reply(app, 6);
-    wire_put_u32(at, app->next);
-    wire_put_u16(at + 4, tkws_app_credit(app));
+    tkws_bytes_put_u32(at, app->next);
+    tkws_bytes_put_u16(at + 4, tkws_app_credit(app));
     tkws_app_reply_events(app, n_seen);
 }
 
@@ -223,8 +221,8 @@ int tkws_app_data(tkws_app *app, const uint8_t *body, size_t n_body)
         return TKWS_E_STATE;
     if (n_body < DATA_HEAD)
         return TKWS_E_LENGTH;
-    uint32_t number = wire_get_u32(body);
-    uint32_t n_seen = wire_get_u32(body + 4);
+    uint32_t number = tkws_bytes_get_u32(body);
+    uint32_t n_seen = tkws_bytes_get_u32(body + 4);
     int error = check_length(app, number, n_body - DATA_HEAD);
     if (error == TKWS_OK && n_seen > app->n_events)
         error = TKWS_E_ARGUMENT;
@@ -273,9 +271,9 @@ static int reply_scores(tkws_app *app)
     size_t best = 0;
     for (size_t c = 1; c < n_classes; c++)
         best = scores[c] > scores[best] ? c : best;
-    wire_put_u16(tkws_app_reply(app, 2), (uint32_t)best);
+    tkws_bytes_put_u16(tkws_app_reply(app, 2), (uint32_t)best);
     for (size_t c = 0; c < n_classes; c++)
-        wire_put_u32(tkws_app_reply(app, 4), (uint32_t)scores[c]);
+        tkws_bytes_put_u32(tkws_app_reply(app, 4), (uint32_t)scores[c]);
     return TKWS_OK;
 }
 

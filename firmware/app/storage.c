@@ -5,10 +5,10 @@
 
 #include "generation.h"
 #include "protocol.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 #include "units.h"
-#include "wire.h"
 
 #define HEADER_BYTES 32
 #define WEAR_BYTES 16
@@ -96,13 +96,13 @@ static uint8_t read_header(const tkws_app_storage *s, size_t slot, slot_header *
         return TKWS_APP_SLOT_CORRUPT;
     if (are_ones(bytes, HEADER_BYTES))
         return TKWS_APP_SLOT_EMPTY;
-    uint32_t format = wire_get_u32(bytes + 4);
-    header->generation = wire_get_u32(bytes + 8);
-    header->model_crc = wire_get_u32(bytes + 12);
-    header->body_bytes = wire_get_u32(bytes + 20);
-    header->body_crc = wire_get_u32(bytes + 24);
-    if (wire_get_u32(bytes) != TKWS_APP_SLOT_MAGIC || format < TKWS_APP_SLOT_FORMAT ||
-        wire_get_u32(bytes + 28) != tkws_crc32(0, bytes, 28) || header->generation == 0)
+    uint32_t format = tkws_bytes_get_u32(bytes + 4);
+    header->generation = tkws_bytes_get_u32(bytes + 8);
+    header->model_crc = tkws_bytes_get_u32(bytes + 12);
+    header->body_bytes = tkws_bytes_get_u32(bytes + 20);
+    header->body_crc = tkws_bytes_get_u32(bytes + 24);
+    if (tkws_bytes_get_u32(bytes) != TKWS_APP_SLOT_MAGIC || format < TKWS_APP_SLOT_FORMAT ||
+        tkws_bytes_get_u32(bytes + 28) != tkws_crc32(0, bytes, 28) || header->generation == 0)
         return TKWS_APP_SLOT_CORRUPT;
     return format > TKWS_APP_SLOT_FORMAT ? TKWS_APP_SLOT_NEWER_FORMAT : TKWS_APP_SLOT_VALID;
 }
@@ -126,21 +126,21 @@ static bool find_wear(const tkws_app_storage *s, size_t slot, uint32_t counts[TK
 {
     uint8_t bytes[WEAR_BYTES];
     if (flash_read(s, wear_at(s, slot), bytes, WEAR_BYTES) != TKWS_OK ||
-        wire_get_u32(bytes) != TKWS_APP_WEAR_MAGIC ||
-        wire_get_u32(bytes + 12) != tkws_crc32(0, bytes, 12))
+        tkws_bytes_get_u32(bytes) != TKWS_APP_WEAR_MAGIC ||
+        tkws_bytes_get_u32(bytes + 12) != tkws_crc32(0, bytes, 12))
         return false;
     for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
-        counts[i] = wire_get_u32(bytes + 4 + 4 * i);
+        counts[i] = tkws_bytes_get_u32(bytes + 4 + 4 * i);
     return true;
 }
 
 static int write_wear(const tkws_app_storage *s, size_t slot)
 {
     uint8_t bytes[UNITS_CHUNK];
-    wire_put_u32(bytes, TKWS_APP_WEAR_MAGIC);
+    tkws_bytes_put_u32(bytes, TKWS_APP_WEAR_MAGIC);
     for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
-        wire_put_u32(bytes + 4 + 4 * i, s->slots[i].erases);
-    wire_put_u32(bytes + 12, tkws_crc32(0, bytes, 12));
+        tkws_bytes_put_u32(bytes + 4 + 4 * i, s->slots[i].erases);
+    tkws_bytes_put_u32(bytes + 12, tkws_crc32(0, bytes, 12));
     return units_program(s->board, wear_at(s, slot), bytes, WEAR_BYTES);
 }
 
@@ -294,14 +294,14 @@ static int write_body(const tkws_app_storage *s, size_t slot, size_t n_bytes, ui
 static int write_header(const tkws_app_storage *s, size_t slot, const slot_header *header)
 {
     uint8_t bytes[UNITS_CHUNK];
-    wire_put_u32(bytes, TKWS_APP_SLOT_MAGIC);
-    wire_put_u32(bytes + 4, TKWS_APP_SLOT_FORMAT);
-    wire_put_u32(bytes + 8, header->generation);
-    wire_put_u32(bytes + 12, header->model_crc);
-    wire_put_u32(bytes + 16, TKWS_APP_FIRMWARE);
-    wire_put_u32(bytes + 20, header->body_bytes);
-    wire_put_u32(bytes + 24, header->body_crc);
-    wire_put_u32(bytes + 28, tkws_crc32(0, bytes, 28));
+    tkws_bytes_put_u32(bytes, TKWS_APP_SLOT_MAGIC);
+    tkws_bytes_put_u32(bytes + 4, TKWS_APP_SLOT_FORMAT);
+    tkws_bytes_put_u32(bytes + 8, header->generation);
+    tkws_bytes_put_u32(bytes + 12, header->model_crc);
+    tkws_bytes_put_u32(bytes + 16, TKWS_APP_FIRMWARE);
+    tkws_bytes_put_u32(bytes + 20, header->body_bytes);
+    tkws_bytes_put_u32(bytes + 24, header->body_crc);
+    tkws_bytes_put_u32(bytes + 28, tkws_crc32(0, bytes, 28));
     return units_program(s->board, header_at(s, slot), bytes, HEADER_BYTES);
 }
 

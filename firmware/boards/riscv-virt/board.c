@@ -4,6 +4,7 @@
 #include "bare.h"
 #include "nor.h"
 #include "ring.h"
+#include "tracekws/bytes.h"
 #include "tracekws/errors.h"
 
 #include <string.h>
@@ -111,12 +112,6 @@ static bool flash_done(volatile uint32_t *at)
     return false;
 }
 
-static uint32_t word_of(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-           (uint32_t)bytes[3] << 24;
-}
-
 /* Program through the chips' buffers: offset and n_bytes lie within one aligned buffer. */
 static bool program_buffer(size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
@@ -127,7 +122,7 @@ static bool program_buffer(size_t offset, const uint8_t *bytes, size_t n_bytes)
         return false;
     *word = last << 16 | last;
     for (size_t i = 0; i <= last; i++)
-        word[i] = word_of(bytes + i * PROGRAM_BYTES);
+        word[i] = tkws_bytes_get_u32(bytes + i * PROGRAM_BYTES);
     *word = CFI_CONFIRM;
     return flash_done(word);
 }

@@ -3,8 +3,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "microphone.h"
 
+#include "tracekws/bytes.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define SAMPLES_PER_MS 16u
 #define PATIENCE_MS 1000u
@@ -32,7 +32,7 @@ static uint64_t due(const microphone_state *m)
 
 static int16_t next(microphone_state *m)
 {
-    int16_t sample = wire_get_i16(m->samples + 2 * m->at);
+    int16_t sample = tkws_bytes_get_i16(m->samples + 2 * m->at);
     m->at = (m->at + 1) % m->n_samples;
     return sample;
 }

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "tracekws/bytes.h"
 #include "tracekws/frontend.h"
 #include "tracekws/softmax.h"
 
@@ -28,7 +28,7 @@ void tkws_detector_set_odds(tkws_detector *detector, uint16_t odds_q8)
 static bool above_threshold(const tkws_detector *d, size_t word)
 {
     uint32_t p = d->posterior_q15[word]; /* it and t are below one, Q15 */
-    uint32_t t = (uint32_t)get_i16(d->model->word_threshold + 2 * word);
+    uint32_t t = (uint32_t)tkws_bytes_get_i16(d->model->word_threshold + 2 * word);
     uint64_t heard = (uint64_t)TKWS_ODDS_ONE * (p * (0x8000u - t));
     uint64_t needed = (uint64_t)d->odds_q8 * (t * (0x8000u - p));
     return heard > needed;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "arena.h"
-#include "bytes.h"
+#include "tracekws/bytes.h"
 #include "tracekws/errors.h"
 #include "tracekws/frontend.h"
 #include "tracekws/fx.h"
@@ -80,7 +80,7 @@ static void step_bank(const tkws_learner *learner)
         const uint8_t *target = net->model->target + 2 * c * h->n_neurons;
         for (size_t j = 0; j < h->n_neurons; j++) {
             int16_t u = tkws_fx_sat16(tkws_fx_mul_q15(net->decay[j], membrane[j]) +
-                                      get_i16(target + 2 * j));
+                                      tkws_bytes_get_i16(target + 2 * j));
             bool spike = u > threshold;
             membrane[j] = tkws_fx_to16(spike ? u - threshold : u);
             trace[j] = leaky(trace[j], beta_q15, spike);
@@ -256,7 +256,7 @@ static void replay_sequences(tkws_learner *learner)
         start_take(learner, sequence[0]);
         for (size_t t = 0; t < h->sequence_steps; t++) {
             for (size_t k = 0; k < h->n_inputs; k++)
-                features[k] = get_i8(sequence + 1 + t * h->n_inputs + k);
+                features[k] = tkws_bytes_get_i8(sequence + 1 + t * h->n_inputs + k);
             step_take(learner, features);
         }
         if ((learner->method & TKWS_LEARN_READOUT) != 0)

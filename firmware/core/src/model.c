@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 #include "tracekws/frontend.h"
@@ -192,8 +192,8 @@ static int take_section(const uint8_t *bytes, size_t n_bytes, size_t *used,
 {
     if (n_bytes < TKWS_SECTION_HEAD_BYTES)
         return TKWS_E_MODEL_SECTIONS;
-    uint32_t type = get_u32(bytes);
-    section payload = {bytes + TKWS_SECTION_HEAD_BYTES, get_u32(bytes + 4)};
+    uint32_t type = tkws_bytes_get_u32(bytes);
+    section payload = {bytes + TKWS_SECTION_HEAD_BYTES, tkws_bytes_get_u32(bytes + 4)};
     size_t left = n_bytes - TKWS_SECTION_HEAD_BYTES;
     size_t n_zeros = padding(payload.n_bytes);
     if (!is_type(type) || payload.n_bytes > left || n_zeros > left - payload.n_bytes)
@@ -201,7 +201,7 @@ static int take_section(const uint8_t *bytes, size_t n_bytes, size_t *used,
     for (size_t i = 0; i < n_zeros; i++)
         if (payload.at[payload.n_bytes + i] != 0)
             return TKWS_E_MODEL_SECTIONS;
-    if (tkws_crc32(0, payload.at, payload.n_bytes) != get_u32(bytes + 8))
+    if (tkws_crc32(0, payload.at, payload.n_bytes) != tkws_bytes_get_u32(bytes + 8))
         return TKWS_E_MODEL_CRC;
     *used = TKWS_SECTION_HEAD_BYTES + payload.n_bytes + n_zeros;
     return note(type, &payload, found);
@@ -212,7 +212,7 @@ static int find_sections(const uint8_t *image, size_t n_bytes, section found[N_S
 {
     size_t end = n_bytes - CRC_BYTES;
     size_t at = TKWS_MODEL_START_BYTES;
-    for (uint32_t left = get_u32(image + 12); left > 0; left--) {
+    for (uint32_t left = tkws_bytes_get_u32(image + 12); left > 0; left--) {
         size_t used = 0;
         int error = take_section(image + at, end - at, &used, found);
         if (error != TKWS_OK)
@@ -230,7 +230,7 @@ static int read_header(tkws_model_header *h, const section found[N_SECTIONS])
     if (found[NUMBERS].at == NULL || found[NUMBERS].n_bytes != TKWS_MODEL_HEADER_BYTES)
         return TKWS_E_MODEL_NUMBERS;
     for (size_t i = 0; i < HEADER_FIELDS; i++)
-        fields[i] = get_u32(found[NUMBERS].at + 4 * i);
+        fields[i] = tkws_bytes_get_u32(found[NUMBERS].at + 4 * i);
     memcpy(h, fields, sizeof *h);
     int error = check_header(h);
     if (error != TKWS_OK)
@@ -274,10 +274,10 @@ static int check_body(const tkws_model *m)
 {
     const tkws_model_header *h = &m->header;
     for (size_t j = 0; j < h->n_neurons; j++)
-        if (get_i16(m->decay + 2 * j) < 0)
+        if (tkws_bytes_get_i16(m->decay + 2 * j) < 0)
             return TKWS_E_MODEL_NEURON;
     for (size_t c = 0; c < h->n_classes; c++)
-        if (get_i16(m->word_threshold + 2 * c) < 0)
+        if (tkws_bytes_get_i16(m->word_threshold + 2 * c) < 0)
             return TKWS_E_MODEL_DETECTOR;
     for (size_t i = 0; i < h->n_latent; i++)
         if (m->latent[i * latent_bytes(h)] >= h->n_classes)
@@ -291,16 +291,17 @@ static int check_body(const tkws_model *m)
 /* What can be told before a section is read. */
 static int check_start(const uint8_t *image, size_t n_bytes)
 {
-    if (n_bytes < 4 || get_u32(image) != TKWS_MODEL_MAGIC)
+    if (n_bytes < 4 || tkws_bytes_get_u32(image) != TKWS_MODEL_MAGIC)
         return TKWS_E_MODEL_MAGIC;
     if (n_bytes < TKWS_MODEL_START_BYTES + CRC_BYTES)
         return TKWS_E_MODEL_LENGTH;
-    if (get_u32(image + 4) != TKWS_MODEL_FORMAT)
+    if (tkws_bytes_get_u32(image + 4) != TKWS_MODEL_FORMAT)
         return TKWS_E_MODEL_FORMAT;
-    if (get_u32(image + 8) != n_bytes)
+    if (tkws_bytes_get_u32(image + 8) != n_bytes)
         return TKWS_E_MODEL_LENGTH;
     size_t end = n_bytes - CRC_BYTES;
-    return tkws_crc32(0, image, end) == get_u32(image + end) ? TKWS_OK : TKWS_E_MODEL_CRC;
+    return tkws_crc32(0, image, end) == tkws_bytes_get_u32(image + end) ? TKWS_OK
+                                                                        : TKWS_E_MODEL_CRC;
 }
 
 int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes)
@@ -315,7 +316,7 @@ int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes)
     if (error != TKWS_OK)
         return error;
     m.image = image;
-    m.crc = get_u32(image + n_bytes - CRC_BYTES);
+    m.crc = tkws_bytes_get_u32(image + n_bytes - CRC_BYTES);
     point_into(&m, found);
     error = check_labels(&m);
     if (error == TKWS_OK)
@@ -336,7 +337,7 @@ void tkws_model_header_write(const tkws_model_header *header, uint8_t *bytes)
     uint32_t fields[HEADER_FIELDS];
     memcpy(fields, header, sizeof fields);
     for (size_t i = 0; i < HEADER_FIELDS; i++)
-        put_u32(bytes + 4 * i, fields[i]);
+        tkws_bytes_put_u32(bytes + 4 * i, fields[i]);
 }
 
 tkws_weight_counts tkws_model_weight_counts(const tkws_model *model)
@@ -418,7 +419,7 @@ int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size
         return error;
     tkws_weight_counts counts = tkws_model_weight_counts(model);
     for (size_t i = 0; i < n_bytes; i += 2)
-        put_i16(bytes + i, *weight_at(&counts, weights, (offset + i) / 2));
+        tkws_bytes_put_u16(bytes + i, (uint32_t)*weight_at(&counts, weights, (offset + i) / 2));
     return TKWS_OK;
 }
 
@@ -430,6 +431,6 @@ int tkws_weights_write(const tkws_model *model, const tkws_weights *weights, siz
         return error;
     tkws_weight_counts counts = tkws_model_weight_counts(model);
     for (size_t i = 0; i < n_bytes; i += 2)
-        *weight_at(&counts, weights, (offset + i) / 2) = get_i16(bytes + i);
+        *weight_at(&counts, weights, (offset + i) / 2) = tkws_bytes_get_i16(bytes + i);
     return TKWS_OK;
 }

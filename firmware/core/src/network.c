@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "arena.h"
-#include "bytes.h"
 #include "dsp.h"
+#include "tracekws/bytes.h"
 #include "tracekws/errors.h"
 #include "tracekws/frontend.h"
 #include "tracekws/fx.h"
@@ -44,7 +44,7 @@ int tkws_network_init(tkws_network *network, const tkws_model *model, const tkws
     network->history = arena_take(&arena, model->header.window_steps * c * 4);
     network->total = arena_take(&arena, c * 4);
     for (size_t j = 0; j < n; j++)
-        network->decay[j] = get_i16(model->decay + 2 * j);
+        network->decay[j] = tkws_bytes_get_i16(model->decay + 2 * j);
     tkws_network_reset(network);
     return TKWS_OK;
 }
@@ -88,7 +88,7 @@ static inline void filter_rows(const uint8_t *taps, const int8_t *features, size
 {
     for (size_t at = 0; at < n_rows * TKWS_FEATURES; at += TKWS_FEATURES)
         for (size_t i = 0; i < FILTERS; i++)
-            sums[i] = tkws_fx_add(sums[i], get_i8(taps + at + i) * features[at + i]);
+            sums[i] = tkws_fx_add(sums[i], tkws_bytes_get_i8(taps + at + i) * features[at + i]);
 }
 
 /* Inputs from the features of the last steps; 16 * 2^7 * 2^7 fits int32 with room to spare. */
