@@ -26,8 +26,9 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 CORE_C := $(wildcard firmware/core/src/*.c)
 CORE_H := $(wildcard firmware/core/include/tracekws/*) $(wildcard firmware/core/src/*.h)
 BOARD_C := $(CORE_C) $(wildcard firmware/app/*.c) $(wildcard firmware/boards/virtual/*.c)
-BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/boards/virtual/*.h)
-PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H)
+BOARD_H := $(CORE_H) $(wildcard firmware/app/*.h firmware/app/*.def firmware/boards/virtual/*.h)
+PACKAGE := pyproject.toml setup.py host/core_build.py $(CORE_C) $(CORE_H) \
+	$(addprefix firmware/app/,protocol.h frame.h requests.def)
 OUR_C := $(CORE_C) $(filter-out %/tables.h,$(filter %.h,$(CORE_H))) \
 	$(wildcard firmware/app/*.[ch] firmware/examples/*.c firmware/boards/*/*.[ch]) \
 	$(wildcard tests/core/*.c tests/boards/*.c tests/cuts/*.[ch] tests/fuzz/*.[ch] benchmarks/*.c)

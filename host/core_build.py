@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build of tracekws._core, the C core through cffi; its declarations come from the public headers.
 
+The numbers of the device protocol come along, from the application's headers.
+
 Set TRACEKWS_SANITIZE=1 to build with the address and undefined-behaviour sanitizers.
 """
 
@@ -12,6 +14,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "firmware" / "core"
+APP = ROOT / "firmware" / "app"
 HEADERS = (
     "errors",
     "version",
@@ -26,6 +29,8 @@ HEADERS = (
     "detector",
     "recognizer",
 )
+
+PROTOCOL = ("protocol.h", "frame.h", "requests.def")
 
 # Only the host needs texts for errors: a device sends numbers.
 ERROR_TABLE = """
@@ -125,12 +130,21 @@ def declarations(header: str) -> str:
     return "\n".join(f"#define {constant}" for constant in constants) + "\n" + text
 
 
+def protocol_numbers() -> str:
+    """Every number of the device protocol, whose value the compiler tells."""
+    text = "".join((APP / name).read_text() for name in PROTOCOL)
+    names = re.findall(r"^#define TKWS_APP_(\w+) +[\w(]", text, flags=re.MULTILINE)
+    names += re.findall(r"^    TKWS_APP_(\w+) = \w", text, flags=re.MULTILINE)
+    names += re.findall(r"^TKWS_REQUEST\(\w+, (\w+),", text, flags=re.MULTILINE)
+    return "\n".join(f"#define TKWS_APP_{name} ..." for name in names)
+
+
 def cdef() -> str:
-    """All declarations of the core."""
+    """All declarations of the core, and the protocol's numbers."""
     parts = [
         declarations((CORE / "include" / "tracekws" / f"{name}.h").read_text()) for name in HEADERS
     ]
-    return "\n".join([*parts, ERROR_TABLE_CDEF, BATCHES_CDEF])
+    return "\n".join([*parts, ERROR_TABLE_CDEF, protocol_numbers(), BATCHES_CDEF])
 
 
 flags = ["-std=c11", "-O3", "-Wall", "-Wextra"]
@@ -144,11 +158,17 @@ ffi = FFI()
 ffi.cdef(cdef())
 ffi.set_source(
     "tracekws._core",
-    "\n".join(f'#include "tracekws/{name}.h"' for name in HEADERS) + ERROR_TABLE + BATCHES,
+    "\n".join(f'#include "tracekws/{name}.h"' for name in HEADERS)
+    + '\n#include "protocol.h"\n'
+    + ERROR_TABLE
+    + BATCHES,
     # setuptools wants paths relative to setup.py
     sources=[str(p.relative_to(ROOT)) for p in sorted((CORE / "src").glob("*.c"))],
-    include_dirs=[str((CORE / "include").relative_to(ROOT))],
-    depends=[str(p.relative_to(ROOT)) for p in sorted(CORE.rglob("*.[hd]*"))],
+    include_dirs=[str(p.relative_to(ROOT)) for p in (CORE / "include", APP)],
+    depends=[
+        str(p.relative_to(ROOT))
+        for p in (*sorted(CORE.rglob("*.[hd]*")), *(APP / name for name in PROTOCOL))
+    ],
     extra_compile_args=flags,
     extra_link_args=links,
     py_limited_api=True,

@@ -98,8 +98,8 @@ class Stack:
 
 def request_handlers() -> set[str]:
     """The functions in the application's table of requests."""
-    table = (APP / "app.c").read_text().partition("requests[] = {")[2].partition("};")[0]
-    return set(re.findall(r"(\w+)\},", table))
+    rows = (APP / "requests.def").read_text()
+    return set(re.findall(r"^TKWS_REQUEST\(.*, (\w+)\)$", rows, re.MULTILINE))
 
 
 def storage_functions() -> set[str]:

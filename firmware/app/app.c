@@ -10,8 +10,8 @@
 
 #define READ_BYTES 64
 #define NOTICE_BYTES 7 /* longest notice, CRC aside */
-#define ANY_LENGTH SIZE_MAX
 #define OLD_IDS 65536u /* this many ids up to the newest are of requests that came before */
+#define TKWS_APP_ANY_LENGTH SIZE_MAX /* in requests.def */
 
 /* What is laid out in the board's memories: the five matrices, the network, the learner. */
 #define N_ARRAYS 7
@@ -297,32 +297,15 @@ static int forget(tkws_app *app, const uint8_t *body, size_t n_body)
 typedef struct {
     uint8_t command;
     bool needs_model;
-    size_t n_body; /* exactly, or ANY_LENGTH: the handler checks */
+    size_t n_body; /* exactly, or TKWS_APP_ANY_LENGTH */
     int (*handle)(tkws_app *app, const uint8_t *body, size_t n_body);
 } request;
 
 static const request requests[] = {
-    {TKWS_APP_HELLO, false, ANY_LENGTH, hello},
-    {TKWS_APP_INFO, true, 0, info},
-    {TKWS_APP_HEALTH, false, 0, health},
-    {TKWS_APP_LABELS, true, 2, labels},
-    {TKWS_APP_LISTEN, true, ANY_LENGTH, tkws_app_listen},
-    {TKWS_APP_CLASSIFY, true, 0, tkws_app_classify},
-    {TKWS_APP_LEARN, true, 4, tkws_app_learn},
-    {TKWS_APP_TAKE, true, ANY_LENGTH, tkws_app_take},
-    {TKWS_APP_DATA, false, ANY_LENGTH, tkws_app_data},
-    {TKWS_APP_TAKE_END, true, 0, tkws_app_take_end},
-    {TKWS_APP_END, false, 0, tkws_app_end},
-    {TKWS_APP_ABORT, false, 0, tkws_app_abort},
-    {TKWS_APP_WEIGHTS, true, 6, read_weights},
-    {TKWS_APP_SAVE, true, 0, save},
-    {TKWS_APP_UNDO, true, 0, undo},
-    {TKWS_APP_FORGET, true, 0, forget},
-    {TKWS_APP_LOAD, false, 8, tkws_app_load},
-    {TKWS_APP_LIVE, true, ANY_LENGTH, tkws_app_live},
-    {TKWS_APP_POLL, true, 4, tkws_app_poll_events},
-    {TKWS_APP_RECORD, true, 0, tkws_app_record},
-    {TKWS_APP_READ_PCM, true, 8, tkws_app_read_pcm},
+#define TKWS_REQUEST(number, name, needs_model, n_body, handle)                                    \
+    {(number), (needs_model), (n_body), (handle)},
+#include "requests.def"
+#undef TKWS_REQUEST
 };
 
 static int dispatch(tkws_app *app, uint8_t command, const uint8_t *body, size_t n_body)
@@ -333,7 +316,7 @@ static int dispatch(tkws_app *app, uint8_t command, const uint8_t *body, size_t 
             continue;
         if (r->needs_model && app->model_error != TKWS_OK)
             return app->model_error;
-        if (r->n_body != ANY_LENGTH && r->n_body != n_body)
+        if (r->n_body != TKWS_APP_ANY_LENGTH && r->n_body != n_body)
             return TKWS_E_LENGTH;
         return r->handle(app, body, n_body);
     }

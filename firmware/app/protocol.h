@@ -15,27 +15,9 @@
 
 /** First byte of a message from the host. */
 enum {
-    TKWS_APP_HELLO = 0x01,
-    TKWS_APP_INFO = 0x02,
-    TKWS_APP_HEALTH = 0x03,
-    TKWS_APP_LABELS = 0x04,
-    TKWS_APP_LISTEN = 0x10,
-    TKWS_APP_CLASSIFY = 0x11,
-    TKWS_APP_LEARN = 0x12,
-    TKWS_APP_TAKE = 0x13,
-    TKWS_APP_DATA = 0x14,
-    TKWS_APP_TAKE_END = 0x15,
-    TKWS_APP_END = 0x16,
-    TKWS_APP_ABORT = 0x17,
-    TKWS_APP_LIVE = 0x18,
-    TKWS_APP_POLL = 0x19,
-    TKWS_APP_RECORD = 0x1a,
-    TKWS_APP_READ_PCM = 0x1b,
-    TKWS_APP_WEIGHTS = 0x20,
-    TKWS_APP_SAVE = 0x21,
-    TKWS_APP_UNDO = 0x22,
-    TKWS_APP_FORGET = 0x23,
-    TKWS_APP_LOAD = 0x24,
+#define TKWS_REQUEST(number, name, needs_model, n_body, handle) TKWS_APP_##name = (number),
+#include "requests.def"
+#undef TKWS_REQUEST
 };
 
 #define TKWS_APP_ANSWER 0x80  /**< set in the first byte of an answer */

@@ -197,27 +197,29 @@ def test_errors_are_documented() -> None:
     assert {(int(n), name, text) for n, name, text in rows} == set(table().values())
 
 
-def test_numbers_are_the_firmware_s() -> None:
-    header = "".join(
-        (ROOT / "firmware" / "app" / name).read_text() for name in ("protocol.h", "frame.h")
-    )
-    numbers = re.findall(r"TKWS_APP_(\w+) +(?:= )?(\w+)", header)
-    known = {name: int(value.rstrip("u"), 0) for name, value in numbers if value[0].isdigit()}
-    shared = {name for name in known if isinstance(getattr(protocol, name, None), int)}
-    assert shared >= {
-        "HELLO",
-        "HEALTH",
-        "DATA",
-        "FORGET",
-        "LOAD",
-        "LOAD_BYTES",
-        "READ_PCM",
-        "ANSWER",
-        "MAX_MESSAGE",
-        "EVENTS",
-        "DAMAGED",
-        "WORKING",
-        "PCM",
-    }
-    assert all(known[name] == getattr(protocol, name) for name in shared)
-    assert known["PROTOCOL"] == protocol.PROTOCOL_VERSION
+def test_requests_are_documented() -> None:
+    """The page, the firmware's table and the host's names have the same numbers."""
+    rows = re.findall(r"^#+ (\w+) `([0-9A-F]{2})`", DOCS, re.MULTILINE)
+    rows += [
+        (name, n) for n, name in re.findall(r"^(?:\| )?`(\w\w)`(?: \|)? (\w+) ", DOCS, re.MULTILINE)
+    ]
+    documented = {name: int(number, 16) for name, number in rows}
+    table = (ROOT / "firmware" / "app" / "requests.def").read_text()
+    defined = re.findall(r"^TKWS_REQUEST\((0x\w+), (\w+),", table, re.MULTILINE)
+    assert len(defined) == table.count("\nTKWS_REQUEST(") == len(documented)
+    assert {name: int(number, 16) for number, name in defined} == documented
+    assert {name: getattr(protocol, name) for name in documented} == documented
+
+
+def test_numbers_are_documented() -> None:
+    """As the page says them in words."""
+    assert f"The protocol version is {protocol.PROTOCOL_VERSION}." in DOCS
+    assert f"A message has at most {protocol.MAX_MESSAGE} bytes." in DOCS
+    assert f"Each DATA carries {protocol.LOAD_BYTES} bytes of the image" in DOCS
+    assert f"steps of {protocol.FEATURE_BYTES} `i8`" in DOCS
+    assert f"events that follow; at most {protocol.EVENTS} |" in DOCS
+    assert f"{protocol.PCM} PCM, {protocol.FEATURES} features" in DOCS
+    assert f"`{protocol.MODEL_METHOD:X}` for the model's" in DOCS
+    assert f"`u8` command + `{protocol.ANSWER:X}`" in DOCS
+    assert f"- `{protocol.DAMAGED:X}` with id 0 and status `FRAME`" in DOCS
+    assert f"- `{protocol.WORKING:X}` with the id of a request" in DOCS

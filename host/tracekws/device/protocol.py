@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device protocol in bytes: frames, requests and answers. docs/protocol.md says it in words.
 
+Numbers are the firmware's (protocol.h, requests.def).
+
 The parsers raise ProtocolError for an answer of the wrong length: another protocol.
 """
 
@@ -8,53 +10,56 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cobs import cobs
 
+from tracekws._core import lib as _untyped_lib
 from tracekws.errors import ProtocolError
 from tracekws.names import NAME_BYTES, is_name, normalised
 from tracekws.sensitivity import odds_q8
 
-PROTOCOL_VERSION = 2
+_lib: Any = _untyped_lib
 
-HELLO = 0x01
-INFO = 0x02
-HEALTH = 0x03
-LABELS = 0x04
-LISTEN = 0x10
-CLASSIFY = 0x11
-LEARN = 0x12
-TAKE = 0x13
-DATA = 0x14
-TAKE_END = 0x15
-END = 0x16
-ABORT = 0x17
-LIVE = 0x18
-POLL = 0x19
-RECORD = 0x1A
-READ_PCM = 0x1B
-WEIGHTS = 0x20
-SAVE = 0x21
-UNDO = 0x22
-FORGET = 0x23
-LOAD = 0x24
+PROTOCOL_VERSION: int = _lib.TKWS_APP_PROTOCOL
 
-ANSWER = 0x80
+HELLO: int = _lib.TKWS_APP_HELLO
+INFO: int = _lib.TKWS_APP_INFO
+HEALTH: int = _lib.TKWS_APP_HEALTH
+LABELS: int = _lib.TKWS_APP_LABELS
+LISTEN: int = _lib.TKWS_APP_LISTEN
+CLASSIFY: int = _lib.TKWS_APP_CLASSIFY
+LEARN: int = _lib.TKWS_APP_LEARN
+TAKE: int = _lib.TKWS_APP_TAKE
+DATA: int = _lib.TKWS_APP_DATA
+TAKE_END: int = _lib.TKWS_APP_TAKE_END
+END: int = _lib.TKWS_APP_END
+ABORT: int = _lib.TKWS_APP_ABORT
+LIVE: int = _lib.TKWS_APP_LIVE
+POLL: int = _lib.TKWS_APP_POLL
+RECORD: int = _lib.TKWS_APP_RECORD
+READ_PCM: int = _lib.TKWS_APP_READ_PCM
+WEIGHTS: int = _lib.TKWS_APP_WEIGHTS
+SAVE: int = _lib.TKWS_APP_SAVE
+UNDO: int = _lib.TKWS_APP_UNDO
+FORGET: int = _lib.TKWS_APP_FORGET
+LOAD: int = _lib.TKWS_APP_LOAD
+
+ANSWER: int = _lib.TKWS_APP_ANSWER
 """Set in the first byte of an answer."""
-DAMAGED = 0x80
+DAMAGED: int = _lib.TKWS_APP_DAMAGED
 """First byte of the notice that a damaged frame came."""
-WORKING = 0xFF
+WORKING: int = _lib.TKWS_APP_WORKING
 """First byte of the notice that a request was taken and needs time."""
 
-PCM = 1
-FEATURES = 2
-MODEL_METHOD = 0xFFFF
-FEATURE_BYTES = 80
-LOAD_BYTES = 512
+PCM: int = _lib.TKWS_APP_PCM
+FEATURES: int = _lib.TKWS_APP_FEATURES
+MODEL_METHOD: int = _lib.TKWS_APP_MODEL_METHOD
+FEATURE_BYTES: int = _lib.TKWS_FEATURES
+LOAD_BYTES: int = _lib.TKWS_APP_LOAD_BYTES
 """Bytes of a model image in one data message; the last may have fewer."""
-MAX_MESSAGE = 700
-EVENTS = 8
+MAX_MESSAGE: int = _lib.TKWS_APP_MAX_MESSAGE
+EVENTS: int = _lib.TKWS_APP_EVENTS
 """Events that a device keeps, and sends at once, at most."""
 SLOT_STATES = ("empty", "valid", "corrupt", "other-model", "newer-format")
 RESET_REASONS = ("unknown", "power-on", "pin", "watchdog", "software", "brown-out")
