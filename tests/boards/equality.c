@@ -158,7 +158,7 @@ static void learn(uint32_t round)
     uint8_t bytes[CHUNK];
     tkws_learner *learner = &app.learner;
     for (uint32_t take = 0; take < TAKES; take++) {
-        uint32_t method = 1 + (round * TAKES + take) % 15;
+        uint32_t method = 1 + (round * TAKES + take) % TKWS_LEARN_ALL;
         uint32_t label = draw(app.model.header.n_classes);
         uint32_t scale_q15 = draw(FULL_SCALE_Q15 + 1u);
         check(tkws_learner_begin(learner, method, label, scale_q15));

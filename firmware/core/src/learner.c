@@ -268,7 +268,7 @@ int tkws_learner_begin(tkws_learner *learner, uint32_t method, uint32_t label, u
 {
     if (learner->open != 0)
         return TKWS_E_STATE;
-    if (method > 15 || label >= learner->network->model->header.n_classes ||
+    if (method > TKWS_LEARN_ALL || label >= learner->network->model->header.n_classes ||
         scale_q15 > TKWS_Q15_ONE)
         return TKWS_E_ARGUMENT;
     learner->method = (uint16_t)method;

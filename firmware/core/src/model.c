@@ -95,8 +95,9 @@ static int check_learning(const tkws_model_header *h)
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
         if (rates[i] > (i == 0 ? MAX_WEIGHT_RATE : MAX_RATE))
             return TKWS_E_MODEL_LEARNING;
-    if (h->trace_decay_q15 > INT16_MAX || h->contrast_gain_q8 > 1u << 20 || h->method > 15 ||
-        !within(h->passes, 1, 100) || h->latent_per_take > 16 || h->sequences_per_take > 4)
+    if (h->trace_decay_q15 > INT16_MAX || h->contrast_gain_q8 > 1u << 20 ||
+        h->method > TKWS_LEARN_ALL || !within(h->passes, 1, 100) || h->latent_per_take > 16 ||
+        h->sequences_per_take > 4)
         return TKWS_E_MODEL_LEARNING;
     /* the window's sum of readout weights must fit int32 even if every neuron always fires */
     if (!within(h->window_steps, 1, TKWS_MAX_WINDOW_STEPS) ||

@@ -23,11 +23,6 @@
 extern "C" {
 #endif
 
-#define TKWS_LEARN_READOUT 1   /**< the readout's delta rule, once a take */
-#define TKWS_LEARN_TRACES 2    /**< Traces Propagation on W, R and b, every step */
-#define TKWS_LEARN_LATENT 4    /**< after a take: latent_per_take replay vectors to the readout */
-#define TKWS_LEARN_SEQUENCES 8 /**< after a take: sequences_per_take replay takes, as if heard */
-
 /** State of the learner. The network and memory are the caller's and must outlive it. */
 typedef struct {
     tkws_network *network;

@@ -63,6 +63,14 @@ extern "C" {
 #define TKWS_SECTION_LATENT 0x6574614c
 #define TKWS_SECTION_SEQUENCES 0x75716553
 
+/** What a take changes: flags, added up. */
+#define TKWS_LEARN_READOUT 1   /**< the readout's delta rule, once a take */
+#define TKWS_LEARN_TRACES 2    /**< Traces Propagation on W, R and b, every step */
+#define TKWS_LEARN_LATENT 4    /**< after a take: latent_per_take replay vectors to the readout */
+#define TKWS_LEARN_SEQUENCES 8 /**< after a take: sequences_per_take replay takes, as if heard */
+#define TKWS_LEARN_ALL                                                                             \
+    (TKWS_LEARN_READOUT | TKWS_LEARN_TRACES | TKWS_LEARN_LATENT | TKWS_LEARN_SEQUENCES)
+
 /** The numbers of a model. Each learning rate is the change of a weight for a unit gradient, in 2^-16 of
  *  the weight's least significant bit; the gradients are defined in learner.h. */
 typedef struct {
