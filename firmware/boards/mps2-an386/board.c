@@ -86,28 +86,19 @@ static int serial_write(void *context, const uint8_t *bytes, size_t n_bytes)
 static int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!nor_within(offset, n_bytes, FLASH_BYTES))
-        return TKWS_E_STORAGE;
-    memcpy(bytes, FLASH + offset, n_bytes);
-    return TKWS_OK;
+    return nor_read(FLASH, FLASH_BYTES, offset, bytes, n_bytes);
 }
 
 static int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!nor_can_program(FLASH, FLASH_BYTES, PROGRAM_BYTES, offset, bytes, n_bytes))
-        return TKWS_E_STORAGE;
-    memcpy(FLASH + offset, bytes, n_bytes);
-    return TKWS_OK;
+    return nor_program_memory(FLASH, FLASH_BYTES, PROGRAM_BYTES, offset, bytes, n_bytes);
 }
 
 static int flash_erase(void *context, size_t offset)
 {
     (void)context;
-    if (!nor_can_erase(FLASH_BYTES, SECTOR_BYTES, offset))
-        return TKWS_E_STORAGE;
-    memset(FLASH + offset, 0xff, SECTOR_BYTES);
-    return TKWS_OK;
+    return nor_erase_memory(FLASH, FLASH_BYTES, SECTOR_BYTES, offset);
 }
 
 static void start_serial(void)

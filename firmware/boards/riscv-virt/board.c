@@ -93,10 +93,7 @@ static int serial_write(void *context, const uint8_t *bytes, size_t n_bytes)
 static int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!nor_within(offset, n_bytes, FLASH_BYTES))
-        return TKWS_E_STORAGE;
-    memcpy(bytes, FLASH + offset, n_bytes);
-    return TKWS_OK;
+    return nor_read(FLASH, FLASH_BYTES, offset, bytes, n_bytes);
 }
 
 /* Wait for the end of an operation. @return whether it went well */

@@ -85,10 +85,7 @@ static uint32_t chip_offset(size_t offset)
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!nor_within(offset, n_bytes, FLASH_STORAGE))
-        return TKWS_E_STORAGE;
-    memcpy(bytes, mapped(offset), n_bytes);
-    return TKWS_OK;
+    return nor_read(mapped(0), FLASH_STORAGE, offset, bytes, n_bytes);
 }
 
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)

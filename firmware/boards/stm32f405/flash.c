@@ -74,10 +74,7 @@ static uint32_t word_at(const uint8_t *bytes)
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     (void)context;
-    if (!nor_within(offset, n_bytes, STORAGE_BYTES))
-        return TKWS_E_STORAGE;
-    memcpy(bytes, flash_memory() + offset, n_bytes);
-    return TKWS_OK;
+    return nor_read(flash_memory(), STORAGE_BYTES, offset, bytes, n_bytes);
 }
 
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)

@@ -18,12 +18,11 @@
 #include "tracekws/errors.h"
 
 #define POWER_CUT 86 /* exit status that tells a test what happened */
-#define ERASED 0xff
 
 static bool fill(int file)
 {
     uint8_t erased[FLASH_SECTOR];
-    memset(erased, ERASED, sizeof erased);
+    memset(erased, NOR_ERASED, sizeof erased);
     for (size_t at = 0; at < FLASH_BYTES; at += sizeof erased)
         if (write(file, erased, sizeof erased) != (ssize_t)sizeof erased)
             return false;
@@ -115,10 +114,7 @@ static void lose_power(const flash_state *flash, bool counting)
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     const flash_state *flash = context;
-    if (!nor_within(offset, n_bytes, FLASH_BYTES))
-        return TKWS_E_STORAGE;
-    memcpy(bytes, flash->bytes + offset, n_bytes);
-    return TKWS_OK;
+    return nor_read(flash->bytes, FLASH_BYTES, offset, bytes, n_bytes);
 }
 
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes)
@@ -138,7 +134,7 @@ int flash_erase(void *context, size_t offset)
     if (!nor_can_erase(FLASH_BYTES, FLASH_SECTOR, offset))
         return TKWS_E_STORAGE;
     bool counting = flash->cut_after != 0;
-    memset(flash->bytes + offset, ERASED, powered(flash, 2) * (FLASH_SECTOR / 2));
+    memset(flash->bytes + offset, NOR_ERASED, powered(flash, 2) * (FLASH_SECTOR / 2));
     lose_power(flash, counting);
     return TKWS_OK;
 }
