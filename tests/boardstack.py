@@ -102,9 +102,38 @@ def request_handlers() -> set[str]:
     return set(re.findall(r"^TKWS_REQUEST\(.*, (\w+)\)$", rows, re.MULTILINE))
 
 
+def session_functions() -> dict[str, set[str]]:
+    """What each member of a row in the table of sessions' kinds may be."""
+    table = (APP / "session.c").read_text().partition("kinds[] = {")[2].partition("\n};")[0]
+    found: dict[str, set[str]] = {}
+    for member, function in re.findall(r"\.(\w+) = (\w+)", table):
+        found.setdefault(member, set()).add(function)
+    return found
+
+
 def storage_functions() -> set[str]:
     """What store() may call."""
     return set(re.findall(r"store\(app, (\w+)", (APP / "app.c").read_text()))
+
+
+SESSION_CALLS = {
+    "tkws_app_data": ("check", "data"),
+    "tkws_app_end": ("end",),
+    "tkws_app_session_abort": ("abort",),
+    "tkws_app_abort": ("abort",),  # that one may have been put into it
+    "tkws_app_session_hear": ("hear",),
+}
+"""The members that functions of session.c call."""
+
+
+def app_functions(caller: str) -> set[str]:
+    """What a function of the application may call through pointers, those of the board aside."""
+    if caller in {"dispatch", "serve", "tkws_app_poll"}:  # the first may be in the others
+        return request_handlers()
+    if caller in {"store", *STORAGE_HANDLERS}:
+        return storage_functions()
+    kinds = session_functions()
+    return {name for member in SESSION_CALLS.get(caller, ()) for name in kinds[member]}
 
 
 def board_functions(name: str, graph: CallGraph) -> set[str]:
@@ -136,15 +165,9 @@ def read_stack(name: str, folder: Path) -> Stack:
             graph.calls[below] = code.calls[below]
     if board.rom_callers:
         graph.stack["rom"], graph.calls["rom"] = BOOT_ROM_BYTES, set()
-    of_board, storage = board_functions(name, graph), storage_functions()
+    of_board = board_functions(name, graph)
     callers = {plain(title) for title, called in graph.calls.items() if INDIRECT in called}
-    targets = {
-        # the compiler may have put dispatch() into those that call it
-        caller: of_board
-        | (request_handlers() if caller in {"dispatch", "serve", "tkws_app_poll"} else set())
-        | (storage if caller in {"store", *STORAGE_HANDLERS} else set())
-        for caller in callers
-    }
+    targets = {caller: of_board | app_functions(caller) for caller in callers}
     targets |= {caller: {"rom"} for caller in board.rom_callers if caller in callers}
     graph.resolve(targets)
     bottom = at["tkws_stack_bottom"]

@@ -1,113 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "app.h"
+/* The line, the requests that are no session's, and who handles which. */
+#include "app_internal.h"
 
 #include <string.h>
 
-#include "generation.h"
+#include "session.h"
 #include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 
 #define READ_BYTES 64
-#define NOTICE_BYTES 7 /* longest notice, CRC aside */
 #define OLD_IDS 65536u /* this many ids up to the newest are of requests that came before */
 #define TKWS_APP_ANY_LENGTH SIZE_MAX /* in requests.def */
-
-/* What is laid out in the board's memories: the five matrices, the network, the learner. */
-#define N_ARRAYS 7
-
-static bool place(const tkws_board *board, size_t *used, size_t n_bytes, void **at)
-{
-    size_t n = (n_bytes + 3) / 4 * 4;
-    for (size_t m = 0; m < board->n_memories; m++) {
-        if (board->memory[m].n_bytes - used[m] < n)
-            continue;
-        *at = (uint8_t *)board->memory[m].start + used[m];
-        used[m] += n;
-        return true;
-    }
-    return false;
-}
-
-/* The learner's memory, which is the ring of a recording too. */
-static size_t learner_bytes(const tkws_board *board, const tkws_model *model)
-{
-    size_t n_bytes = tkws_learner_memory_bytes(model);
-    size_t ring_bytes = TKWS_APP_RING_SAMPLES * sizeof(int16_t);
-    return board->microphone_start != NULL && n_bytes < ring_bytes ? ring_bytes : n_bytes;
-}
-
-/* Where each array of a model goes. @return TKWS_OK, or TKWS_E_MODEL_TOO_LARGE */
-static int lay_out(const tkws_board *board, const tkws_model *model, void *at[N_ARRAYS])
-{
-    tkws_weight_counts n = tkws_model_weight_counts(model);
-    const size_t bytes[N_ARRAYS] = {2 * n.recurrent,
-                                    2 * n.weights,
-                                    2 * n.readout,
-                                    2 * n.bias,
-                                    2 * n.readout_bias,
-                                    tkws_network_memory_bytes(model),
-                                    learner_bytes(board, model)};
-    size_t used[TKWS_BOARD_MEMORIES] = {0};
-    for (size_t i = 0; i < N_ARRAYS; i++)
-        if (!place(board, used, bytes[i], &at[i]))
-            return TKWS_E_MODEL_TOO_LARGE;
-    return TKWS_OK;
-}
-
-bool tkws_app_fits(const tkws_board *board, const tkws_model *model)
-{
-    void *at[N_ARRAYS] = {NULL};
-    return lay_out(board, model, at) == TKWS_OK;
-}
-
-static int start_image(tkws_app *app, const tkws_app_image *image)
-{
-    void *at[N_ARRAYS] = {NULL};
-    int error = tkws_model_parse(&app->model, image->bytes, image->n_bytes);
-    if (error == TKWS_OK)
-        error = lay_out(app->board, &app->model, at);
-    if (error != TKWS_OK)
-        return error;
-    app->weights.recurrent = at[0];
-    app->weights.weights = at[1];
-    app->weights.readout = at[2];
-    app->weights.bias = at[3];
-    app->weights.readout_bias = at[4];
-    app->learner_memory = at[6];
-    app->ring.pcm = at[6];
-    app->ring.n_samples = learner_bytes(app->board, &app->model) / sizeof(int16_t);
-    error = tkws_recognizer_init(&app->recognizer, &app->model, &app->weights, at[5],
-                                 tkws_network_memory_bytes(&app->model));
-    if (error == TKWS_OK)
-        tkws_app_storage_init(&app->storage, app->board, &app->model, &app->weights);
-    return error;
-}
-
-void tkws_app_start(tkws_app *app)
-{
-    tkws_app_image found[TKWS_APP_AREAS + 1];
-    size_t n_found = 0;
-    app->model_error = TKWS_E_NO_MODEL;
-    app->image.area = TKWS_APP_FACTORY;
-    app->image.generation = 0;
-    app->session = TKWS_APP_IDLE;
-    app->changed = false;
-    for (uint8_t area = 0; area <= TKWS_APP_FACTORY; area++)
-        if (tkws_app_image_find(app->board, area, &found[n_found]))
-            n_found++;
-    if (n_found > 1 && found[1].area != TKWS_APP_FACTORY &&
-        generation_is_newer(found[1].generation, found[0].generation)) {
-        tkws_app_image newer = found[1];
-        found[1] = found[0];
-        found[0] = newer;
-    }
-    for (size_t i = 0; app->model_error != TKWS_OK && i < n_found; i++) {
-        app->model_error = start_image(app, &found[i]);
-        if (app->model_error == TKWS_OK)
-            app->image = found[i];
-    }
-}
 
 int tkws_app_init(tkws_app *app, const tkws_board *board)
 {
@@ -117,44 +21,12 @@ int tkws_app_init(tkws_app *app, const tkws_board *board)
     return app->model_error;
 }
 
-uint32_t tkws_app_credit(const tkws_app *app)
-{
-    size_t room = app->board->serial_bytes / TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE);
-    if (room > TKWS_APP_MAX_CREDIT)
-        room = TKWS_APP_MAX_CREDIT;
-    return room > 0 && app->session != TKWS_APP_LOADING ? (uint32_t)room : 1;
-}
-
-uint8_t *tkws_app_reply(tkws_app *app, size_t n_bytes)
-{
-    uint8_t *at = app->answer + app->n_answer;
-    app->n_answer += n_bytes;
-    return at;
-}
-
 static void reply_text(tkws_app *app, const char *text, size_t n_bytes)
 {
     uint8_t *at = tkws_app_reply(app, n_bytes);
     memset(at, 0, n_bytes);
     for (size_t i = 0; i < n_bytes && text[i] != 0; i++)
         at[i] = (uint8_t)text[i];
-}
-
-/* A notice is not an answer: it does not replace the stored one. */
-static void send_notice(tkws_app *app, uint8_t kind, uint32_t id, int status)
-{
-    uint8_t notice[NOTICE_BYTES + TKWS_APP_CRC_BYTES];
-    uint8_t encoded[TKWS_APP_ENCODED_BYTES(NOTICE_BYTES)];
-    notice[0] = kind;
-    tkws_bytes_put_u32(notice + TKWS_APP_ID_AT, id);
-    tkws_bytes_put_u16(notice + TKWS_APP_STATUS_AT, (uint32_t)status);
-    size_t n = tkws_app_encode(notice, NOTICE_BYTES, encoded);
-    (void)app->board->serial_write(app->board->context, encoded, n);
-}
-
-void tkws_app_working(tkws_app *app)
-{
-    send_notice(app, TKWS_APP_WORKING, app->id, TKWS_OK);
 }
 
 /* The start of this answer never changes, so that any host can tell any device's version. */
@@ -342,7 +214,7 @@ static void serve(tkws_app *app, size_t n_message)
 {
     const uint8_t *message = app->decoder.bytes;
     if (n_message < TKWS_APP_REQUEST_BODY) {
-        send_notice(app, TKWS_APP_DAMAGED, 0, TKWS_E_LENGTH);
+        tkws_app_notice(app, TKWS_APP_DAMAGED, 0, TKWS_E_LENGTH);
         return;
     }
     uint32_t id = tkws_bytes_get_u32(message + TKWS_APP_ID_AT);
@@ -379,7 +251,6 @@ static void close_link(tkws_app *app)
 int tkws_app_poll(tkws_app *app)
 {
     uint8_t bytes[READ_BYTES];
-    int n_heard = 0;
     int n = app->board->serial_read(app->board->context, bytes, sizeof bytes);
     if (n < 0) {
         close_link(app);
@@ -391,9 +262,7 @@ int tkws_app_poll(tkws_app *app)
         if (result == 1)
             serve(app, n_message);
         else if (result < 0)
-            send_notice(app, TKWS_APP_DAMAGED, 0, result);
+            tkws_app_notice(app, TKWS_APP_DAMAGED, 0, result);
     }
-    if (app->session == TKWS_APP_HEARING || app->session == TKWS_APP_RECORDING)
-        n_heard = tkws_app_hear(app);
-    return n + n_heard;
+    return n + tkws_app_session_hear(app);
 }

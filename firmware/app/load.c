@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loading a model image: a session whose data goes into the area of flash that does not run. */
-#include "app.h"
+#include "app_internal.h"
 #include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
@@ -44,12 +44,18 @@ int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
     return TKWS_OK;
 }
 
-size_t tkws_app_load_part(const tkws_app *app, uint32_t number)
+/* Bytes that data message number carries; 0 for one that there is not. */
+static size_t part_of(const tkws_app *app, uint32_t number)
 {
     size_t n_whole = app->load_bytes / TKWS_APP_LOAD_BYTES;
     if (number < n_whole)
         return TKWS_APP_LOAD_BYTES;
     return number == n_whole ? app->load_bytes % TKWS_APP_LOAD_BYTES : 0;
+}
+
+int tkws_app_load_check(const tkws_app *app, uint32_t number, size_t n_bytes)
+{
+    return n_bytes > 0 && n_bytes == part_of(app, number) ? TKWS_OK : TKWS_E_LENGTH;
 }
 
 int tkws_app_load_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes)
@@ -76,6 +82,8 @@ int tkws_app_load_end(tkws_app *app)
 {
     const tkws_board *board = app->board;
     uint8_t area = tkws_app_image_spare(&app->image);
+    if (part_of(app, app->next) != 0)
+        return TKWS_E_STATE;
     tkws_app_working(app);
     int error = check(app, tkws_app_image_bytes(board, area));
     if (error == TKWS_OK)

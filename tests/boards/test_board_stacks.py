@@ -44,12 +44,17 @@ def test_frames_are_known_and_nothing_recurses(built: Built) -> None:
 
 def test_what_is_called_through_pointers_is_found(built: Built) -> None:
     """Else the graph would end where a table of functions begins."""
-    assert {"hello", "info", "tkws_app_take"} <= boardstack.request_handlers()
-    assert "tkws_app_storage_save" in boardstack.storage_functions()
+    kinds = boardstack.session_functions()
+    tables = boardstack.request_handlers() | boardstack.storage_functions()
+    tables |= {name for functions in kinds.values() for name in functions}
+    assert {"hello", "tkws_app_take", "tkws_app_storage_save", "tkws_app_learn_data"} <= tables
+    assert set(kinds) == {
+        member for called in boardstack.SESSION_CALLS.values() for member in called
+    }
     of_board = boardstack.board_functions(built.name, built.stack.graph)
     assert {"serial_read", "serial_write", "flash_program"} <= of_board
     reached = {name.rpartition(":")[2] for name in built.stack.graph.reached("main")}
-    assert {"serial_write", "flash_program", "tkws_learner_end"} <= reached
+    assert tables | {"serial_write", "flash_program", "tkws_learner_end"} <= reached
 
 
 def test_the_stack_holds_the_deepest_call_and_all_interrupts(built: Built) -> None:

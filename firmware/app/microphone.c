@@ -2,7 +2,7 @@
 /* The board's own microphone: the device hears by itself, or records for the host. */
 #include <string.h>
 
-#include "app.h"
+#include "app_internal.h"
 #include "tracekws/bytes.h"
 #include "tracekws/errors.h"
 
@@ -35,6 +35,12 @@ void tkws_app_microphone_stop(tkws_app *app)
     memset(app->ring.pcm, 0, app->ring.n_samples * sizeof *app->ring.pcm);
     memset(app->answer + app->n_answer, 0, sizeof app->answer - app->n_answer);
     memset(app->encoded, 0, sizeof app->encoded);
+}
+
+int tkws_app_microphone_end(tkws_app *app)
+{
+    tkws_app_microphone_stop(app);
+    return TKWS_OK;
 }
 
 int tkws_app_live(tkws_app *app, const uint8_t *body, size_t n_body)
@@ -75,7 +81,7 @@ static void keep(tkws_app *app, const int16_t *pcm, size_t n_samples)
 }
 
 /* While the ring is full nothing is taken: should that last, the board says that samples were lost. */
-int tkws_app_hear(tkws_app *app)
+int tkws_app_microphone_hear(tkws_app *app)
 {
     const tkws_board *board = app->board;
     int16_t pcm[PCM_CHUNK];

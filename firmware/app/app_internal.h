@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file app_internal.h  What the application's own files share; none of it is for a board or a user.
+ *
+ * A file calls only those that stand before it in this list:
+ * frame, image, storage, boot, answer, sound, listen, classify, learn, microphone, load, session, app. */
+#ifndef TKWS_APP_INTERNAL_H
+#define TKWS_APP_INTERNAL_H
+
+#include "app.h"
+
+/* --- boot.c --- */
+
+/** Start the newest image that can run, without a session; model_error says how it went. */
+void tkws_app_start(tkws_app *app);
+
+/** Whether the board's memories have room for a model. */
+bool tkws_app_fits(const tkws_board *board, const tkws_model *model);
+
+/* --- answer.c --- */
+
+/** Where the next n_bytes of the answer go. */
+uint8_t *tkws_app_reply(tkws_app *app, size_t n_bytes);
+
+/** Answer the events from number n_seen on, which are at most n_events. */
+void tkws_app_reply_events(tkws_app *app, uint32_t n_seen);
+
+/** Data messages that the receive ring has room for; one while an image is loaded, since a board may not
+ *  receive while it programs. */
+uint32_t tkws_app_credit(const tkws_app *app);
+
+/** Send a notice.
+ *  @param kind    TKWS_APP_DAMAGED or TKWS_APP_WORKING
+ *  @param id      of the request that it is about, or 0
+ *  @param status  TKWS_OK or an error */
+void tkws_app_notice(tkws_app *app, uint8_t kind, uint32_t id, int status);
+
+/** Tell the host that the request being answered needs time. */
+void tkws_app_working(tkws_app *app);
+
+/* --- sound.c --- */
+
+/** Open a session, the recognizer at silence. */
+void tkws_app_open(tkws_app *app, uint8_t session);
+
+/** Open one whose data comes over the line, and answer the credit. @return TKWS_OK, or TKWS_E_BUSY */
+int tkws_app_open_line(tkws_app *app, uint8_t session);
+
+/** Read the body of a request to listen: nothing, or u16, the detector's odds_q8.
+ *  @return TKWS_OK; TKWS_E_LENGTH or TKWS_E_ARGUMENT with odds_q8 untouched */
+int tkws_app_odds(const uint8_t *body, size_t n_body, uint16_t *odds_q8);
+
+/** Whether data is of whole samples or steps, and fits a message. @return TKWS_OK or TKWS_E_LENGTH */
+int tkws_app_check_sound(const tkws_app *app, uint32_t number, size_t n_bytes);
+
+/** Let the recognizer hear samples of the stream. */
+void tkws_app_take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples);
+
+/** Let it hear those of a data message. @return TKWS_OK */
+int tkws_app_take_line(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes);
+
+/** What is left of a data message: whole samples or, in a take of them, steps of features. */
+typedef struct {
+    const uint8_t *at;
+    size_t n_bytes;
+} tkws_app_part;
+
+/** Take from the part what the next network step of a clip needs, or all of it when that is less.
+ *  @param features  TKWS_FEATURES of them
+ *  @return whether they are written */
+bool tkws_app_next_step(tkws_app *app, tkws_app_part *part, int8_t *features);
+
+/* --- handlers of requests: body in, status out --- */
+
+int tkws_app_listen(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_classify(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_live(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_poll_events(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_record(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_read_pcm(tkws_app *app, const uint8_t *body, size_t n_body);
+
+/* --- functions of the kinds of session; session.c says what each is for --- */
+
+int tkws_app_classify_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes);
+
+/** Answer the scores. @return TKWS_OK, or TKWS_E_TOO_SHORT */
+int tkws_app_classify_end(tkws_app *app);
+
+int tkws_app_learn_check(const tkws_app *app, uint32_t number, size_t n_bytes);
+
+/** @return TKWS_OK, or TKWS_E_TOO_LONG */
+int tkws_app_learn_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes);
+
+/** @return TKWS_OK, or TKWS_E_STATE while a take is open */
+int tkws_app_learn_end(tkws_app *app);
+
+/** Go back to the weights saved last. */
+void tkws_app_learn_abort(tkws_app *app);
+
+int tkws_app_load_check(const tkws_app *app, uint32_t number, size_t n_bytes);
+
+/** @return TKWS_OK; or TKWS_E_STORAGE, from then on: flash that may be half written is not written again
+ *          without an erase */
+int tkws_app_load_data(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes);
+
+/** Check the image, make it count and start it. @return TKWS_OK; TKWS_E_STATE before all of it has come;
+ *  TKWS_E_MODEL_*, TKWS_E_MODEL_TOO_LARGE or TKWS_E_STORAGE with the image before still running */
+int tkws_app_load_end(tkws_app *app);
+
+int tkws_app_microphone_hear(tkws_app *app);
+
+/** Stop the board's microphone, whose session is still open; nothing recorded stays in memory. */
+void tkws_app_microphone_stop(tkws_app *app);
+
+/** The same. @return TKWS_OK */
+int tkws_app_microphone_end(tkws_app *app);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What kinds of session that hear have in common: opening, a stream, the steps of a clip. */
+#include <string.h>
+
+#include "app_internal.h"
+#include "tracekws/bytes.h"
+#include "tracekws/errors.h"
+
+#define PCM_CHUNK 80 /* samples turned from bytes at a time */
+
+void tkws_app_open(tkws_app *app, uint8_t session)
+{
+    if (app->model_error == TKWS_OK)
+        tkws_recognizer_reset(&app->recognizer);
+    app->session = session;
+    app->take = 0;
+    app->next = 0;
+    app->n_steps = 0;
+    app->n_events = 0;
+}
+
+int tkws_app_open_line(tkws_app *app, uint8_t session)
+{
+    if (app->session != TKWS_APP_IDLE)
+        return TKWS_E_BUSY;
+    tkws_app_open(app, session);
+    tkws_bytes_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
+    return TKWS_OK;
+}
+
+int tkws_app_odds(const uint8_t *body, size_t n_body, uint16_t *odds_q8)
+{
+    if (n_body != 0 && n_body != 2)
+        return TKWS_E_LENGTH;
+    uint16_t odds = n_body == 2 ? tkws_bytes_get_u16(body) : TKWS_ODDS_ONE;
+    if (odds == 0)
+        return TKWS_E_ARGUMENT;
+    *odds_q8 = odds;
+    return TKWS_OK;
+}
+
+int tkws_app_check_sound(const tkws_app *app, uint32_t number, size_t n_bytes)
+{
+    (void)number;
+    size_t unit = app->take == TKWS_APP_FEATURES ? TKWS_FEATURES : 2;
+    bool fits = n_bytes > 0 && n_bytes <= TKWS_APP_MAX_DATA && n_bytes % unit == 0;
+    return fits ? TKWS_OK : TKWS_E_LENGTH;
+}
+
+/* The first samples of a part. @return how many */
+static size_t get_samples(const tkws_app_part *part, int16_t pcm[PCM_CHUNK])
+{
+    size_t n = part->n_bytes / 2 < PCM_CHUNK ? part->n_bytes / 2 : PCM_CHUNK;
+    for (size_t i = 0; i < n; i++)
+        pcm[i] = tkws_bytes_get_i16(part->at + 2 * i);
+    return n;
+}
+
+static void pass(tkws_app_part *part, size_t n_bytes)
+{
+    part->at += n_bytes;
+    part->n_bytes -= n_bytes;
+}
+
+void tkws_app_take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples)
+{
+    while (n_samples > 0) {
+        size_t n = 0;
+        tkws_event *event = &app->events[app->n_events % TKWS_APP_EVENTS];
+        if (tkws_recognizer_push(&app->recognizer, pcm, n_samples, &n, event) != 0)
+            app->n_events++;
+        pcm += n;
+        n_samples -= n;
+    }
+}
+
+int tkws_app_take_line(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes)
+{
+    (void)number;
+    int16_t pcm[PCM_CHUNK];
+    tkws_app_part part = {data, n_bytes};
+    while (part.n_bytes > 0) {
+        size_t n = get_samples(&part, pcm);
+        tkws_app_take_stream(app, pcm, n);
+        pass(&part, 2 * n);
+    }
+    return TKWS_OK;
+}
+
+static bool next_of_pcm(tkws_app *app, tkws_app_part *part, int8_t *features)
+{
+    int16_t pcm[PCM_CHUNK];
+    bool complete = false;
+    while (!complete && part->n_bytes > 0) {
+        size_t n = get_samples(part, pcm);
+        complete = tkws_frontend_push(&app->recognizer.frontend, pcm, n, &n, features) != 0;
+        pass(part, 2 * n);
+    }
+    return complete;
+}
+
+bool tkws_app_next_step(tkws_app *app, tkws_app_part *part, int8_t *features)
+{
+    if (app->take != TKWS_APP_FEATURES)
+        return next_of_pcm(app, part, features);
+    if (part->n_bytes == 0)
+        return false;
+    memcpy(features, part->at, TKWS_FEATURES);
+    pass(part, TKWS_FEATURES);
+    return true;
+}
