@@ -221,7 +221,7 @@ static void serve(tkws_app *app, size_t n_message)
     uint32_t crc = tkws_crc32(0, message, n_message);
     if (!app->has_last || id != app->id || crc != app->last_crc) {
         if (is_late(app, message[0], id)) {
-            send_notice(app, (uint8_t)(message[0] | TKWS_APP_ANSWER), id, TKWS_E_SEQUENCE);
+            tkws_app_notice(app, (uint8_t)(message[0] | TKWS_APP_ANSWER), id, TKWS_E_SEQUENCE);
             return;
         }
         app->id = id;

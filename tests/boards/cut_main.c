@@ -7,7 +7,7 @@
 
 #include "app.h"
 #include "bare.h"
-#include "wire.h"
+#include "tracekws/bytes.h"
 
 #define PIECE 32u /* a multiple of the units of the boards of QEMU */
 
@@ -77,7 +77,7 @@ static void start_to_be_cut(tkws_board *board)
     uncut = *board;
     told = board;
     size_t n_bytes = TKWS_APP_SLOTS * board->slot_bytes + TKWS_APP_AREAS * board->image_area_bytes;
-    cut_at = wire_get_u32(board->flash_mapped + n_bytes);
+    cut_at = tkws_bytes_get_u32(board->flash_mapped + n_bytes);
     board->flash_program = program_or_cut;
     board->flash_erase = erase_or_cut;
     board->ram_bytes = 0;

@@ -17,9 +17,9 @@
 
 #include "machine.h"
 #include "random.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 #define KIB 1024u
@@ -176,9 +176,9 @@ static void put_newer_slot(bench *b)
     uint32_t rng = random_start(UNSAVED_SEED);
     for (size_t i = 0; i < flash->slot_bytes; i++)
         flash->bytes[i] = (uint8_t)(random_bits(&rng) & 0xffu);
-    wire_put_u32(flash->bytes, TKWS_APP_SLOT_MAGIC);
-    wire_put_u32(flash->bytes + 4, TKWS_APP_SLOT_FORMAT + 1);
-    wire_put_u32(flash->bytes + 28, tkws_crc32(0, flash->bytes, 28));
+    tkws_bytes_put_u32(flash->bytes, TKWS_APP_SLOT_MAGIC);
+    tkws_bytes_put_u32(flash->bytes + 4, TKWS_APP_SLOT_FORMAT + 1);
+    tkws_bytes_put_u32(flash->bytes + 28, tkws_crc32(0, flash->bytes, 28));
     memcpy(flash->settled, flash->bytes, flash->slot_bytes);
     machine_power_on(&b->machine);
 }

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "random.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/model.h"
 #include "tracekws/recognizer.h"
-#include "wire.h"
 
 #define CLASSES 3
 #define MEMBRANE_Q 10
@@ -16,8 +16,6 @@
 static const char *const labels[CLASSES] = {"yes", "_unknown_", "_silence_"};
 
 static const tkws_model_header header = {
-    .magic = TKWS_MODEL_MAGIC,
-    .format_version = TKWS_MODEL_FORMAT,
     .sample_rate = TKWS_SAMPLE_RATE,
     .window = TKWS_WINDOW,
     .hop = TKWS_HOP,
@@ -44,27 +42,65 @@ static const tkws_model_header header = {
     .passes = 1,
 };
 
-static uint8_t *fill(uint8_t *at, size_t n_bytes, uint32_t *rng)
+/* What is random in an image: sections of numbers. */
+static const struct {
+    uint32_t type;
+    size_t n_bytes;
+} numbers[] = {
+    {TKWS_SECTION_THRESHOLDS, 2 * CLASSES},
+    {TKWS_SECTION_WEIGHTS, 2 * (TKWS_FEATURES + 1 + 1 + CLASSES + CLASSES)},
+    {TKWS_SECTION_TAPS, TKWS_FEATURES},
+    {TKWS_SECTION_DECAY, 2},
+    {TKWS_SECTION_TARGET, 2 * CLASSES},
+    {TKWS_SECTION_LATENT, 0},
+    {TKWS_SECTION_SEQUENCES, 0},
+};
+
+#define N_NUMBERS (sizeof numbers / sizeof numbers[0])
+#define N_SECTIONS (3 + N_NUMBERS) /* header, name and labels before them */
+
+/* Where the payload of the section at a place goes. */
+static uint8_t *payload(uint8_t *at)
+{
+    return at + TKWS_SECTION_HEAD_BYTES;
+}
+
+/* Write the head of a section whose payload is there. @return where the next one begins */
+static uint8_t *end_section(uint8_t *at, uint32_t type, size_t n_bytes)
+{
+    tkws_bytes_put_u32(at, type);
+    tkws_bytes_put_u32(at + 4, (uint32_t)n_bytes);
+    tkws_bytes_put_u32(at + 8, tkws_crc32(0, payload(at), n_bytes));
+    return payload(at) + (n_bytes + 3) / 4 * 4;
+}
+
+static void fill(uint8_t *at, size_t n_bytes, uint32_t *rng)
 {
     for (size_t i = 0; i < n_bytes; i++)
         at[i] = (uint8_t)(random_bits(rng) & 0x7fu); /* no number is negative or out of range */
-    return at + n_bytes;
 }
 
 void image_make(model_image *image, uint32_t seed)
 {
     uint32_t rng = random_start(seed);
-    tkws_model_header h = header;
-    h.image_bytes = (uint32_t)tkws_model_image_bytes(&h);
     memset(image, 0, sizeof *image);
-    image->n_bytes = h.image_bytes;
-    tkws_model_header_write(&h, image->bytes);
-    uint8_t *at = image->bytes + TKWS_MODEL_HEADER_BYTES;
-    memcpy(at, "tiny", 4);
-    at += TKWS_NAME_BYTES;
-    for (size_t c = 0; c < CLASSES; c++, at += TKWS_LABEL_BYTES)
-        memcpy(at, labels[c], strlen(labels[c]));
-    (void)fill(at, image->n_bytes - sizeof image->crc - (size_t)(at - image->bytes), &rng);
+    image->n_bytes = tkws_model_image_bytes(&header);
+    tkws_bytes_put_u32(image->bytes, TKWS_MODEL_MAGIC);
+    tkws_bytes_put_u32(image->bytes + 4, TKWS_MODEL_FORMAT);
+    tkws_bytes_put_u32(image->bytes + 8, (uint32_t)image->n_bytes);
+    tkws_bytes_put_u32(image->bytes + 12, N_SECTIONS);
+    uint8_t *at = image->bytes + TKWS_MODEL_START_BYTES;
+    tkws_model_header_write(&header, payload(at));
+    at = end_section(at, TKWS_SECTION_NUMBERS, TKWS_MODEL_HEADER_BYTES);
+    memcpy(payload(at), "tiny", 4);
+    at = end_section(at, TKWS_SECTION_NAME, TKWS_NAME_BYTES);
+    for (size_t c = 0; c < CLASSES; c++)
+        memcpy(payload(at) + c * TKWS_NAME_BYTES, labels[c], strlen(labels[c]));
+    at = end_section(at, TKWS_SECTION_LABELS, (size_t)CLASSES * TKWS_NAME_BYTES);
+    for (size_t i = 0; i < N_NUMBERS; i++) {
+        fill(payload(at), numbers[i].n_bytes, &rng);
+        at = end_section(at, numbers[i].type, numbers[i].n_bytes);
+    }
     image->crc = tkws_crc32(0, image->bytes, image->n_bytes - sizeof image->crc);
-    wire_put_u32(image->bytes + image->n_bytes - sizeof image->crc, image->crc);
+    tkws_bytes_put_u32(at, image->crc);
 }

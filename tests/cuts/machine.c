@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "random.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define RUBBISH 0xa5
 #define DATA_HEAD 8
@@ -126,13 +126,13 @@ int machine_ask(machine *m, uint8_t command, const uint8_t *body, size_t n_body)
 {
     uint8_t message[TKWS_APP_MAX_FRAME];
     message[0] = command;
-    wire_put_u32(message + TKWS_APP_ID_AT, ++m->id);
+    tkws_bytes_put_u32(message + TKWS_APP_ID_AT, ++m->id);
     if (n_body > 0)
         memcpy(message + TKWS_APP_REQUEST_BODY, body, n_body);
     m->n_line = tkws_app_encode(message, TKWS_APP_REQUEST_BODY + n_body, m->line);
     while (tkws_app_poll(&m->app) > 0) {
     }
-    return wire_get_i16(m->decoder.bytes + TKWS_APP_STATUS_AT);
+    return tkws_bytes_get_i16(m->decoder.bytes + TKWS_APP_STATUS_AT);
 }
 
 static int send_part(machine *m, const model_image *image, uint32_t number)
@@ -141,8 +141,8 @@ static int send_part(machine *m, const model_image *image, uint32_t number)
     size_t at = (size_t)number * TKWS_APP_LOAD_BYTES;
     size_t left = image->n_bytes - at;
     size_t n = left < TKWS_APP_LOAD_BYTES ? left : TKWS_APP_LOAD_BYTES;
-    wire_put_u32(body, number);
-    wire_put_u32(body + 4, 0);
+    tkws_bytes_put_u32(body, number);
+    tkws_bytes_put_u32(body + 4, 0);
     memcpy(body + DATA_HEAD, image->bytes + at, n);
     return machine_ask(m, TKWS_APP_DATA, body, DATA_HEAD + n);
 }
@@ -150,8 +150,8 @@ static int send_part(machine *m, const model_image *image, uint32_t number)
 int machine_load(machine *m, const model_image *image)
 {
     uint8_t body[8];
-    wire_put_u32(body, (uint32_t)image->n_bytes);
-    wire_put_u32(body + 4, tkws_crc32(0, image->bytes, image->n_bytes));
+    tkws_bytes_put_u32(body, (uint32_t)image->n_bytes);
+    tkws_bytes_put_u32(body + 4, tkws_crc32(0, image->bytes, image->n_bytes));
     int status = machine_ask(m, TKWS_APP_LOAD, body, sizeof body);
     for (uint32_t i = 0; status == TKWS_OK && i * TKWS_APP_LOAD_BYTES < image->n_bytes; i++)
         status = send_part(m, image, i);
@@ -184,16 +184,16 @@ int machine_look(machine *m, device_state *state)
     int status = machine_ask(m, TKWS_APP_INFO, NULL, 0);
     if (status != TKWS_OK)
         return status;
-    state->model_crc = wire_get_u32(answer + INFO_CRC_AT);
-    state->n_weights = wire_get_u32(answer + INFO_WEIGHTS_AT);
-    state->generation = wire_get_u32(answer + INFO_GENERATION_AT);
+    state->model_crc = tkws_bytes_get_u32(answer + INFO_CRC_AT);
+    state->n_weights = tkws_bytes_get_u32(answer + INFO_WEIGHTS_AT);
+    state->generation = tkws_bytes_get_u32(answer + INFO_GENERATION_AT);
     for (size_t slot = 0; slot < TKWS_APP_SLOTS; slot++) {
         const uint8_t *at = answer + INFO_SLOTS_AT + slot * INFO_SLOT_BYTES;
         state->states[slot] = at[0];
-        state->erases[slot] = wire_get_u32(at + 5);
+        state->erases[slot] = tkws_bytes_get_u32(at + 5);
     }
-    wire_put_u32(body, 0);
-    wire_put_u16(body + 4, (uint32_t)state->n_weights);
+    tkws_bytes_put_u32(body, 0);
+    tkws_bytes_put_u16(body + 4, (uint32_t)state->n_weights);
     status = machine_ask(m, TKWS_APP_WEIGHTS, body, sizeof body);
     if (status == TKWS_OK)
         memcpy(state->weights, answer, state->n_weights);

@@ -7,10 +7,10 @@
 #include "image.h"
 #include "maker.h"
 #include "storage.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 #include "units.h"
-#include "wire.h"
 
 #define RECORD_BYTES 28
 #define HEADER_BYTES 32
@@ -29,7 +29,7 @@ enum {
 
 static uint32_t last_u32(const uint8_t *bytes, size_t n_bytes)
 {
-    return wire_get_u32(bytes + n_bytes - 4);
+    return tkws_bytes_get_u32(bytes + n_bytes - 4);
 }
 
 static uint32_t or_any(fuzz_input *in, bool is_any, uint32_t right)
@@ -40,9 +40,9 @@ static uint32_t or_any(fuzz_input *in, bool is_any, uint32_t right)
 /* The bytes of a header that every kind begins with. */
 static void start(fuzz_input *in, uint8_t how, uint8_t *header, uint32_t magic, uint32_t generation)
 {
-    wire_put_u32(header, magic);
-    wire_put_u32(header + 4, or_any(in, (how & BAD_FORMAT) != 0, 1));
-    wire_put_u32(header + 8, or_any(in, (how & ODD_COUNT) != 0, generation));
+    tkws_bytes_put_u32(header, magic);
+    tkws_bytes_put_u32(header + 4, or_any(in, (how & BAD_FORMAT) != 0, 1));
+    tkws_bytes_put_u32(header + 8, or_any(in, (how & ODD_COUNT) != 0, generation));
 }
 
 static void forge_area(machine *m, fuzz_input *in, size_t area, uint32_t factory_crc)
@@ -61,10 +61,10 @@ static void forge_area(machine *m, fuzz_input *in, size_t area, uint32_t factory
     }
     memcpy(at, image, n);
     start(in, how, record, TKWS_APP_IMAGE_MAGIC, 1 + input_u8(in) % 3u);
-    wire_put_u32(record + 12, or_any(in, (how & BAD_LENGTH) != 0, (uint32_t)n));
-    wire_put_u32(record + 16, last_u32(image, n));
-    wire_put_u32(record + 20, or_any(in, (how & BAD_MODEL) != 0, factory_crc));
-    wire_put_u32(record + 24, or_any(in, (how & BAD_CRC) != 0, tkws_crc32(0, record, 24)));
+    tkws_bytes_put_u32(record + 12, or_any(in, (how & BAD_LENGTH) != 0, (uint32_t)n));
+    tkws_bytes_put_u32(record + 16, last_u32(image, n));
+    tkws_bytes_put_u32(record + 20, or_any(in, (how & BAD_MODEL) != 0, factory_crc));
+    tkws_bytes_put_u32(record + 24, or_any(in, (how & BAD_CRC) != 0, tkws_crc32(0, record, 24)));
     free(image);
 }
 
@@ -72,10 +72,10 @@ static void forge_wear(fuzz_input *in, uint8_t *wear)
 {
     if (input_u8(in) % 2 == 0)
         return;
-    wire_put_u32(wear, TKWS_APP_WEAR_MAGIC);
-    wire_put_u32(wear + 4, input_within(in, 0, UINT32_MAX));
-    wire_put_u32(wear + 8, input_within(in, 0, UINT32_MAX));
-    wire_put_u32(wear + 12, tkws_crc32(0, wear, 12));
+    tkws_bytes_put_u32(wear, TKWS_APP_WEAR_MAGIC);
+    tkws_bytes_put_u32(wear + 4, input_within(in, 0, UINT32_MAX));
+    tkws_bytes_put_u32(wear + 8, input_within(in, 0, UINT32_MAX));
+    tkws_bytes_put_u32(wear + 12, tkws_crc32(0, wear, 12));
 }
 
 static void forge_body(fuzz_input *in, uint8_t *body, size_t n_bytes)
@@ -84,7 +84,7 @@ static void forge_body(fuzz_input *in, uint8_t *body, size_t n_bytes)
     maker_pattern pattern = maker_read_pattern(in);
     for (size_t i = 0; i + 1 < n_bytes; i += 2) {
         maker_fill16(&number, 1, pattern);
-        wire_put_u16(body + i, (uint32_t)number);
+        tkws_bytes_put_u16(body + i, (uint32_t)number);
         pattern.seed = (pattern.seed + 1) & 0xffffu;
     }
 }
@@ -107,11 +107,12 @@ static void forge_slot(machine *m, fuzz_input *in, size_t slot)
     forge_body(in, body, n);
     if ((how & ABSENT) == 0) {
         start(in, how, header, TKWS_APP_SLOT_MAGIC, 1 + input_u8(in) % 3u);
-        wire_put_u32(header + 12, or_any(in, (how & BAD_MODEL) != 0, model.crc));
-        wire_put_u32(header + 16, input_u8(in));
-        wire_put_u32(header + 20, or_any(in, (how & BAD_LENGTH) != 0, (uint32_t)n));
-        wire_put_u32(header + 24, or_any(in, (how & DAMAGED) != 0, tkws_crc32(0, body, n)));
-        wire_put_u32(header + 28, or_any(in, (how & BAD_CRC) != 0, tkws_crc32(0, header, 28)));
+        tkws_bytes_put_u32(header + 12, or_any(in, (how & BAD_MODEL) != 0, model.crc));
+        tkws_bytes_put_u32(header + 16, input_u8(in));
+        tkws_bytes_put_u32(header + 20, or_any(in, (how & BAD_LENGTH) != 0, (uint32_t)n));
+        tkws_bytes_put_u32(header + 24, or_any(in, (how & DAMAGED) != 0, tkws_crc32(0, body, n)));
+        tkws_bytes_put_u32(header + 28,
+                           or_any(in, (how & BAD_CRC) != 0, tkws_crc32(0, header, 28)));
     }
     free(image);
 }

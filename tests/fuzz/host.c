@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "check.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define GARBAGE 0xa5
 #define NOTICE_BYTES 7
@@ -32,7 +32,7 @@ size_t host_encode(const uint8_t *message, size_t n_message, uint8_t *frame)
     size_t at = 1;
     CHECK(n <= sizeof all);
     memcpy(all, message, n_message);
-    wire_put_u32(all + n_message, tkws_crc32(0, message, n_message));
+    tkws_bytes_put_u32(all + n_message, tkws_crc32(0, message, n_message));
     frame[0] = 0;
     for (size_t i = 0; i <= n;) { /* a zero stands behind the message, in thought */
         size_t run = 0;
@@ -67,7 +67,7 @@ static size_t decode(const uint8_t *frame, size_t n_frame, uint8_t *message)
     }
     CHECK(n > TKWS_APP_CRC_BYTES && n <= TKWS_APP_MAX_FRAME);
     n -= TKWS_APP_CRC_BYTES;
-    CHECK(wire_get_u32(message + n) == tkws_crc32(0, message, n));
+    CHECK(tkws_bytes_get_u32(message + n) == tkws_crc32(0, message, n));
     return n;
 }
 
@@ -75,7 +75,7 @@ void host_hear(machine *m, const uint8_t *frame, size_t n_frame)
 {
     uint8_t message[TKWS_APP_MAX_FRAME + 1];
     size_t n = decode(frame, n_frame, message);
-    CHECK(n >= TKWS_APP_ANSWER_BODY && is_known(wire_get_i16(message + TKWS_APP_STATUS_AT)));
+    CHECK(n >= TKWS_APP_ANSWER_BODY && is_known(tkws_bytes_get_i16(message + TKWS_APP_STATUS_AT)));
     if (n == NOTICE_BYTES && message[0] == TKWS_APP_DAMAGED) {
         m->n_damaged++;
         return;
@@ -148,7 +148,7 @@ int device_ask(device *d, const uint8_t *message, size_t n_message)
     CHECK(memcmp(answer + TKWS_APP_ID_AT, message + TKWS_APP_ID_AT, 4) == 0);
     if (repeated)
         CHECK(n == d->n_answer && memcmp(answer, d->answer, n) == 0);
-    int status = wire_get_i16(answer + TKWS_APP_STATUS_AT);
+    int status = tkws_bytes_get_i16(answer + TKWS_APP_STATUS_AT);
     if (status == TKWS_E_SEQUENCE && n == TKWS_APP_ANSWER_BODY)
         return status; /* it came late by its id: the device keeps the answer before */
     d->n_request = n_message;
@@ -161,7 +161,7 @@ int device_ask(device *d, const uint8_t *message, size_t n_message)
 
 uint32_t device_next_id(const device *d)
 {
-    uint32_t id = wire_get_u32(d->request + TKWS_APP_ID_AT);
+    uint32_t id = tkws_bytes_get_u32(d->request + TKWS_APP_ID_AT);
     return id < UINT32_MAX ? id + 1 : 0;
 }
 
@@ -170,7 +170,7 @@ int device_request(device *d, uint8_t command, const uint8_t *body, size_t n_bod
     uint8_t message[TKWS_APP_MAX_FRAME];
     CHECK(n_body <= TKWS_APP_MAX_MESSAGE - TKWS_APP_REQUEST_BODY);
     message[0] = command;
-    wire_put_u32(message + TKWS_APP_ID_AT, device_next_id(d));
+    tkws_bytes_put_u32(message + TKWS_APP_ID_AT, device_next_id(d));
     if (n_body > 0)
         memcpy(message + TKWS_APP_REQUEST_BODY, body, n_body);
     return device_ask(d, message, TKWS_APP_REQUEST_BODY + n_body);

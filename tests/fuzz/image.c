@@ -8,8 +8,8 @@
 #include "maker.h"
 #include "oracle.h"
 #include "target.h"
+#include "tracekws/bytes.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define MAX_NEURONS 8
 #define MAX_CHANGES 8
@@ -116,9 +116,9 @@ static void check_ranges(const tkws_model *model)
 {
     const tkws_model_header *h = &model->header;
     for (size_t i = 0; i < h->n_neurons; i++)
-        CHECK(wire_get_i16(model->decay + 2 * i) >= 0);
+        CHECK(tkws_bytes_get_i16(model->decay + 2 * i) >= 0);
     for (size_t i = 0; i < h->n_classes; i++)
-        CHECK(wire_get_i16(model->word_threshold + 2 * i) >= 0);
+        CHECK(tkws_bytes_get_i16(model->word_threshold + 2 * i) >= 0);
     check_rows(model->latent, h->n_latent, 1 + (size_t)h->n_neurons, h->n_classes);
     check_rows(model->sequences, h->n_sequences, 1 + (size_t)h->sequence_steps * h->n_inputs,
                h->n_classes);

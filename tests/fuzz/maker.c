@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "check.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/frontend.h"
 #include "tracekws/rng.h"
-#include "wire.h"
 
 #define MAX_RATE (1u << 30)
 #define CRC_BYTES 4
@@ -163,7 +163,8 @@ static uint8_t *put16(uint8_t *at, size_t n, maker_pattern pattern, bool may_be_
     tkws_rng_seed(&rng, pattern.seed);
     for (size_t i = 0; i < n; i++) {
         int32_t number = draw(pattern, &rng);
-        wire_put_u16(at + 2 * i, (uint32_t)(number < 0 && !may_be_negative ? ~number : number));
+        tkws_bytes_put_u16(at + 2 * i,
+                           (uint32_t)(number < 0 && !may_be_negative ? ~number : number));
     }
     return at + 2 * n;
 }
@@ -249,9 +250,9 @@ static uint8_t *close_section(uint8_t *head, uint32_t type, const uint8_t *end)
 {
     uint8_t *payload = head + TKWS_SECTION_HEAD_BYTES;
     size_t n = (size_t)(end - payload);
-    wire_put_u32(head, type);
-    wire_put_u32(head + 4, (uint32_t)n);
-    wire_put_u32(head + 8, tkws_crc32(0, payload, n));
+    tkws_bytes_put_u32(head, type);
+    tkws_bytes_put_u32(head + 4, (uint32_t)n);
+    tkws_bytes_put_u32(head + 8, tkws_crc32(0, payload, n));
     memset(payload + n, 0, padded(n) - n);
     return payload + padded(n);
 }
@@ -272,10 +273,10 @@ uint8_t *maker_image(const tkws_model_header *h, const maker_content *content, s
     n_image += n_extra;
     uint8_t *image = check_malloc(n_image);
     uint8_t *at = image + TKWS_MODEL_START_BYTES;
-    wire_put_u32(image, TKWS_MODEL_MAGIC);
-    wire_put_u32(image + 4, TKWS_MODEL_FORMAT);
-    wire_put_u32(image + 8, (uint32_t)n_image);
-    wire_put_u32(image + 12, (uint32_t)n_types + (n_extra > 0));
+    tkws_bytes_put_u32(image, TKWS_MODEL_MAGIC);
+    tkws_bytes_put_u32(image + 4, TKWS_MODEL_FORMAT);
+    tkws_bytes_put_u32(image + 8, (uint32_t)n_image);
+    tkws_bytes_put_u32(image + 12, (uint32_t)n_types + (n_extra > 0));
     for (size_t i = 0; i < n_types; i++) {
         uint32_t type = types[(content->first + i) % n_types];
         uint8_t *end = put_payload(at + TKWS_SECTION_HEAD_BYTES, h, content->parts, type);
@@ -298,14 +299,14 @@ void maker_seal(uint8_t *image, size_t n_bytes)
     size_t end = n_bytes - CRC_BYTES;
     size_t at = TKWS_MODEL_START_BYTES;
     while (end - at >= TKWS_SECTION_HEAD_BYTES) {
-        size_t n = wire_get_u32(image + at + 4);
+        size_t n = tkws_bytes_get_u32(image + at + 4);
         uint8_t *payload = image + at + TKWS_SECTION_HEAD_BYTES;
         if (padded(n) > end - at - TKWS_SECTION_HEAD_BYTES)
             break;
-        wire_put_u32(image + at + 8, tkws_crc32(0, payload, n));
+        tkws_bytes_put_u32(image + at + 8, tkws_crc32(0, payload, n));
         at += TKWS_SECTION_HEAD_BYTES + padded(n);
     }
-    wire_put_u32(image + end, tkws_crc32(0, image, end));
+    tkws_bytes_put_u32(image + end, tkws_crc32(0, image, end));
 }
 
 void maker_known_header(size_t which, tkws_model_header *h)

@@ -6,9 +6,9 @@
 #include "check.h"
 #include "maker.h"
 #include "oracle.h"
+#include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
-#include "wire.h"
 
 #define MAX_STEPS 400
 #define MAX_BODY (TKWS_APP_MAX_MESSAGE - TKWS_APP_REQUEST_BODY)
@@ -32,7 +32,7 @@ typedef struct {
 
 static size_t hello(player *p, uint8_t how, uint8_t *body)
 {
-    wire_put_u16(body, (how & PLAY_WRONG_A) != 0 ? input_u16(p->in) : TKWS_APP_PROTOCOL);
+    tkws_bytes_put_u16(body, (how & PLAY_WRONG_A) != 0 ? input_u16(p->in) : TKWS_APP_PROTOCOL);
     return 2;
 }
 
@@ -40,13 +40,13 @@ static size_t odds(player *p, uint8_t how, uint8_t *body)
 {
     if ((how & PLAY_WRONG_A) == 0)
         return 0;
-    wire_put_u16(body, input_u16(p->in));
+    tkws_bytes_put_u16(body, input_u16(p->in));
     return 2;
 }
 
 static size_t learn(player *p, uint8_t *body)
 {
-    wire_put_u32(body, input_u16(p->in));
+    tkws_bytes_put_u32(body, input_u16(p->in));
     return 4;
 }
 
@@ -56,8 +56,9 @@ static size_t take(player *p, uint8_t how, uint8_t *body)
     body[0] = (how & PLAY_OTHER) != 0 ? TKWS_APP_FEATURES : TKWS_APP_PCM;
     if ((how & PLAY_WRONG_C) != 0)
         body[0] = input_u8(p->in);
-    wire_put_u16(body + 1, (how & PLAY_WRONG_A) != 0 ? input_u8(p->in) : TKWS_APP_MODEL_METHOD);
-    wire_put_u16(body + 3, (how & PLAY_WRONG_B) != 0 ? input_u16(p->in) : INT16_MAX);
+    tkws_bytes_put_u16(body + 1,
+                       (how & PLAY_WRONG_A) != 0 ? input_u8(p->in) : TKWS_APP_MODEL_METHOD);
+    tkws_bytes_put_u16(body + 3, (how & PLAY_WRONG_B) != 0 ? input_u16(p->in) : INT16_MAX);
     uint8_t word = input_u8(p->in);
     bool is_class = word < 0xf0 && p->device->app->model_error == TKWS_OK;
     return TAKE_HEAD + maker_label(is_class ? word % n_classes : NO_CLASS, body + TAKE_HEAD);
@@ -82,7 +83,7 @@ static size_t sound(player *p, uint8_t *data)
     n = n == 1 ? TKWS_APP_MAX_DATA / 2 : n;
     maker_fill16(pcm, n, maker_read_pattern(p->in));
     for (size_t i = 0; i < n; i++)
-        wire_put_u16(data + 2 * i, (uint32_t)pcm[i]);
+        tkws_bytes_put_u16(data + 2 * i, (uint32_t)pcm[i]);
     return 2 * n;
 }
 
@@ -98,11 +99,11 @@ static size_t features(player *p, uint8_t *data)
 static size_t data(player *p, uint8_t how, uint8_t *body)
 {
     const tkws_app *app = p->device->app;
-    wire_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u8(p->in) : app->next);
-    wire_put_u32(body + 4, (how & PLAY_WRONG_B) != 0 ? input_u8(p->in) : app->n_events);
+    tkws_bytes_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u8(p->in) : app->next);
+    tkws_bytes_put_u32(body + 4, (how & PLAY_WRONG_B) != 0 ? input_u8(p->in) : app->n_events);
     uint8_t *at = body + DATA_HEAD;
     if (app->session == TKWS_APP_LOADING && (how & PLAY_WRONG_C) == 0)
-        return DATA_HEAD + image_part(p, wire_get_u32(body), at);
+        return DATA_HEAD + image_part(p, tkws_bytes_get_u32(body), at);
     bool of_features = (app->take == TKWS_APP_FEATURES) != ((how & PLAY_OTHER) != 0);
     return DATA_HEAD + (of_features ? features(p, at) : sound(p, at));
 }
@@ -113,15 +114,16 @@ static size_t read_pcm(player *p, uint8_t how, uint8_t *body)
     uint32_t heard = (uint32_t)(app->n_samples & UINT32_MAX);
     uint32_t held = (uint32_t)app->ring.n_held;
     uint32_t oldest = heard >= held ? heard - held : 0;
-    wire_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u32(p->in) : oldest + input_u8(p->in));
-    wire_put_u32(body + 4, (how & PLAY_WRONG_B) != 0 ? input_u32(p->in) : oldest);
+    tkws_bytes_put_u32(body,
+                       (how & PLAY_WRONG_A) != 0 ? input_u32(p->in) : oldest + input_u8(p->in));
+    tkws_bytes_put_u32(body + 4, (how & PLAY_WRONG_B) != 0 ? input_u32(p->in) : oldest);
     return 8;
 }
 
 static size_t weights(player *p, uint8_t how, uint8_t *body)
 {
-    wire_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u32(p->in) : 2u * input_u8(p->in));
-    wire_put_u16(body + 4, (how & PLAY_WRONG_B) != 0 ? input_u16(p->in) : TKWS_APP_MAX_DATA);
+    tkws_bytes_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u32(p->in) : 2u * input_u8(p->in));
+    tkws_bytes_put_u16(body + 4, (how & PLAY_WRONG_B) != 0 ? input_u16(p->in) : TKWS_APP_MAX_DATA);
     return 6;
 }
 
@@ -135,15 +137,15 @@ static size_t load(player *p, uint8_t how, uint8_t *body)
         maker_seal(p->offered, p->n_offered);
     }
     uint32_t crc = tkws_crc32(0, p->offered, p->n_offered);
-    wire_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u32(p->in) : (uint32_t)p->n_offered);
-    wire_put_u32(body + 4, (how & PLAY_WRONG_B) != 0 ? input_u32(p->in) : crc);
+    tkws_bytes_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u32(p->in) : (uint32_t)p->n_offered);
+    tkws_bytes_put_u32(body + 4, (how & PLAY_WRONG_B) != 0 ? input_u32(p->in) : crc);
     return 8;
 }
 
 /* The number of what was seen or is asked for; 0 is right. */
 static size_t number(player *p, uint8_t how, uint8_t *body)
 {
-    wire_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u8(p->in) : 0);
+    tkws_bytes_put_u32(body, (how & PLAY_WRONG_A) != 0 ? input_u8(p->in) : 0);
     return 4;
 }
 
@@ -222,20 +224,20 @@ static void check_loaded(const player *p, int status)
     if (p->command != TKWS_APP_END || status != TKWS_OK || p->before.session != TKWS_APP_LOADING)
         return;
     CHECK(app->model_error == TKWS_OK && app->image.area != TKWS_APP_FACTORY);
-    CHECK(app->model.crc == wire_get_u32(p->image + p->n_image - 4));
+    CHECK(app->model.crc == tkws_bytes_get_u32(p->image + p->n_image - 4));
 }
 
 static void ask(player *p, uint8_t how)
 {
     device *d = p->device;
     uint8_t message[TKWS_APP_MAX_FRAME] = {0};
-    uint32_t id =
-        (how & PLAY_OLD_ID) != 0 ? wire_get_u32(d->request + TKWS_APP_ID_AT) : device_next_id(d);
+    uint32_t id = (how & PLAY_OLD_ID) != 0 ? tkws_bytes_get_u32(d->request + TKWS_APP_ID_AT)
+                                           : device_next_id(d);
     size_t n = make_body(p, how, message + TKWS_APP_REQUEST_BODY);
     if ((how & PLAY_LENGTH) != 0 && (how & PLAY_OTHER) != 0)
         n = input_u16(p->in) % (MAX_BODY + 1);
     message[0] = p->command;
-    wire_put_u32(message + TKWS_APP_ID_AT, id);
+    tkws_bytes_put_u32(message + TKWS_APP_ID_AT, id);
     oracle_note(&p->before, d);
     bool repeats = d->may_repeat && d->n_request == n + TKWS_APP_REQUEST_BODY &&
                    memcmp(message, d->request, d->n_request) == 0;
