@@ -29,9 +29,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tracekws.device.emulator import command_on_stdio, reports
-from tracekws.device.firmware import build_firmware
-from tracekws.device.rp2040 import PACKAGE
+from tracekws.boards.emulator import command_on_stdio, reports
+from tracekws.boards.firmware import build_firmware
+from tracekws.boards.rp2040 import PACKAGE
 from tracekws.errors import MissingTool
 
 HERE = Path(__file__).resolve().parent

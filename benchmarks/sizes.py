@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tracekws._core import ffi, lib
+from tracekws.boards.firmware import build_firmware
 from tracekws.core import Model
-from tracekws.device.firmware import build_firmware
 from tracekws.errors import TraceKwsError
 
 HERE = Path(__file__).resolve().parent

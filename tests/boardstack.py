@@ -18,8 +18,9 @@ import numpy as np
 from callgraph import INDIRECT, CallGraph, disassembled, plain, read_graph
 from host_cli import HANG_SECONDS
 from toolchain import ROOT, run
+from tracekws.boards.emulator import emulated_board
+from tracekws.boards.parts import MACHINES
 from tracekws.device.driver import Device
-from tracekws.device.emulator import MACHINES, RP2040, emulated_board
 
 sys.path.append(str(ROOT / "tests" / "boards"))
 from pico import Pico
@@ -181,7 +182,7 @@ Memory = Callable[[int, int], bytes]
 @contextmanager
 def running(name: str, elf: Path, folder: Path) -> Iterator[tuple[Device, Memory]]:
     """A board with new flash, and its memory."""
-    if name == RP2040:
+    if name == "rp2040":
         flash = folder / "rp2040.flash"
         flash.unlink(missing_ok=True)
         with Device.over(Pico(elf, flash), name, timeout=HANG_SECONDS) as device:

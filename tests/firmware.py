@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from toolchain import ROOT
-from tracekws.device import firmware
-from tracekws.device.emulator import MACHINES
+from tracekws.boards import firmware
+from tracekws.boards.parts import MACHINES
 from tracekws.errors import MissingTool
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tracekws._core import ffi, lib
+from tracekws.boards.virtual import VirtualBoard
 from tracekws.core import Model, features
-from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device, Event
 from tracekws.learner import Learner
 

@@ -8,7 +8,7 @@ RAM. A call between there and flash takes five instructions more, not counted: 0
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from tracekws.adaptbench import METHODS
 from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.boards.emulator import command_on_stdio, reports
+from tracekws.boards.firmware import build_firmware
+from tracekws.boards.parts import BOARDS, FLASHED, MACHINES
 from tracekws.core import STEP_SAMPLES, Model
-from tracekws.device.emulator import command_on_stdio, reports
-from tracekws.device.firmware import build_firmware
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.shipped import SPEECH
 
@@ -42,7 +43,8 @@ PEER = (
     "67 million cycles a second of audio: MLPerf Tiny v1.3, streaming wake word, ST on a Cortex-M4"
 )
 """Published, for comparison; task and network differ."""
-CLOCK = {"mps2-an386": "shift=10,sleep=off", "riscv-virt": "shift=0,sleep=off"}
+PLAIN_C = "stm32f405"
+"""Board whose code is also counted without DSP instructions."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,17 @@ class Target:
     flags: str = ""
 
 
-TARGETS = {
-    "stm32f405": Target("Cortex-M4", "mps2-an386"),
-    "stm32f405, no DSP": Target("Cortex-M4, plain C", "mps2-an386", flags="-DTKWS_NO_DSP"),
-    "rp2040": Target("Cortex-M0+", "mps2-an386", "-mcpu=cortex-m0plus -mthumb"),
-    "mps2-an386": Target("Cortex-M4", "mps2-an386"),
-    "riscv-virt": Target("RV32IMAC", "riscv-virt"),
-}
+def targets() -> Iterator[tuple[str, Target]]:
+    """The boards that are flashed, then those of QEMU alone; one in plain C beside."""
+    for name in [*FLASHED, *(name for name in BOARDS if name not in FLASHED)]:
+        board = BOARDS[name]
+        yield name, Target(board.processor, board.counted_on, board.cpu)
+        if name == PLAIN_C:
+            plain = Target(f"{board.processor}, plain C", board.counted_on, flags="-DTKWS_NO_DSP")
+            yield f"{name}, no DSP", plain
+
+
+TARGETS = dict(targets())
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,7 @@ def run(target: Target, program: Path, folder: Path) -> list[dict[str, int]]:
         MissingTool: QEMU is not installed.
         TraceKwsError: the program did not end.
     """
-    clock = ("-icount", CLOCK[target.machine])
+    clock = ("-icount", MACHINES[target.machine].clock)
     command = command_on_stdio(target.machine, program, folder / "flash", clock)
     lines = reports(["timeout", str(SECONDS_TO_WAIT), *command])
     return [{name: int(value) for name, value in line.items()} for line in lines]

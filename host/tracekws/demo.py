@@ -14,11 +14,11 @@ import typer
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.boards.virtual import virtual_board
 from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import commands
-from tracekws.device.board import virtual_board
 from tracekws.device.driver import Device
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError

@@ -16,13 +16,15 @@ from pico import Pico
 
 from images import make_image, write_image
 from reference_device import teach
+from tracekws.boards.emulator import emulated_board, open_flash
+from tracekws.boards.firmware import build_firmware
+from tracekws.boards.parts import MACHINES
+from tracekws.boards.rp2040 import PACKAGE
 from tracekws.device import protocol
 from tracekws.device.driver import Device
-from tracekws.device.emulator import MACHINES, RP2040, emulated_board, open_flash
-from tracekws.device.firmware import build_firmware
-from tracekws.device.rp2040 import PACKAGE
 from tracekws.errors import MissingTool, NoDeviceError
 
+RP2040 = "rp2040"
 TIMEOUT = 60.0
 """Seconds without progress: an emulated board on a busy machine is slow."""
 

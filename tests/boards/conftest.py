@@ -10,8 +10,9 @@ import pytest
 
 from firmware import build_firmware, need_emulator
 from images import make_image
-from tracekws.device.board import VirtualBoard
-from tracekws.device.emulator import MACHINES, emulated_board
+from tracekws.boards.emulator import emulated_board
+from tracekws.boards.parts import MACHINES
+from tracekws.boards.virtual import VirtualBoard
 
 Start = Callable[[], VirtualBoard]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tracekws.device.rp2040 import Emulator, FlashFile, PowerCut, read_firmware
+from tracekws.boards.rp2040 import Emulator, FlashFile, PowerCut, read_firmware
 from tracekws.errors import NoDeviceError
 
 

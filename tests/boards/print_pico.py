@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tracekws.device.rp2040 import Emulator, FlashFile, read_firmware
+from tracekws.boards.rp2040 import Emulator, FlashFile, read_firmware
 
 
 def main() -> None:

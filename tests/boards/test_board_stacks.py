@@ -9,7 +9,7 @@ import pytest
 import boardstack
 from boardstack import Stack
 from firmware import build_firmware, need_emulator
-from tracekws.device.emulator import MACHINES
+from tracekws.boards.parts import MACHINES
 
 pytestmark = pytest.mark.toolchain
 

@@ -14,8 +14,9 @@ from host_cli import tracekws
 from images import make_image, write_image
 from toolchain import ROOT, find
 from tracekws import cost
+from tracekws.boards.parts import MACHINES
+from tracekws.boards.rp2040 import CYCLE_NANOS, Emulator, FlashFile, read_firmware
 from tracekws.core import Model
-from tracekws.device.rp2040 import CYCLE_NANOS, Emulator, FlashFile, read_firmware
 from tracekws.errors import MissingTool, TraceKwsError
 
 pytestmark = pytest.mark.toolchain
@@ -124,7 +125,8 @@ def test_another_emulator_counts_the_same(model: Path, tmp_path: Path) -> None:
 
 def test_a_counter_that_is_off_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Instructions of another length than the program thinks: the known loop tells."""
-    monkeypatch.setitem(cost.CLOCK, "mps2-an386", "shift=9,sleep=off")
+    off = replace(MACHINES["mps2-an386"], clock="shift=9,sleep=off")
+    monkeypatch.setitem(MACHINES, "mps2-an386", off)
     cost.count.cache_clear()
     with pytest.raises(TraceKwsError) as caught:
         cost.measure("stm32f405", model)

@@ -22,10 +22,11 @@ from host_cli import HANG_SECONDS, tracekws, tracekws_json
 from images import make_image
 from recordings import changing_noise, write_take
 from toolchain import ROOT
+from tracekws.boards.emulator import board_of, emulated_board, open_flash
+from tracekws.boards.parts import MACHINES
+from tracekws.boards.virtual import VirtualBoard, board_program, virtual_board
 from tracekws.core import Model
-from tracekws.device.board import VirtualBoard, board_program, virtual_board
 from tracekws.device.driver import Device
-from tracekws.device.emulator import MACHINES, board_of, emulated_board, open_flash
 from tracekws.errors import DeviceError, StorageError, TraceKwsError
 
 pytestmark = pytest.mark.toolchain

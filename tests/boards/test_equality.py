@@ -8,7 +8,7 @@ import pytest
 
 from programs import load_program
 from toolchain import ROOT
-from tracekws.device.emulator import reports
+from tracekws.boards.emulator import reports
 from tracekws.errors import MissingTool
 
 pytestmark = pytest.mark.toolchain

@@ -11,7 +11,8 @@ import pytest
 from firmware import build_firmware
 from toolchain import ROOT, run
 from tracekws._core import lib
-from tracekws.device.firmware import PLACES, make_firmware, read_firmware
+from tracekws.boards.firmware import make_firmware, read_firmware
+from tracekws.boards.parts import PLACES
 
 pytestmark = pytest.mark.toolchain
 
@@ -29,7 +30,7 @@ def checkout(folder: Path) -> Path:
         shutil.copytree(
             ROOT / "firmware" / name, folder / "firmware" / name, copy_function=shutil.copy
         )
-    for name in ("firmware/firmware.mk", "host/tracekws/device/uf2.py"):
+    for name in ("firmware/firmware.mk", "host/tracekws/boards/uf2.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     return folder

@@ -21,10 +21,10 @@ import reference_device as reference
 from firmware import build_firmware, need_emulator
 from toolchain import ROOT, find, run
 from tracekws.audio import read_clip
+from tracekws.boards.emulator import emulated_board
+from tracekws.boards.virtual import VARIABLE, board_program, virtual_board
 from tracekws.core import LATENT, READOUT, TRACES, Model
-from tracekws.device.board import VARIABLE, board_program, virtual_board
 from tracekws.device.driver import Device
-from tracekws.device.emulator import emulated_board
 from tracekws.errors import DeviceError, TraceKwsError
 
 PORT = os.environ.get("TRACEKWS_TEST_PORT")

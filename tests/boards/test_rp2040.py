@@ -19,17 +19,17 @@ from firmware import build_firmware
 from host_cli import HANG_SECONDS
 from images import make_image
 from recordings import changing_noise
-from tracekws.core import Model
-from tracekws.device import uf2
-from tracekws.device.driver import Device
-from tracekws.device.emulator import emulated_board
-from tracekws.device.rp2040 import (
+from tracekws.boards import uf2
+from tracekws.boards.emulator import emulated_board
+from tracekws.boards.rp2040 import (
     POWER_CUT,
     Emulator,
     FlashFile,
     read_firmware,
     start_rp2040,
 )
+from tracekws.core import Model
+from tracekws.device.driver import Device
 from tracekws.errors import DataError, NoDeviceError, TraceKwsError
 
 pytest.importorskip("rp2040py", reason="the emulated Pico needs rp2040py: make setup-test")

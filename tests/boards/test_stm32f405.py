@@ -11,11 +11,11 @@ import reference_device as reference
 from firmware import build_firmware, need_emulator
 from images import make_image
 from toolchain import ROOT, find, run
+from tracekws.boards.emulator import emulated_board
+from tracekws.boards.firmware import read_firmware
+from tracekws.boards.virtual import VirtualBoard
 from tracekws.core import Model
-from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
-from tracekws.device.emulator import emulated_board
-from tracekws.device.firmware import read_firmware
 from tracekws.errors import DeviceError, StorageError
 
 pytestmark = pytest.mark.toolchain

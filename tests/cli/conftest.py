@@ -12,7 +12,7 @@ import pytest
 from images import make_image, write_image
 from recordings import write_take
 from tracekws import cli
-from tracekws.device.board import VirtualBoard, board_program, virtual_board
+from tracekws.boards.virtual import VirtualBoard, board_program, virtual_board
 from tracekws.errors import TraceKwsError
 
 

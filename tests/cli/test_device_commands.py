@@ -25,10 +25,10 @@ from host_cli import HANG_SECONDS, start
 from images import make_image
 from recordings import write_take
 from tones import write_tree
+from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import commands, discover, microphone
-from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device, LearnSession
 
 

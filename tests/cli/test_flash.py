@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from images import make_image
+from tracekws.boards import flash as flashing
+from tracekws.boards import uf2
+from tracekws.boards.firmware import read_firmware
+from tracekws.boards.parts import PLACES
 from tracekws.core import Model
-from tracekws.device import flash as flashing
-from tracekws.device import uf2
-from tracekws.device.firmware import PLACES, read_firmware
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS = {name: place.start for name, place in PLACES.items()}

@@ -16,8 +16,8 @@ import soundfile
 
 from host_cli import HANG_SECONDS, start
 from recordings import write_take
+from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.device import microphone
-from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device, Recording
 from tracekws.device.takes import count, read_takes
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from tracekws.boards.virtual import VirtualBoard
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
-from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
 
 

@@ -12,7 +12,7 @@ import pytest
 from images import make_image, write_image
 from recordings import changing_noise
 from reference_device import Start
-from tracekws.device.board import VirtualBoard, virtual_board
+from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.device.driver import Device
 
 # Events are frequent: any word above chance, however short.

@@ -10,9 +10,9 @@ import pytest
 from host_cli import HANG_SECONDS
 from images import make_image, set_field
 from reference_device import Start
-from tracekws.device import board as board_module
+from tracekws.boards import virtual as board_module
+from tracekws.boards.virtual import board_program, start_board, virtual_board
 from tracekws.device import discover, protocol
-from tracekws.device.board import board_program, start_board, virtual_board
 from tracekws.device.driver import Device
 from tracekws.errors import ModelError, NoDeviceError, TraceKwsError, VersionError
 

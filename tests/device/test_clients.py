@@ -17,10 +17,10 @@ from loopback_device import APP, BOARDS
 from reference_device import Start, teach
 from strangers import FIRST, FORGET, HELLO, SAVE, send, until_closed
 from toolchain import CORE, ROOT, find
+from tracekws.boards.line import READ_BYTES, Gate, PtyLine, TcpLine, open_line
+from tracekws.boards.virtual import VirtualBoard
 from tracekws.device import protocol
-from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
-from tracekws.device.line import READ_BYTES, Gate, PtyLine, TcpLine, open_line
 from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import ProtocolError, TraceKwsError, code
 

@@ -16,8 +16,8 @@ import reference_device as reference
 from host_cli import HANG_SECONDS
 from loopback_device import Board, Flash, VirtualClock, connect
 from reference_device import Start
+from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.device import driver, link, protocol
-from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.driver import Device
 from tracekws.device.protocol import Message
 from tracekws.device.transport import SLICE, open_transport

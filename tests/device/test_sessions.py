@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import reference_device as reference
+from tracekws.boards.virtual import VirtualBoard
 from tracekws.core import Model
 from tracekws.device import protocol
-from tracekws.device.board import VirtualBoard
 from tracekws.device.driver import Device
 from tracekws.errors import DataError, DeviceError
 

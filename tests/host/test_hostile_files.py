@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from images import make_image
 from tones import utterance
 from tracekws import audio, card, data, demo
+from tracekws.boards import emulator, firmware, rp2040, uf2
 from tracekws.core import Model
-from tracekws.device import emulator, firmware, rp2040, uf2
 from tracekws.device.takes import read_takes
 from tracekws.errors import TraceKwsError
 from tracekws.sensitivity import expected

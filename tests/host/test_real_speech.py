@@ -11,10 +11,10 @@ import soundfile
 
 from host_cli import tracekws_json
 from tracekws import adaptbench
+from tracekws.boards.virtual import board_program, virtual_board
 from tracekws.core import Model, Network
 from tracekws.data import KEYWORDS, read_tree
 from tracekws.device import adapt as adaptation
-from tracekws.device.board import board_program, virtual_board
 from tracekws.device.driver import Device
 from tracekws.device.takes import read_takes
 from tracekws.errors import TraceKwsError

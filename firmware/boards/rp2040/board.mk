@@ -22,4 +22,4 @@ $(OUT)/$(BOARD)/$(DIR)/boot2_sealed.S.o: $(DIR)/boot2_sealed.S $(BOOT2).bin
 	$(CROSS)gcc $(FLAGS) -Wa,-I$(OUT)/$(BOARD) -c $< -o $@
 
 $(OUT)/$(BOARD).uf2: $(OUT)/$(BOARD).bin
-	$(PYTHON) -I host/tracekws/device/uf2.py $< $@
+	$(PYTHON) -I host/tracekws/boards/uf2.py $< $@

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices on a serial line: protocol, driver, the virtual board, and the commands that use them."""
+"""Devices on a serial line: protocol, driver, takes, and teaching one its user's voice."""

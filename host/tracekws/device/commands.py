@@ -20,6 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekws.audio import read_clip
+from tracekws.boards import doctor as diagnosis
+from tracekws.boards import flash as flashing
+from tracekws.boards.emulator import board_of, built_firmware, emulated_board
+from tracekws.boards.firmware import built_path, read_firmware
+from tracekws.boards.parts import BOARDS, FLASHED
+from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.console import (
     begin_json,
     end_json,
@@ -33,14 +39,9 @@ from tracekws.console import (
 )
 from tracekws.core import FeatureConfig, Model
 from tracekws.device import adapt as adaptation
-from tracekws.device import doctor as diagnosis
-from tracekws.device import flash as flashing
 from tracekws.device import microphone
-from tracekws.device.board import VirtualBoard, virtual_board
 from tracekws.device.discover import find_port
 from tracekws.device.driver import Device, DeviceInfo
-from tracekws.device.emulator import EMULATED, board_of, built_firmware, emulated_board
-from tracekws.device.firmware import built_path, read_firmware
 from tracekws.device.takes import (
     OTHER,
     check_enough,
@@ -191,7 +192,7 @@ def board(
         str,
         typer.Argument(
             metavar="[BOARD]",
-            help="virtual, or an emulated board's name (mps2-an386, riscv-virt, stm32f405, rp2040);"
+            help=f"virtual, or an emulated board's name ({', '.join(BOARDS)});"
             " or a file: the model image of a virtual board, the firmware (.elf, .uf2) of an"
             " emulated one.",
         ),
@@ -243,11 +244,11 @@ def running_board(
     what: str, flash: Path | None, tcp: int | None, ram: int | None, heard: Path | None
 ) -> Iterator[tuple[VirtualBoard, Path]]:
     """Run the board that the user named, by its name or by a file; the board and its flash."""
-    if what in EMULATED or what.endswith((".elf", ".uf2")):
+    if what in BOARDS or what.endswith((".elf", ".uf2")):
         for option, value in (("--microphone", heard), ("--ram", ram)):
             if value is not None:
                 raise typer.BadParameter("only a virtual board has it", param_hint=option)
-        firmware = built_firmware(what) if what in EMULATED else Path(what)
+        firmware = built_firmware(what) if what in BOARDS else Path(what)
         flash = flash or state_folder() / f"{board_of(firmware)}.flash"
         with emulated_board(firmware, flash, tcp) as running:
             yield running, flash
@@ -725,7 +726,7 @@ def info_table(about: DeviceInfo) -> Table:
 
 
 def flash(
-    board: Annotated[str, typer.Argument(help="stm32f405 or rp2040.", metavar="BOARD")],
+    board: Annotated[str, typer.Argument(help=f"{' or '.join(FLASHED)}.", metavar="BOARD")],
     firmware: Annotated[
         Path | None,
         typer.Option(help="Raw binary, or UF2 file; by default what `make firmware` built."),

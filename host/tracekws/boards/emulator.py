@@ -14,84 +14,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from tracekws.device.board import VirtualBoard
+from tracekws.boards.firmware import MOST_BYTES, built_path, find_identity
+from tracekws.boards.line import READ_BYTES, TcpLine
+from tracekws.boards.parts import BOARDS, MACHINES
+from tracekws.boards.rp2040 import start_rp2040
+from tracekws.boards.virtual import VirtualBoard
 from tracekws.device.driver import Device
-from tracekws.device.firmware import MOST_BYTES, built_path, find_identity
-from tracekws.device.line import READ_BYTES, TcpLine
-from tracekws.device.rp2040 import start_rp2040
-from tracekws.errors import MissingTool, NoDeviceError, TraceKwsError
+from tracekws.errors import NoDeviceError, TraceKwsError
 from tracekws.files import read_bytes
 
 BOOT_SECONDS = 60.0
 """A board that has not answered by then does not start; a busy machine is slow."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What QEMU needs to be one board."""
-
-    program: str
-    package: str
-    """Of Debian, with the program in it."""
-    flash_bytes: int
-    """Size of the file that is the flash; 0 for a machine that has none to write to."""
-    arguments: tuple[str, ...]
-    """With {firmware} and {flash} for the files."""
-    suffix: str = ""
-    """Behind the board's name in that of the firmware that is linked for QEMU."""
-
-    def command(self, firmware: Path, flash: Path) -> list[str]:
-        """Give the command line, without where the serial line goes.
-
-        Raises MissingTool when there is no QEMU.
-        """
-        program = shutil.which(self.program)
-        if program is None:
-            raise MissingTool(
-                f"{self.program} is not installed; get it with: apt-get install {self.package}"
-            )
-        # QEMU takes a comma for the end of a value, two for one
-        names = {"firmware": str(firmware), "flash": str(flash)}
-        names = {key: name.replace(",", ",,") for key, name in names.items()}
-        quiet = ["-display", "none", "-monitor", "none"]
-        return [program, *quiet, *(word.format(**names) for word in self.arguments)]
-
-
-MACHINES = {
-    "mps2-an386": Machine(
-        "qemu-system-arm",
-        "qemu-system-arm",
-        16 << 20,
-        (
-            *("-M", "mps2-an386,memory-backend=flash", "-kernel", "{firmware}"),
-            *("-object", "memory-backend-file,id=flash,size=16M,mem-path={flash},share=on"),
-        ),
-    ),
-    "riscv-virt": Machine(
-        "qemu-system-riscv32",
-        "qemu-system-misc",
-        32 << 20,
-        (
-            *("-M", "virt", "-bios", "none", "-device", "loader,file={firmware},cpu-num=0"),
-            *("-drive", "if=pflash,unit=1,format=raw,file={flash}"),
-        ),
-    ),
-    # the board's line is the third
-    "stm32f405": Machine(
-        "qemu-system-arm",
-        "qemu-system-arm",
-        0,
-        ("-M", "netduinoplus2", "-kernel", "{firmware}", *("-serial", "null") * 2),
-        "-qemu",
-    ),
-}
-
-RP2040 = "rp2040"
-EMULATED = (*MACHINES, RP2040)
-"""Names of the boards that can be emulated: the machines of QEMU, and rp2040py's."""
 
 
 def built_firmware(name: str) -> Path:
@@ -112,9 +47,9 @@ def board_of(firmware: Path) -> str:
     if identity is None:
         raise TraceKwsError(f"{firmware}: not a TraceKWS firmware")
     _, _, name = identity
-    if name not in EMULATED:
+    if name not in BOARDS:
         raise TraceKwsError(
-            f"{firmware}: is for the board {name!r}; emulated are {', '.join(EMULATED)}"
+            f"{firmware}: is for the board {name!r}; emulated are {', '.join(BOARDS)}"
         )
     return name
 
@@ -198,7 +133,7 @@ def start_emulator(
     only with stop(). Raises TraceKwsError for what keeps it from starting.
     """
     name = board_of(firmware)
-    if name == RP2040:
+    if name not in MACHINES:
         return start_rp2040(firmware, flash, tcp)
     command = MACHINES[name].command(firmware, flash)
     with open_flash(name, flash) as lock:

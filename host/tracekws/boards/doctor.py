@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracekws.boards.emulator import built_firmware
+from tracekws.boards.flash import INSTALL, find_tool
+from tracekws.boards.parts import MACHINES
+from tracekws.boards.virtual import board_program
 from tracekws.device import microphone
-from tracekws.device.board import board_program
 from tracekws.device.discover import candidates
-from tracekws.device.emulator import MACHINES, built_firmware
-from tracekws.device.flash import INSTALL, find_tool
 from tracekws.errors import TraceKwsError
 from tracekws.shipped import find_checkout, install_command
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Raspberry Pi Pico without hardware: a firmware in the emulator rp2040py, behind a pty.
 
-python -m tracekws.device.rp2040 FIRMWARE --flash FILE [--tcp PORT] [--stdin] [--cut-after N]
+python -m tracekws.boards.rp2040 FIRMWARE --flash FILE [--tcp PORT] [--stdin] [--cut-after N]
 
 The real boot ROM starts it. The file is the flash chip, 2 MiB; each erase and each program
 operation is in there before the next begins. Bytes take their time on the line, in emulated time,
@@ -24,10 +24,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from tracekws.device import uf2
-from tracekws.device.board import VirtualBoard, start_program
-from tracekws.device.firmware import MOST_BYTES
-from tracekws.device.line import LOOK_SECONDS, READ_BYTES, PtyLine, TcpLine, open_line
+from tracekws.boards import uf2
+from tracekws.boards.firmware import MOST_BYTES
+from tracekws.boards.line import LOOK_SECONDS, READ_BYTES, PtyLine, TcpLine, open_line
+from tracekws.boards.virtual import VirtualBoard, start_program
 from tracekws.device.transport import BAUD_RATE
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.files import read_bytes
@@ -330,12 +330,12 @@ def start_rp2040(
     files = [str(firmware), "--flash", str(flash)]
     line = [] if tcp is None else ["--tcp", str(tcp)]
     command = [sys.executable, "-m", __name__, *files, *line, "--stdin", *extra]
-    return start_program(command, "tracekws.device.rp2040: ")
+    return start_program(command, "tracekws.boards.rp2040: ")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="tracekws.device.rp2040", description="Run a Pico's firmware in an emulator."
+        prog="tracekws.boards.rp2040", description="Run a Pico's firmware in an emulator."
     )
     parser.add_argument("firmware", type=Path, help="a UF2 file, as for BOOTSEL, or an ELF file")
     parser.add_argument("--flash", type=Path, required=True, help="the flash chip, a file of 2 MiB")
@@ -366,7 +366,7 @@ def main(arguments: Sequence[str]) -> int:
     except PowerCut:
         return POWER_CUT
     except (TraceKwsError, OSError) as error:
-        print(f"tracekws.device.rp2040: {error}", file=sys.stderr)
+        print(f"tracekws.boards.rp2040: {error}", file=sys.stderr)
         return 1
     return 0
 

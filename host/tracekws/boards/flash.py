@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracekws import files
-from tracekws.device import uf2
-from tracekws.device.firmware import PLACES, Firmware
+from tracekws.boards import uf2
+from tracekws.boards.firmware import Firmware
+from tracekws.boards.parts import FLASHED, Way
 from tracekws.errors import NoDeviceError, TraceKwsError
 
 USB = Path("/sys/bus/usb/devices")
@@ -31,8 +32,6 @@ MOUNTS = Path("/proc/self/mounts")
 TOOL_SECONDS = 300.0
 REBOOT_SECONDS = 10.0
 LOOK_SECONDS = 0.1
-STM32F405_ID = 0x413
-"""Of its DBGMCU_IDCODE; the STM32F407 has the same."""
 
 INSTALL = {
     "openocd": "sudo apt install openocd",
@@ -68,40 +67,35 @@ class Step:
 
 # --- what is attached -----------------------------------------------------------------------------
 
-_ST_LINK = {"3744", "3748", "374a", "374b", "374d", "374e", "374f", "3752", "3753", "3754", "3757"}
-_NOTHING = {
-    "stm32f405": "no ST-Link and no boot loader of an STM32F405: connect an ST-Link; or hold BOOT0"
-    " at 3.3 V, press reset, and connect USB",
-    "rp2040": "no drive RPI-RP2 and no debug probe: hold BOOTSEL while you connect USB, and have"
-    " the drive mounted; or connect a CMSIS-DAP probe",
-}
-
 
 def attached(board: str) -> list[Attached]:
-    """List what a board of PLACES can be flashed through, ready ones first."""
-    found = _usb(board)
-    if board == "rp2040":
-        drives = [drive for drive, name in _uf2_drives() if name == "RPI-RP2"]
-        found = [Attached("uf2", str(d), f"drive {d}") for d in drives] + found
-    ways = [item.way for item in found]
+    """List what a board of FLASHED can be flashed through, ready ones first."""
+    ways = FLASHED[board].ways
+    drives = {way.part: way for way in ways if way.tool == "uf2"}
+    found = [
+        Attached("uf2", str(drive), f"{drives[name].text} {drive}")
+        for drive, name in _uf2_drives()
+        if name in drives
+    ]
+    found += _usb(ways)
+    tools = [item.way for item in found]
     return [
-        Attached(item.way, item.id, item.text, ways.count(item.way) == 1)
+        Attached(item.way, item.id, item.text, tools.count(item.way) == 1)
         for item in sorted(found, key=lambda item: item.way == "openocd")
     ]
 
 
-def _usb(board: str) -> list[Attached]:
+def _usb(ways: Sequence[Way]) -> list[Attached]:
     found = []
     for folder in sorted(USB.glob("*")):
         vendor, product, serial, name = (
             _text(folder / key) for key in ("idVendor", "idProduct", "serial", "product")
         )
-        if board == "stm32f405" and (vendor, product) == ("0483", "df11"):
-            found.append(Attached("dfu-util", serial, f"boot loader {serial}"))
-        elif board == "stm32f405" and vendor == "0483" and product in _ST_LINK:
-            found.append(Attached("openocd", serial, f"ST-Link {serial}"))
-        elif board == "rp2040" and ("CMSIS-DAP" in name or (vendor, product) == ("2e8a", "000c")):
-            found.append(Attached("pyocd", serial, f"{name or 'probe'} {serial}"))
+        for way in ways:
+            is_named = bool(way.product) and way.product in name
+            if is_named or (vendor, product) in way.usb:
+                text = name if way.product and name else way.text
+                found.append(Attached(way.tool, serial, f"{text} {serial}"))
     return found
 
 
@@ -137,16 +131,23 @@ def choose(board: str, probe: str | None) -> Attached:
         raise NoDeviceError(f"several to flash through: {names}: name one with --probe")
     if not found:
         others = [f"{drive} is a drive of {name}" for drive, name in _uf2_drives()]
-        also = f" ({', '.join(others)})" if board == "rp2040" and others else ""
-        raise NoDeviceError(_NOTHING[board] + also)
+        has_drive = any(way.tool == "uf2" for way in FLASHED[board].ways)
+        also = f" ({', '.join(others)})" if has_drive and others else ""
+        raise NoDeviceError(FLASHED[board].nothing + also)
     return found[0]
 
 
 def usual(board: str) -> Attached:
     """What a dry run takes where nothing is attached."""
-    if board == "rp2040":
-        return Attached("uf2", "RPI-RP2", "drive RPI-RP2")
-    return Attached("openocd", "", "ST-Link")
+    way = FLASHED[board].ways[0]
+    if way.tool == "uf2":
+        return Attached(way.tool, way.part, f"{way.text} {way.part}")
+    return Attached(way.tool, "", way.text)
+
+
+def _way(firmware: Firmware, through: Attached) -> Way:
+    """The row of what a firmware is flashed through."""
+    return next(way for way in FLASHED[firmware.board].ways if way.tool == through.way)
 
 
 # --- steps ----------------------------------------------------------------------------------------
@@ -210,7 +211,8 @@ def _raw_file(work: Work, firmware: Firmware) -> Path:
 
 def _openocd(work: Work, firmware: Firmware, through: Attached) -> None:
     which = [] if through.alone else ["-c", f"adapter serial {through.id}"]
-    tool = ["openocd", "-f", "interface/stlink.cfg", *which, "-f", "target/stm32f4x.cfg"]
+    way = _way(firmware, through)
+    tool = ["openocd", "-f", "interface/stlink.cfg", *which, "-f", way.part]
     file = _raw_file(work, firmware)
     start = f"{firmware.place.start:#010x}"
 
@@ -218,8 +220,9 @@ def _openocd(work: Work, firmware: Firmware, through: Attached) -> None:
         found = re.search(r"device id = (0x[0-9a-fA-F]+)", printed)
         if found is None:
             raise TraceKwsError("openocd does not tell which chip is connected")
-        if int(found.group(1), 16) & 0xFFF != STM32F405_ID:
-            raise TraceKwsError(f"the chip is no STM32F405 (its device id is {found.group(1)})")
+        if int(found.group(1), 16) & 0xFFF != way.chip:
+            what = firmware.board.upper()
+            raise TraceKwsError(f"the chip is no {what} (its device id is {found.group(1)})")
 
     def is_verified(printed: str) -> None:
         if "Verified OK" not in printed:
@@ -233,7 +236,7 @@ def _openocd(work: Work, firmware: Firmware, through: Attached) -> None:
 
 def _dfu_util(work: Work, firmware: Firmware, through: Attached) -> None:
     which = [] if through.alone else ["-S", through.id]
-    tool = ["dfu-util", "-d", "0483:df11", *which, "-a", "0", "-s"]
+    tool = ["dfu-util", "-d", _way(firmware, through).part, *which, "-a", "0", "-s"]
     file = _raw_file(work, firmware)
     back = work.scratch / "readback.bin"
     start = f"{firmware.place.start:#010x}"
@@ -244,7 +247,8 @@ def _dfu_util(work: Work, firmware: Firmware, through: Attached) -> None:
 
 
 def _pyocd(work: Work, firmware: Firmware, through: Attached) -> None:
-    common = ["-W", "-t", "rp2040", *(["-u", through.id] if not through.alone else [])]
+    part = _way(firmware, through).part
+    common = ["-W", "-t", part, *(["-u", through.id] if not through.alone else [])]
     file = _raw_file(work, firmware)
     back = work.scratch / "readback.bin"
     start = f"{firmware.place.start:#010x}"
@@ -359,6 +363,6 @@ def _reason(printed: str, status: int) -> str:
 
 def known_board(name: str) -> str:
     """The name, when it is of a board that is flashed. Raises TraceKwsError."""
-    if name not in PLACES:
-        raise TraceKwsError(f"no board {name} to flash; there are {', '.join(PLACES)}")
+    if name not in FLASHED:
+        raise TraceKwsError(f"no board {name} to flash; there are {', '.join(FLASHED)}")
     return name

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tracekws.boards import uf2
+from tracekws.boards.parts import PLACES, Place
 from tracekws.core import Model
-from tracekws.device import uf2
 from tracekws.errors import DataError, MissingTool, ModelError, TraceKwsError
 from tracekws.files import MIB, read_bytes
 from tracekws.shipped import find_checkout
@@ -26,21 +27,6 @@ _MAGIC = b"TKFW"
 _IDENTITY = struct.Struct("<4sI16s")
 """Magic, version, board; behind it the addresses of the model image's start and end."""
 _ADDRESSES = struct.Struct("<II")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in a part's flash the firmware is; its linker script says the same."""
-
-    start: int
-    n_bytes: int
-
-
-PLACES = {
-    "stm32f405": Place(0x08000000, 256 << 10),
-    "rp2040": Place(0x10000000, 1280 << 10),
-}
-"""The boards that are flashed."""
 
 
 def built_path(name: str) -> Path:
