@@ -31,7 +31,6 @@ from tracekws.core import CHANNELS, FeatureConfig
 from tracekws.data import Tree, read_tree, split_by_hash
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.train.augment import STEPS
-from tracekws.train.command import epoch_text
 from tracekws.train.config import TrainConfig, load_config
 from tracekws.train.dataset import (
     Evaluation,
@@ -44,6 +43,7 @@ from tracekws.train.dataset import (
 from tracekws.train.group import Group
 from tracekws.train.loader import Batch, Loader, Sampling
 from tracekws.train.loop import Epoch, Run, TeacherRun, accuracy, answers
+from tracekws.train.pipeline import epoch_text
 from tracekws.train.teacher import TeacherNetwork, answer, over_classes, taught
 
 FILE = Path(__file__).resolve().parent / "anchors.json"

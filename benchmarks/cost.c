@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counts the instructions of the core's parts over sounds, on an emulated processor. In the place of the
- * firmware's main.c; host/tracekws/cost.py builds it, and puts the sounds into cost.pcm: COST_SOUNDS, one
+ * firmware's main.c; host/tracekws/bench/cost.py builds it, and puts the sounds into cost.pcm: COST_SOUNDS, one
  * behind the other. The second half of each is counted; in the first the parts get to what is usual: full
  * windows, running means.
  *

@@ -19,8 +19,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tracekws import adaptbench, data, files
-from tracekws.adaptbench import Estimates, Settings, differences
+from tracekws import data, files
+from tracekws.bench import adapting as adaptbench
+from tracekws.bench.adapting import Estimates, Settings, differences
 from tracekws.core import READOUT, SEQUENCES, Model
 from tracekws.errors import TraceKwsError
 

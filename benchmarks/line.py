@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,9 @@ def session(folder: Path) -> Session:
     return Session(folder)
 
 
-def judge(job: tuple[Path, str]) -> Verdict:
+def judge(recorded: Session, name: str) -> Verdict:
     """Run the case of a name."""
-    folder, name = job
-    return session(folder).judge(named(name))
+    return recorded.judge(named(name))
 
 
 def summary(recorded: Session, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -64,8 +63,8 @@ def main() -> None:
         known = [str(case) for case in recorded.cases()]
         if unknown := set(names) - set(known):
             parser.error(f"no such case: {', '.join(sorted(unknown))}")
-        jobs = [(Path(folder), name) for name in names or known]
-        verdicts = list(spread(judge, jobs, workers=1 if names else None))
+        make = partial(session, Path(folder))
+        verdicts = list(spread(judge, names or known, 1 if names else None, make))
     for verdict in verdicts:
         if names or verdict.what == "wrong":
             print(f"{verdict.case}: {verdict.what} {verdict.why}".strip())

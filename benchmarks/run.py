@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from tracekws import cost
 from tracekws._core import ffi, lib
+from tracekws.bench import cost
+from tracekws.bench.clips import classify
 from tracekws.core import Model
-from tracekws.evaluate import classify
-from tracekws.pictures import write_figure
+from tracekws.figure import write_figure
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

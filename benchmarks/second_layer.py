@@ -23,12 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracekws import adaptbench, data, files
+from tracekws import data, files
+from tracekws.bench import adapting as adaptbench
 from tracekws.core import FeatureConfig, Model
 from tracekws.errors import TraceKwsError
 from tracekws.lab import on_device
 from tracekws.lab.model import Second, filtered, network_of
-from tracekws.train.command import epoch_text
 from tracekws.train.config import TrainConfig, load_config
 from tracekws.train.dataset import names_digest, read_training, training_clips, words_of
 from tracekws.train.defaults import DETECTOR, LEARNING
@@ -37,6 +37,7 @@ from tracekws.train.group import Group
 from tracekws.train.loader import Batch, Loader
 from tracekws.train.loop import Student, StudentRun
 from tracekws.train.network import READOUT_GAIN, Outputs, drawn_layer, lif_layer
+from tracekws.train.pipeline import epoch_text
 
 FILE = Path(__file__).resolve().parent / "second_layer.json"
 ONE, TWO = 102, 67

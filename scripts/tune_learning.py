@@ -14,7 +14,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from tracekws import adaptbench, data, modelfile
+from tracekws import data, modelfile
+from tracekws.bench import adapting as adaptbench
 from tracekws.core import Model
 from tracekws.train.defaults import LEARNING
 

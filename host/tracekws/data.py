@@ -356,3 +356,63 @@ def episode(
     return Episode(
         speaker, tuple(support), tuple(others[:negatives]), tuple(query), tuple(others[negatives:])
     )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a tree holds, and what is wrong with it."""
+
+    tree: Tree
+    recordings: Recordings
+    bad: tuple[str, ...]
+    """Why files, noise recordings among them, are not usable."""
+    words: dict[str, dict[str, int]]
+    """Clips, speakers, repeats and bad files of each word."""
+    splits: dict[str, int]
+    """Clips of each split; of no meaning in a tree without lists."""
+
+    @property
+    def speakers(self) -> int:
+        """Speakers of the distinct clips."""
+        return len({clip.speaker for clip in self.recordings.clips})
+
+    def summary(self) -> dict[str, object]:
+        """Plain data for --json."""
+        tree, recordings = self.tree, self.recordings
+        return {
+            "clips": len(recordings.clips),
+            "speakers": self.speakers,
+            "words": self.words,
+            "splits": self.splits if tree.has_lists else None,
+            "repeats": [str(clip.path) for clip in recordings.repeats],
+            "bad": list(self.bad),
+            "long_clips": len(recordings.long),
+            "silent_clips": [str(clip.path) for clip in recordings.silent],
+            "hidden_files": tree.hidden,
+            "listed_without_file": list(tree.absent),
+            "unknown_names": [str(path) for path in tree.strangers],
+            "noise_recordings": len(tree.noises),
+            "data": recordings.digest,
+        }
+
+
+def survey(tree: Tree, progress: Progress = lambda done, total: None) -> Survey:
+    """Read all that a tree has, its noise too, and count it; bad files are named, not raised."""
+    recordings = read_recordings(tree.clips, progress)
+    bad = [reason for _, reason in recordings.bad]
+    for path in tree.noises:
+        try:
+            read_clip(path)
+        except DataError as error:
+            bad.append(str(error))
+    words = {}
+    for word in sorted({clip.word for clip in tree.clips}):
+        mine = [clip for clip in recordings.clips if clip.word == word]
+        words[word] = {
+            "clips": len(mine),
+            "speakers": len({clip.speaker for clip in mine}),
+            "repeats": sum(clip.word == word for clip in recordings.repeats),
+            "bad": sum(clip.word == word for clip, _ in recordings.bad),
+        }
+    splits = {split: sum(clip.split == split for clip in recordings.clips) for split in SPLITS}
+    return Survey(tree, recordings, tuple(bad), words, splits)

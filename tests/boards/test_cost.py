@@ -13,7 +13,7 @@ from firmware import build_firmware
 from host_cli import tracekws
 from images import make_image, write_image
 from toolchain import ROOT, find
-from tracekws import cost
+from tracekws.bench import cost
 from tracekws.boards.parts import MACHINES
 from tracekws.boards.rp2040 import CYCLE_NANOS, Emulator, FlashFile, read_firmware
 from tracekws.core import Model

@@ -15,10 +15,11 @@ import pytest
 from host_cli import HANG_SECONDS
 from images import make_image, write_image
 from tracekws.audio import read_clip
-from tracekws.demo import SPEECH, VOICE, Said, judge, read_said, split_voice
+from tracekws.bench.demo import VOICE, Said, judge, read_said, split_voice
 from tracekws.device.driver import Event
 from tracekws.device.takes import Take, count, read_takes
 from tracekws.errors import DataError
+from tracekws.shipped import SPEECH
 
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 LABELS = (*KEYWORDS, "_unknown_", "_silence_")

@@ -21,16 +21,16 @@ from images import cells, join, make_image, sections, write_image
 from lying_device import Lies, lying_device
 from recordings import write_take
 from tracekws import cli
-from tracekws.console import json_text, visible
+from tracekws.bench.clips import Result
+from tracekws.bench.pictures import confusion_picture
+from tracekws.cli.console import json_text, visible
 from tracekws.core import Model
-from tracekws.device.commands import MODEL
 from tracekws.device.microphone import record_takes, record_word
 from tracekws.device.takes import read_takes
 from tracekws.errors import DataError, ModelError
-from tracekws.evaluate import Result
 from tracekws.modelfile import with_sections, with_words
 from tracekws.names import RULE, is_name, normalised, path_of
-from tracekws.pictures import confusion_picture
+from tracekws.shipped import MODEL
 from tracekws.train.config import load_config
 
 REST = (b"no", b"_unknown_", b"_silence_")

@@ -180,7 +180,8 @@ def test_recording_asks_for_nothing_when_its_folder_takes_nothing(run, board, mo
     def ask(folder: Path) -> None:
         raise AssertionError("the user was asked to speak")
 
-    monkeypatch.setattr("tracekws.device.commands.prompt", ask)
+    for command in ("record", "adapt"):
+        monkeypatch.setattr(f"tracekws.cli.{command}.prompt", ask)
     monkeypatch.setattr(microphone, "sounddevice", lambda: None)
     for words in (("record", "yes", "--out"), ("adapt", "--record")):
         result = run(*words, "/proc/takes", "--port", board.port)

@@ -13,8 +13,8 @@ import pytest
 from images import make_image, reseal
 from loopback_device import Board, Flash, Lossy, connect
 from reference_device import Start, teach
+from tracekws.cli.storage import info_table
 from tracekws.device import protocol
-from tracekws.device.commands import info_table
 from tracekws.device.driver import Device
 from tracekws.errors import DeviceError, NoDeviceError, StorageError, code
 

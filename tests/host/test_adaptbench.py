@@ -6,8 +6,8 @@ import pytest
 
 from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
-from tracekws import adaptbench
-from tracekws.adaptbench import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
+from tracekws.bench import adapting as adaptbench
+from tracekws.bench.adapting import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
 from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
 from tracekws.errors import ModelError

@@ -10,9 +10,9 @@ import soundfile
 
 from tones import utterance
 from tracekws import audio
+from tracekws.bench.stream import Sound, open_sounds
 from tracekws.device.takes import read_takes
 from tracekws.errors import DataError
-from tracekws.stream import Sound, open_sounds
 
 NOT_WRITTEN = {
     ("AIFF", "DWVW_12"),

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tracekws import card
+from tracekws.bench import cards as card
+from tracekws.bench.cost import Cost
 from tracekws.core import Model
-from tracekws.cost import Cost
 from tracekws.errors import DataError
 
 CORTEX = Cost("stm32f405", "Cortex-M4", "mps2-an386", "speech", 1000, 200, 30, 4, 5, 6, 7)

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from host_cli import tracekws, tracekws_json
+from tracekws.bench.clips import Result
 from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
-from tracekws.evaluate import Result
 
 
 def test_metrics_of_a_confusion_by_hand():

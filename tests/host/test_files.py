@@ -11,9 +11,10 @@ import pytest
 
 from host_cli import tracekws
 from images import make_image
-from tracekws import card, files
+from tracekws import files
+from tracekws.bench import cards as card
+from tracekws.bench.cost import Cost
 from tracekws.core import Model
-from tracekws.cost import Cost
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.sensitivity import expected
 from tracekws.train import cache, config

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from images import make_image
 from tones import utterance
-from tracekws import audio, card, data, demo
+from tracekws import audio, data
+from tracekws.bench import cards as card
+from tracekws.bench import demo
 from tracekws.boards import emulator, firmware, rp2040, uf2
 from tracekws.core import Model
 from tracekws.device.takes import read_takes

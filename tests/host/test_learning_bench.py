@@ -6,7 +6,7 @@ import json
 import pytest
 
 from programs import load_program
-from tracekws.adaptbench import SAME_REJECTION, Settings
+from tracekws.bench.adapting import SAME_REJECTION, Settings
 from tracekws.data import read_tree
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from host_cli import tracekws_json
-from tracekws import adaptbench
+from tracekws.bench import adapting as adaptbench
 from tracekws.boards.virtual import board_program, virtual_board
 from tracekws.core import Model, Network
 from tracekws.data import KEYWORDS, read_tree

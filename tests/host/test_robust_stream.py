@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from tracekws.bench.stream import Counts, Said, judge
 from tracekws.core import Model, Network, detect, features
-from tracekws.stream import Counts, Said, judge
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "base.tkws"
 SECOND = 16000

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from tracekws.shift import CLIPPED, SNR_DB, in_a_room, in_noise
+from tracekws.bench.changed_sound import CLIPPED, SNR_DB, in_a_room, in_noise
 
 
 def rms(pcm: np.ndarray) -> float:

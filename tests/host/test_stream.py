@@ -12,13 +12,24 @@ from scipy import stats
 from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from recordings import write_take
-from tracekws import stream, streambench
+from tracekws.bench import stream
+from tracekws.bench import streams as streambench
+from tracekws.bench.stream import (
+    GRACE,
+    LEAD,
+    MINUTE,
+    Counts,
+    Said,
+    Sound,
+    compose,
+    judge,
+    word_bounds,
+)
 from tracekws.core import Model, Network, detect, features
 from tracekws.data import KEYWORDS, Recordings, read_recordings, read_tree
 from tracekws.errors import DataError
 from tracekws.modelfile import thresholds, with_thresholds
 from tracekws.sensitivity import LEVELS, odds_q8
-from tracekws.stream import GRACE, LEAD, MINUTE, Counts, Said, Sound, compose, judge, word_bounds
 
 SECOND = 16000
 

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: make setup-tr
 import safetensors.torch  # noqa: E402
 
 from host_cli import HANG_SECONDS, start, tracekws  # noqa: E402
+from tracekws.bench.clips import evaluate  # noqa: E402
 from tracekws.core import (  # noqa: E402
     FeatureConfig,
     Model,
@@ -21,10 +22,8 @@ from tracekws.core import (  # noqa: E402
 )
 from tracekws.data import KEYWORDS, read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
-from tracekws.evaluate import evaluate  # noqa: E402
 from tracekws.sensitivity import expected  # noqa: E402
 from tracekws.train import dataset, loop  # noqa: E402
-from tracekws.train.command import Job, train  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
 from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
 from tracekws.train.export import export, replay_rows  # noqa: E402
@@ -32,6 +31,7 @@ from tracekws.train.group import Group  # noqa: E402
 from tracekws.train.loader import Loader  # noqa: E402
 from tracekws.train.loop import StudentRun, TeacherRun, to_input  # noqa: E402
 from tracekws.train.network import SpikingNetwork, lif_layer, surrogate  # noqa: E402
+from tracekws.train.pipeline import Job, train  # noqa: E402
 
 BASE = load_config("base")
 CLASSES = BASE.classes

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from tones import write_tree
-from tracekws import adaptbench
+from tracekws.bench import adapting as adaptbench
 from tracekws.core import LATENT, READOUT, TRACES, Model
 from tracekws.data import Clip, Progress, Recordings, episode, read_tree
 from tracekws.lab import meta

@@ -13,7 +13,7 @@ from host_cli import tracekws, tracekws_json  # noqa: E402
 from images import make_image, write_image  # noqa: E402
 from tones import write_tree  # noqa: E402
 from tracekws import adaptbench  # noqa: E402
-from tracekws.adaptbench import COLUMNS, SAME_REJECTION, Settings, bench_adapt  # noqa: E402
+from tracekws.bench.adapting import COLUMNS, SAME_REJECTION, Settings, bench_adapt  # noqa: E402
 from tracekws.core import LATENT, READOUT, Model  # noqa: E402
 from tracekws.data import read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402

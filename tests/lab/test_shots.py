@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab
 
 from host_cli import tracekws, tracekws_json  # noqa: E402
 from speaker_tree import HELD, RECORDINGS, WORDS, make_tree  # noqa: E402
+from tracekws.cli.lab import counts_of  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.lab import experiment, shots  # noqa: E402
-from tracekws.lab.command import counts_of  # noqa: E402
 from tracekws.lab.data import Config  # noqa: E402
 from tracekws.lab.experiment import Plan  # noqa: E402
 from tracekws.lab.network import Constants, Dense, LabError  # noqa: E402

@@ -15,8 +15,8 @@ from tracekws.core import FeatureConfig, features
 from tracekws.device.driver import Device
 from tracekws.device.takes import Take, count
 from tracekws.errors import TraceKwsError
+from tracekws.figure import write_figure
 from tracekws.learner import schedule
-from tracekws.pictures import write_figure
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many takes of it are done, and of how many."""

@@ -399,24 +399,13 @@ class Lab:
     split: Split
     deadline: float
 
-
-_lab: Lab | None = None
-
-
-def start_worker(lab: Lab) -> None:
-    """Give this process the task."""
-    global _lab
-    torch.set_num_threads(1)
-    _lab = lab
-
-
-def run_plan(plan: Plan) -> Result | str | None:
-    """Work of one process on one plan; text where the rule does not fit the network."""
-    assert _lab is not None
-    try:
-        return run(_lab.task, _lab.config, _lab.split, plan, deadline=_lab.deadline)
-    except LabError as error:
-        return str(error)
+    def carry_out(self, plan: Plan) -> Result | str | None:
+        """Work of one process on one plan; text where the rule does not fit the network."""
+        torch.set_num_threads(1)
+        try:
+            return run(self.task, self.config, self.split, plan, deadline=self.deadline)
+        except LabError as error:
+            return str(error)
 
 
 @dataclass(frozen=True)
@@ -473,7 +462,7 @@ def compare(
     rounds = [trials(rule, settings, passes, trial_count) for rule in rules]
     known = read_results(path, Result)
     split = task.load(data, TRIAL_SEED)
-    start = partial(start_worker, Lab(task, name, split, deadline))
+    make = partial(Lab, task, name, split, deadline)
     total, done, old = len(rules) * (trial_count + seeds), 0, 0
     out = Comparison([], [], {})
 
@@ -488,7 +477,9 @@ def compare(
             else:
                 missing.append(plan)
         done += len(there)
-        for plan, outcome in zip(missing, spread(run_plan, missing, workers, start), strict=True):
+        for plan, outcome in zip(
+            missing, spread(Lab.carry_out, missing, workers, make), strict=True
+        ):
             done += 1
             progress(done, total)
             if isinstance(outcome, Result):

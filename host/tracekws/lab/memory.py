@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from tracekws.figure import write_figure
 from tracekws.lab.network import Constants, Dense, Network
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules import RULES
-from tracekws.pictures import write_figure
 
 aten = torch.ops.aten
 NAMES = ("add", "sub", "mul", "div", "addcmul", "addcdiv", "lerp", "pow", "sqrt", "exp")

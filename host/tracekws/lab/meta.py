@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws import modelfile
-from tracekws.adaptbench import Bench, Cast, choose_speakers, gather
-from tracekws.adaptbench import Settings as Adaptation
+from tracekws.bench.adapting import Bench, Cast, choose_speakers, gather
+from tracekws.bench.adapting import Settings as Adaptation
 from tracekws.core import LATENT, SEQUENCES, Model, Network
 from tracekws.data import Progress, Tree, episode, left_out
 from tracekws.errors import DataError
@@ -117,21 +117,6 @@ class Pupils(Bench):
         return numbers(learner) - before
 
 
-_pupils: Pupils | None = None
-
-
-def start_worker(image: bytes, cast: Cast, settings: Settings, turn: int) -> None:
-    """Give this process a round."""
-    global _pupils
-    _pupils = Pupils(image, cast, settings, turn)
-
-
-def change_of(speaker: str) -> Weights:
-    """Work of one process on one speaker."""
-    assert _pupils is not None
-    return _pupils.change(speaker)
-
-
 def learn(
     model: Model,
     tree: Tree,
@@ -165,9 +150,9 @@ def learn(
     progress, done = stage("speakers"), 0
     for turn in range(settings.rounds):
         now = placed(model, name, weights, cast)
-        start = partial(start_worker, now.image, cast, settings, turn)
+        make = partial(Pupils, now.image, cast, settings, turn)
         total = np.zeros_like(weights)
-        for change in spread(change_of, cast.speakers, workers, start):
+        for change in spread(Pupils.change, cast.speakers, workers, make):
             total += change
             done += 1
             progress(done, settings.rounds * len(cast.speakers))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules in the device's own setting: the shipped model learns from one utterance at a time.
 
-The experiment is `bench adapt`'s own (adaptbench.py): the same speakers, divisions, order of takes,
-passes with falling rates, and columns. In the place of the C core learns, in float, a rule of the
-lab on the image's network. The readout learns in the same way beside every rule, so that only what
-moves W, R and b differs: once a take, by its delta rule on the take's mean rates, with the image's
-rates, and then on mean rates drawn from the image's latent replay.
+The experiment is `bench adapt`'s own (bench/adapting.py): the same speakers, divisions, order of
+takes, passes with falling rates, and columns. In the place of the C core learns, in float, a rule
+of the lab on the image's network. The readout learns in the same way beside every rule, so that
+only what moves W, R and b differs: once a take, by its delta rule on the take's mean rates, with
+the image's rates, and then on mean rates drawn from the image's latent replay.
 
 The lab's readout sums up, that of the device takes the mean over its window of T steps: here V is
 kept divided by T, and the sum over a window is the device's score.
@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from tracekws import adaptbench
-from tracekws.adaptbench import Adapting, Cast
+from tracekws.bench import adapting as adaptbench
+from tracekws.bench.adapting import Adapting, Cast
 from tracekws.core import LATENT, READOUT, Model
 from tracekws.data import Progress
 from tracekws.errors import DataError

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tracekws.errors import DataError
+from tracekws.figure import write_figure
 from tracekws.lab.experiment import Result, Settings, config_of, rule_of
 from tracekws.lab.fingerprint import fingerprint
 from tracekws.lab.tasks import task_of
-from tracekws.pictures import write_figure
 
 
 @dataclass(frozen=True)

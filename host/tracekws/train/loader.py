@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from tracekws._core import lib
 from tracekws.core import CHANNELS, FeatureConfig, normalise
 from tracekws.data import UNKNOWN, Progress
+from tracekws.parallel import start_worker, work_on_own
 from tracekws.train import augment, cache
 from tracekws.train.augment import Noises
 from tracekws.train.config import TrainConfig
@@ -125,7 +127,6 @@ class Maker:
 
 
 Made = tuple[NDArray[np.int8], Window | None]
-_maker: Maker | None = None
 
 
 def live_with_parent() -> None:
@@ -141,25 +142,16 @@ def live_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def start_worker(
+def make_maker(
     files: list[Path],
     labels: NDArray[np.int64],
     noises: Noises,
     front_end: FeatureConfig,
     config: TrainConfig,
-) -> None:
-    """Give this process its own view."""
-    global _maker
+) -> Maker:
+    """A process's own view."""
     live_with_parent()
-    _maker = Maker(files, labels, noises, front_end, config)
-
-
-def make(
-    rows: NDArray[np.int64], key: tuple[int, ...], part: slice, context: int, masked: bool
-) -> Made:
-    """See Maker.features()."""
-    assert _maker is not None
-    return _maker.features(rows, key, part, context, masked)
+    return Maker(files, labels, noises, front_end, config)
 
 
 def sampling_weights(labels: NDArray[np.int64], config: TrainConfig) -> NDArray[np.float64]:
@@ -209,9 +201,16 @@ class Loader:
             with ProcessPoolExecutor(workers, context, live_with_parent) as pool:
                 cache.fill(files, source.pcm, settings.stretch, seed, pool, progress)
         noises = Noises.of(source.noises, seed)
-        self.start = (files, source.labels, noises, front_end, config)
-        self.pool = ProcessPoolExecutor(workers, context, start_worker, self.start)
+        own = partial(make_maker, files, source.labels, noises, front_end, config)
+        self.pool = ProcessPoolExecutor(workers, context, start_worker, (own,))
         self.weights = sampling_weights(self.labels, config)
+
+    def make(
+        self, rows: NDArray[np.int64], key: tuple[int, ...], part: slice, context: int, masked: bool
+    ) -> Future[Made]:
+        """See Maker.features()."""
+        work = Maker.features
+        return self.pool.submit(work_on_own, work, rows, key, part, context, masked)
 
     def batches(self, sampling: Sampling) -> int:
         """Batches of an epoch."""
@@ -251,7 +250,7 @@ class Loader:
             for epoch, number, rows in plan:
                 key = (sampling.seed, sampling.stream, epoch, number)
                 context = self.context(sampling.context_share, key)
-                waiting.append((rows, self.pool.submit(make, rows, key, self.part, context, True)))
+                waiting.append((rows, self.make(rows, key, self.part, context, masked=True)))
                 return
 
         def batches() -> Iterator[Batch]:
@@ -276,7 +275,7 @@ class Loader:
         parts = np.array_split(np.arange(len(self.labels)), -(-len(self.labels) // 256))
         keys = [(self.config.seed, REPLAY_STREAM, 0, number) for number in range(len(parts))]
         jobs = [
-            self.pool.submit(make, rows, key, slice(None), 0, False)
+            self.make(rows, key, slice(None), 0, masked=False)
             for rows, key in zip(parts, keys, strict=True)
         ]
         return np.concatenate([job.result()[0] for job in jobs])

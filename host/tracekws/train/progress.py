@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from tracekws.pictures import write_figure
+from tracekws.figure import write_figure
 from tracekws.train.loop import Epoch, Run
 
 CURVES = {

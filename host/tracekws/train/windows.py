@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracekws._core import lib
-from tracekws.stream import WORD_RANGE_DB
+from tracekws.bench.stream import WORD_RANGE_DB
 from tracekws.train.augment import FRAMES, STEPS
 
 MARGIN = 2

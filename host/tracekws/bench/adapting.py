@@ -8,21 +8,23 @@ words that the model was not trained on, not even as unknown. Because a method c
 rejection, keywords are also given at the unadapted rejection: a threshold on the margin between the
 best keyword and the best of unknown and silence is moved until the pooled rejection is as before.
 
-Two harder cases: the speakers' recordings may be changed (shift.py), and the words may be others
-than the model's (modelfile.with_words), which then hears next to none of them before it adapts; so
-that for them the threshold is moved to a rejection that is given.
+Two harder cases: the speakers' recordings may be changed (changed_sound.py), and the words may be
+others than the model's (modelfile.with_words), which then hears next to none of them before it
+adapts; so that for them the threshold is moved to a rejection that is given.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracekws import modelfile
+from tracekws.bench.changed_sound import in_a_room, in_noise
 from tracekws.core import LATENT, READOUT, SEQUENCES, TRACES, Model, features
 from tracekws.data import (
     CLIP_SAMPLES,
@@ -32,14 +34,15 @@ from tracekws.data import (
     Recordings,
     Tree,
     episode,
+    read_names,
     read_noise,
     read_recordings,
+    read_tree,
 )
 from tracekws.errors import DataError
 from tracekws.learner import Learner, schedule
 from tracekws.names import bytes_of, is_name
 from tracekws.parallel import spread
-from tracekws.shift import in_a_room, in_noise
 
 METHODS = {
     "none": 0,
@@ -384,8 +387,9 @@ class Bench:
         total = np.array([len(truth) for _, truth in groups])
         return Outcome(np.array(right), total, margins[0], margins[1])
 
-    def run(self, speaker: str, draw_number: int) -> list[Outcome]:
-        """All methods on one draw of one speaker."""
+    def run(self, task: tuple[str, int]) -> list[Outcome]:
+        """All methods on one draw of one speaker, by its number."""
+        speaker, draw_number = task
         person = self.cast.speakers.index(speaker)
         settings = self.settings
 
@@ -407,23 +411,6 @@ class Bench:
                 self.adapt(learner, draw, flags, rng(2))
             outcomes.append(self.measure(learner, draw))
         return outcomes
-
-
-_bench: Bench | None = None
-
-
-def start_worker(
-    image: bytes, cast: Cast, settings: Settings, methods: Mapping[str, int], maker: Maker
-) -> None:
-    """Give this process the experiment."""
-    global _bench
-    _bench = Bench(image, cast, settings, methods, maker)
-
-
-def run_draw(task: tuple[str, int]) -> list[Outcome]:
-    """Work of one process on one draw."""
-    assert _bench is not None
-    return _bench.run(*task)
 
 
 @dataclass(frozen=True, eq=False)
@@ -495,6 +482,8 @@ class Report:
     rows: tuple[Row, ...]
     cast: Cast
     unknown_self_clips: int
+    words: tuple[str, ...]
+    """That were learned."""
 
     def compared(self, other: "Report") -> "Report":
         """The same table, with differences to that of another model of the same words.
@@ -594,9 +583,9 @@ def bench_adapt(
     methods = tuple(dict.fromkeys(["none", *methods]))
     tasks = [(speaker, draw) for speaker in cast.speakers for draw in range(settings.draws)]
     chosen = {name: flags[name] for name in methods}
-    start = partial(start_worker, model.image, cast, settings, chosen, maker)
+    make = partial(Bench, model.image, cast, settings, chosen, maker)
     outcomes: dict[str, list[list[Outcome]]] = {m: [[] for _ in cast.speakers] for m in methods}
-    for done, results in enumerate(spread(run_draw, tasks, workers, start)):
+    for done, results in enumerate(spread(Bench.run, tasks, workers, make)):
         person = done // settings.draws
         for method, outcome in zip(methods, results, strict=True):
             outcomes[method][person].append(outcome)
@@ -606,4 +595,70 @@ def bench_adapt(
         tabulate(outcomes, np.random.default_rng(settings.seed), settings.rejection),
         cast,
         int(sum(o.total[1] for o in first)),
+        model.keywords,
     )
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the clips of an experiment are from; see gather()."""
+
+    tree: Tree
+    others: Tree | None = None
+    listed: Sequence[str] | None = None
+    outside: Tree | None = None
+
+    def read(self, model: Model, settings: Settings, progress: Progress) -> Cast:
+        """Read them for a model, which learns."""
+        return gather(model, self.tree, self.others, self.listed, settings, progress, self.outside)
+
+
+def read_sources(
+    folder: Path, others: Path | None, speakers: Path | None, outside: Path | None
+) -> Sources:
+    """Read which clips are in the trees that are named, and the list of the speakers.
+
+    Raises:
+        DataError: a folder is no such tree, or the list cannot be read.
+    """
+    return Sources(
+        read_tree(folder),
+        read_tree(others) if others else None,
+        read_names(speakers) if speakers else None,
+        read_tree(outside) if outside else None,
+    )
+
+
+def measure(
+    model: Model,
+    sources: Sources,
+    settings: Settings,
+    methods: Sequence[str] = tuple(METHODS),
+    other: Model | None = None,
+    workers: int | None = None,
+    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+) -> Report:
+    """Run methods over all speakers and draws with a model, and compare it with another.
+
+    Args:
+        model: the model; new words take the place of its own if the settings say so.
+        sources: the clips.
+        settings: the experiment.
+        methods: names of METHODS.
+        other: a model of the same words, which learns from the same takes.
+        workers: processes; all cores by default.
+        stage: gives, for the name of a stage, what its progress is reported to.
+
+    Raises:
+        DataError: as of learner_of() and gather().
+    """
+    tree = sources.tree
+    learners = {"": learner_of(model, tree, settings)}
+    reports = []
+    if other:
+        learners[" the other model"] = learner_of(other, tree, settings)
+    for which, learner in learners.items():
+        reading, adapting = stage(f"reading{which}"), stage(f"adapting{which}")
+        cast = sources.read(learner, settings, reading)
+        reports.append(bench_adapt(learner, cast, settings, methods, workers, adapting))
+    return reports[0].compared(reports[1]) if other else reports[0]

@@ -3,30 +3,25 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, read_clip
 from tracekws.boards.virtual import virtual_board
-from tracekws.console import out, picture_file, print_json, stages, talk
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
-from tracekws.device import commands
 from tracekws.device.driver import Device
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
+from tracekws.figure import plain, write_figure
 from tracekws.files import read_text
 from tracekws.names import normalised
-from tracekws.pictures import plain, write_figure
 from tracekws.recognizer import Event
-from tracekws.shipped import MODEL, SPEECH
 
 VOICE = "scot"
 """The voice of the stream, and the one that is taught."""
@@ -257,50 +252,3 @@ def picture(
     )
     adaptation.draw_columns(bottom, result.before, result.after)
     write_figure(figure, path)
-
-
-def demo(
-    model: Annotated[Path, typer.Option(help="Model image that the board starts with.")] = MODEL,
-    speech: Annotated[Path, typer.Option(help="Folder that scripts/make_speech.py made.")] = SPEECH,
-    image: Annotated[
-        Path, typer.Option("--picture", help="Where to draw it.", callback=picture_file)
-    ] = Path("demo.png"),
-    as_json: commands.Json = False,
-) -> None:
-    """Show it all on a virtual board: it hears a voice, learns it, and is restarted.
-
-    The voices are a synthesiser's; what is printed is what was measured.
-
-    Example: `tracekws demo --picture demo.png`
-    """
-    if not speech.is_dir():
-        raise DataError(f"{speech}: no such folder; name one with --speech")
-    with tempfile.TemporaryDirectory() as folder, stages() as stage:
-        result = demonstrate(
-            model,
-            speech,
-            Path(folder) / "flash",
-            tell=lambda text: commands.say(talk, text),
-            progress=stage.report,
-        )
-    picture(image, result, read_clip(speech / "stream.flac"), read_said(speech / "stream.tsv"))
-    if as_json:
-        print_json(result.as_json() | {"picture": str(image)})
-        return
-    table = commands.columns_table(result.before, result.after)
-    before, after = result.stream_before, result.stream_after
-    table.add_row(
-        "keywords heard in the stream", str(before.keywords), str(before.right), str(after.right),
-        f"{after.right - before.right:+d}",
-    )  # fmt: skip
-    table.add_row(
-        "false alarms in the stream", "", str(before.false), str(after.false),
-        f"{after.false - before.false:+d}",
-    )  # fmt: skip
-    out.print(table)
-    commands.say(out, f"picture: {image.resolve()}")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to a command line."""
-    app.command()(demo)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tracekws import adaptbench, files
-from tracekws.console import out, picture_file, print_json, stages, talk
-from tracekws.core import Model
-from tracekws.data import read_names, read_tree
-from tracekws.datacommand import (
+from tracekws import files
+from tracekws.bench import adapting
+from tracekws.cli.adapting import methods_of, show_adaptation
+from tracekws.cli.console import out, picture_file, print_json, say, stages, talk
+from tracekws.cli.options import (
     DataOption,
     Draws,
+    Json,
     Methods,
     ModelArgument,
     Negatives,
@@ -29,11 +30,9 @@ from tracekws.datacommand import (
     Shots,
     Speakers,
     Workers,
-    gather,
-    methods_of,
-    show_adaptation,
 )
-from tracekws.device.commands import Json, say
+from tracekws.core import Model
+from tracekws.data import read_names, read_tree
 from tracekws.errors import DataError, MissingTool
 from tracekws.files import check_writable
 from tracekws.names import normalised
@@ -500,15 +499,15 @@ def learn_on_device(
     wanted = methods_of(method, on_device.METHODS)
     changed = on_device.settings_of(given or [])
     model = Model.load(model_path)
-    settings = adaptbench.Settings(shots, passes, negatives, draws, seed, shift, new_words)
-    tree = read_tree(folder)
-    learner = adaptbench.learner_of(model, tree, settings)
+    settings = adapting.Settings(shots, passes, negatives, draws, seed, shift, new_words)
+    sources = adapting.read_sources(folder, others, speakers, outside)
+    learner = adapting.learner_of(model, sources.tree, settings)
     with stages() as stage:
-        cast = gather(learner, tree, others, speakers, outside, settings, stage("reading"))
+        cast = sources.read(learner, settings, stage("reading"))
         report = on_device.compare(
             learner, cast, settings, wanted, changed, workers, stage("adapting")
         )
-    show_adaptation(report, model, learner.keywords, settings, as_json)
+    show_adaptation(report, model, settings, as_json)
 
 
 @app.command("meta-learn")
@@ -537,14 +536,14 @@ def meta_learn(
     """
     with torch_there():
         from tracekws.lab import meta
-        from tracekws.train.command import check_output
+        from tracekws.train.pipeline import check_output
     check_output(output)
-    flags = adaptbench.METHODS.get(method)
+    flags = adapting.METHODS.get(method)
     if not flags:
-        able = ", ".join(name for name, flags in adaptbench.METHODS.items() if flags)
+        able = ", ".join(name for name, flags in adapting.METHODS.items() if flags)
         raise typer.BadParameter(f"'{method}' is none of {able}")
     excluded = frozenset(read_names(exclude)) if exclude else frozenset()
-    adaptation = adaptbench.Settings(shots, passes, seed=seed, shift=shift)
+    adaptation = adapting.Settings(shots, passes, seed=seed, shift=shift)
     settings = meta.Settings(flags, rounds, step, adaptation)
     model = Model.load(model_path)
     with stages() as stage:

@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 
-from tracekws import card, files
+from tracekws import files
+from tracekws.bench import cards as card
+from tracekws.bench.clips import Result, evaluate
+from tracekws.bench.streams import calibrate
 from tracekws.core import FeatureConfig, Model
 from tracekws.data import Progress, Recordings, read_tree, split_by_hash
 from tracekws.errors import DataError
-from tracekws.evaluate import Result, evaluate
 from tracekws.modelfile import Detector, Learning
 from tracekws.names import RULE, is_name, normalised
-from tracekws.streambench import calibrate
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import (
     names_digest,

@@ -2,7 +2,7 @@
 """Accuracy of a model over a data set, by the C core."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -94,19 +94,14 @@ class Result:
         }
 
 
-_network: Network | None = None
+def own_network(image: bytes) -> Network:
+    """A process's own copy of the model."""
+    return Network(Model(image))
 
 
-def start_worker(image: bytes) -> None:
-    """Give this process its own copy of the model."""
-    global _network
-    _network = Network(Model(image))
-
-
-def heard(pcm: NDArray[np.int16]) -> int:
+def heard(network: Network, pcm: NDArray[np.int16]) -> int:
     """Class of the largest score after a clip heard from reset."""
-    assert _network is not None
-    scores = _network.scores(features(pcm, _network.model.features))
+    scores = network.scores(features(pcm, network.model.features))
     return int(scores.argmax())
 
 
@@ -115,7 +110,7 @@ def classify(
 ) -> NDArray[np.int64]:
     """Classes of clips, int16 at 16 kHz."""
     out = np.zeros(len(pcm), dtype=np.int64)
-    results = spread(heard, pcm, workers, partial(start_worker, model.image))
+    results = spread(heard, pcm, workers, partial(own_network, model.image))
     for done, result in enumerate(results):
         out[done] = result
         progress(done + 1, len(pcm))
@@ -215,3 +210,48 @@ def evaluate(
         recordings.digest,
         len(recordings.long),
     )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model over a split, and over words that it was not trained on, where there are any."""
+
+    model: Model
+    split: str
+    result: Result
+    """What was left out, or cut, is of both data sets."""
+    outside: Outside | None
+
+    def summary(self) -> dict[str, object]:
+        """Plain data for --json."""
+        outside = self.outside
+        return {
+            **self.result.summary(),
+            "outside_rejected": outside and outside.percent,
+            "outside_clips": outside.clips if outside else 0,
+            "outside_data": outside and outside.digest,
+            "bad": list(self.result.bad),
+            "split": self.split,
+            "model": self.model.identity,
+        }
+
+
+def measure(
+    model: Model,
+    tree: Tree,
+    split: str,
+    outside: Tree | None = None,
+    workers: int | None = None,
+    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+) -> Measured:
+    """Run the model over a split, and over all of another data set; see evaluate() and reject()."""
+    result = evaluate(model, tree, split, workers, stage)
+    strange = reject(model, outside, workers, stage) if outside else None
+    if strange:
+        result = replace(
+            result,
+            repeats=result.repeats + strange.repeats,
+            bad=(*result.bad, *strange.bad),
+            long=result.long + strange.long,
+        )
+    return Measured(model, split, result, strange)

@@ -1,37 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of pictures; those of a confusion matrix and of a stream."""
+"""Pictures of a confusion matrix and of a stream."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tracekws.errors import DataError
-from tracekws.evaluate import Result
-from tracekws.files import write
+from tracekws.bench.clips import Result
+from tracekws.bench.streams import Speech
+from tracekws.figure import plain, write_figure
 from tracekws.sensitivity import LEVELS
-from tracekws.streambench import Speech
-
-
-def write_figure(figure: Any, path: Path) -> None:
-    """Write a matplotlib figure: the file appears complete or not at all.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    content = io.BytesIO()
-    try:
-        figure.savefig(content, format=path.suffix[1:], dpi=130)
-    except ValueError as error:
-        raise DataError(f"{path}: the picture cannot be drawn ({error})") from error
-    write(path, content.getvalue())
-
-
-def plain(name: str) -> str:
-    """A name as matplotlib shows it: dollars in it begin no formula."""
-    return name.replace("$", r"\$")
 
 
 def confusion_picture(result: Result, path: Path) -> None:

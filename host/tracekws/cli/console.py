@@ -6,7 +6,7 @@ import os
 import select
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -77,6 +77,7 @@ talk = Terminal(stderr=True)
 
 
 PICTURES = (".png", ".svg", ".pdf")
+SHOWN_BAD_FILES = 5
 
 
 def picture_file(path: Path | None) -> Path | None:
@@ -90,6 +91,23 @@ def picture_file(path: Path | None) -> Path | None:
     except DataError as error:
         raise typer.BadParameter(str(error)) from error
     return path
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line without breaks in it."""
+    console.print(text, soft_wrap=True)
+
+
+def say_left_out(repeats: int, bad: Sequence[str], long: int) -> None:
+    """Count the files that were left out or cut, and name the first bad ones with the reason."""
+    if long:
+        out.print(f"of {long} clips longer than a second the loudest second was taken")
+    if repeats or bad:
+        out.print(f"left out: {repeats} repeated recordings, {len(bad)} bad files")
+    for reason in bad[:SHOWN_BAD_FILES]:
+        say(talk, f"bad: {reason}")
+    if len(bad) > SHOWN_BAD_FILES:
+        say(talk, f"and {len(bad) - SHOWN_BAD_FILES} more; `tracekws data check` names all")
 
 
 def json_text(value: object, indent: int | None = None) -> str:
@@ -148,6 +166,12 @@ def print_json(value: object) -> None:
     """
     with printing():
         print(json_text(value, 2))
+
+
+def print_line(value: Any) -> None:
+    """Print one JSON value on a line of its own, at once."""
+    sys.stdout.write(json_text(value) + "\n")
+    sys.stdout.flush()
 
 
 def begin_json(value: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ RAM. A call between there and flash takes five instructions more, not counted: 0
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracekws.adaptbench import METHODS
 from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.bench.adapting import METHODS
 from tracekws.boards.emulator import command_on_stdio, reports
 from tracekws.boards.firmware import build_firmware
 from tracekws.boards.parts import BOARDS, FLASHED, MACHINES
 from tracekws.core import STEP_SAMPLES, Model
-from tracekws.errors import DataError, TraceKwsError
+from tracekws.data import Progress
+from tracekws.errors import DataError, MissingTool, TraceKwsError
 from tracekws.shipped import SPEECH
 
 STEPS_A_SECOND = SAMPLE_RATE // STEP_SAMPLES
@@ -242,3 +243,36 @@ def measure(name: str, model: Path) -> list[Cost]:
         Cost(name, target.processor, target.machine, sound, **counts)
         for sound, counts in zip(sounds(), count(target, model), strict=True)
     ]
+
+
+def measure_boards(
+    wanted: str | None,
+    model: Path,
+    progress: Progress = lambda done, total: None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, list[Cost]]:
+    """Count on one target, or on all but those whose tools are missing; for every sound.
+
+    Args:
+        wanted: of TARGETS; all by default.
+        model: image whose network is counted.
+        progress: over targets.
+        tell: is given which are left out, and why.
+
+    Raises:
+        MissingTool: the tools of the one that is wanted are.
+        TraceKwsError: as of count(), or none could be counted.
+    """
+    names = [wanted] if wanted else list(TARGETS)
+    rows: dict[str, list[Cost]] = {}
+    for done, name in enumerate(names):
+        progress(done, len(names))
+        try:
+            rows[name] = measure(name, model)
+        except MissingTool as error:
+            if wanted:
+                raise
+            tell(f"{name} left out: {error}")
+    if not rows:
+        raise TraceKwsError("no board's code could be counted")
+    return rows

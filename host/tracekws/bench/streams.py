@@ -9,20 +9,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.core import ODDS_ONE, Model, Network, detect, features
-from tracekws.data import CLIP_SAMPLES, Progress, Recordings, Tree
-from tracekws.errors import DataError
-from tracekws.evaluate import read_some
-from tracekws.modelfile import with_thresholds
-from tracekws.parallel import spread
-from tracekws.sensitivity import LEVELS, odds_q8
-from tracekws.stream import (
+from tracekws.bench.clips import read_some
+from tracekws.bench.stream import (
     GAP,
     LEAD,
     MINUTE,
@@ -34,7 +29,14 @@ from tracekws.stream import (
     compose,
     held_back,
     judge,
+    read_background,
 )
+from tracekws.core import ODDS_ONE, Model, Network, detect, features
+from tracekws.data import CLIP_SAMPLES, Progress, Recordings, Tree, read_tree
+from tracekws.errors import DataError
+from tracekws.modelfile import with_thresholds
+from tracekws.parallel import spread
+from tracekws.sensitivity import LEVELS, odds_q8
 
 PIECE = 10 * MINUTE
 CLEAN_DB, NOISY_DB = 40.0, 10.0
@@ -93,21 +95,10 @@ class Ear:
         for odds in self.odds:
             yield [(self.model.labels[word], end) for word, end in detect(self.model, scores, odds)]
 
-
-_ear: Ear | None = None
-
-
-def start_worker(image: bytes, weights: bytes | None, odds: Sequence[int]) -> None:
-    """Give this process its copy."""
-    global _ear
-    _ear = Ear(image, weights, odds)
-
-
-def hear_part(part: Minute | Sound) -> list[Counts]:
-    """What each detector hears in a minute of a stream, or in a piece of background."""
-    assert _ear is not None
-    pcm, said = part.mix() if isinstance(part, Minute) else (part.read(), [])
-    return [judge(heard, said, _ear.model.keywords, len(pcm)) for heard in _ear.events(pcm)]
+    def hear(self, part: Minute | Sound) -> list[Counts]:
+        """What each detector hears in a minute of a stream, or in a piece of background."""
+        pcm, said = part.mix() if isinstance(part, Minute) else (part.read(), [])
+        return [judge(heard, said, self.model.keywords, len(pcm)) for heard in self.events(pcm)]
 
 
 # --- what is measured -----------------------------------------------------------------------------
@@ -131,9 +122,9 @@ def hear(
         progress: over the parts.
         weights: what the model has learned; its own by default.
     """
-    start = partial(start_worker, model.image, weights, tuple(odds))
+    make = partial(Ear, model.image, weights, tuple(odds))
     heard = []
-    for counts in spread(hear_part, parts, workers, start):
+    for counts in spread(Ear.hear, parts, workers, make):
         heard.append(counts)
         progress(len(heard), len(parts))
     return heard
@@ -276,6 +267,94 @@ def bench_background(
     pieces = [piece for sound in sounds for piece in sound.pieces(PIECE)]
     heard = hear(model, pieces, [odds_q8(level) for level in LEVELS], workers, progress, weights)
     return Background(tuple(add(part) for part in zip(*heard, strict=True)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is heard of words, and of background by itself, where each was asked for."""
+
+    split: str | None
+    """Of the words."""
+    seed: int
+    speech: tuple[Speech, ...]
+    """A row a ratio of speech to background."""
+    background: Background | None
+    repeats: int
+    bad: tuple[str, ...]
+    """Why files were left out."""
+    long: int
+    """Clips longer than a second, of which the loudest second is said."""
+    digest: str | None
+    """Of the words' clips."""
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data for --json."""
+        return {
+            "split": self.split,
+            "seed": self.seed,
+            "speech": [one.summary() for one in self.speech],
+            "background": self.background and self.background.summary(),
+            "repeats_dropped": self.repeats,
+            "bad": list(self.bad),
+            "long_clips": self.long,
+            "data": self.digest,
+        }
+
+
+def measure(
+    model: Model,
+    folder: Path | None,
+    split: str,
+    background: Path | None = None,
+    hours: float | None = None,
+    ratios: Sequence[float] | None = None,
+    seed: int = SEED,
+    workers: int | None = None,
+    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+    weights: bytes | None = None,
+) -> Report:
+    """Measure a model on streams of a data set's words, on a background alone, or on both.
+
+    Args:
+        model: the model.
+        folder: a Speech Commands tree, whose words are said; none if there is none.
+        split: whose speakers are heard: training, validation, testing or all.
+        background: folder of recordings without keywords; by default the tree's noise is behind
+            the words, and no background is heard by itself.
+        hours: length of a stream of words; by default each other word comes about once.
+        ratios: speech over background in dB, a stream each; CLEAN_DB and NOISY_DB by default.
+        seed: of the streams.
+        workers: processes; all cores by default.
+        stage: gives, for the name of a stage, what its progress is reported to.
+        weights: what the model has learned; its own by default.
+
+    Raises:
+        DataError: a folder that is not usable, no keywords, no other words, or no background.
+    """
+    speech: list[Speech] = []
+    alone = None
+    digest, repeats, long = None, 0, 0
+    sounds, bad = read_background(background) if background else ([], [])
+    if folder is not None:
+        tree = read_tree(folder)
+        recordings, unread = read_some(tree, split, stage("reading"))
+        digest, repeats, bad = recordings.digest, len(recordings.repeats), [*bad, *unread]
+        long = len(recordings.long)
+        minutes = minutes_of(recordings, model) if hours is None else max(1, round(60 * hours))
+        for ratio in ratios or (CLEAN_DB, NOISY_DB):
+            behind = sounds or held_back(tree.noises)
+            progress = stage(f"hearing words at {ratio:g} dB")
+            speech.append(
+                bench_speech(
+                    model, recordings, behind, minutes, ratio, seed, workers, progress, weights
+                )
+            )
+    if background is not None:
+        progress = stage("hearing the background alone")
+        alone = bench_background(model, sounds, workers, progress, weights)
+    return Report(
+        split if folder else None, seed, tuple(speech), alone, repeats, tuple(bad), long, digest
+    )
 
 
 # --- thresholds -----------------------------------------------------------------------------------

@@ -8,12 +8,14 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracekws.core import Model
-from tracekws.cost import Cost
 from tracekws.errors import DataError
 from tracekws.files import check_writable, parse_json, read_text, write_all
+
+if TYPE_CHECKING:  # training writes a card, and knows no board
+    from tracekws.bench.cost import Cost
 
 WHAT = "Instructions, a second of speech"
 _ROW = re.compile(rf"^\| {WHAT} \|.*\n", re.MULTILINE)
@@ -25,7 +27,7 @@ def not_counted(name: str) -> str:
     return f"not counted; `tracekws bench cost {name}.tkws --card` does it"
 
 
-def counted(costs: Sequence[Cost]) -> str:
+def counted(costs: Sequence["Cost"]) -> str:
     """What the card says then: the recognizer, on each processor."""
     parts = {cost.processor: cost.total for cost in costs if cost.sound == "speech"}
     return "; ".join(f"{total:,} on {processor}" for processor, total in parts.items())
@@ -59,7 +61,7 @@ def read(model_path: Path) -> tuple[dict[str, Any], str, int]:
     return facts, text, place.start()
 
 
-def complete(model_path: Path, costs: Sequence[Cost]) -> None:
+def complete(model_path: Path, costs: Sequence["Cost"]) -> None:
     """Put instructions onto the card beside a model's image, in place of any that are there.
 
     Args:

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: each command parses, calls one function of the library, renders."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from io import TextIOWrapper
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tracekws.cli import (
+    adapt,
+    bench,
+    boards,
+    data,
+    demo,
+    evaluate,
+    lab,
+    listen,
+    record,
+    storage,
+    train,
+)
+from tracekws.cli.console import check_output, printing, say, talk, visible
+from tracekws.errors import (
+    DeviceError,
+    NoDeviceError,
+    ProtocolError,
+    StorageError,
+    TraceKwsError,
+)
+
+
+@contextmanager
+def visible_usage() -> Iterator[None]:
+    """What was typed wrongly is printed by typer: let it be visible text, too."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(getattr(error, "message", None), str):
+            error.message = visible(error.message)  # type: ignore[attr-defined]
+        raise
+
+
+class Commands(TyperGroup):
+    """The commands, and what may be said of a wrong one."""
+
+    def make_context(self, *words: Any, **options: Any) -> Any:
+        """See typer."""
+        with visible_usage():
+            return super().make_context(*words, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """See typer."""
+        with visible_usage():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="tracekws",
+    help="Keyword spotting that learns its user's voice on the microcontroller.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        print(f"tracekws {version('tracekws')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Keyword spotting that learns its user's voice on the microcontroller."""
+
+
+for command in (
+    evaluate.evaluate,
+    train.train,
+    boards.board,
+    listen.listen,
+    adapt.adapt,
+    record.record,
+    storage.save,
+    storage.undo,
+    storage.forget,
+    storage.load,
+    storage.info,
+    record.microphone,
+    boards.flash,
+    boards.doctor,
+    demo.demo,
+):
+    app.command()(command)
+for name, group in (("data", data.app), ("bench", bench.app), ("lab", lab.app)):
+    app.add_typer(group, name=name)
+
+
+def exit_code(error: TraceKwsError) -> int:
+    """Exit code of an error: 3 no device, 4 device error, else 1."""
+    if isinstance(error, NoDeviceError):
+        return 3
+    if isinstance(error, DeviceError | ProtocolError | StorageError):
+        return 4
+    return 1
+
+
+def say_error(text: str) -> None:
+    """Print an error as the one line that it is; names of files may have ends of lines in them."""
+    say(talk, "error: " + text.replace("\n", "\\n"))
+
+
+def main() -> None:
+    """Entry point: errors become one line and an exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):  # in whatever encoding, a name stops no command
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        check_output()
+        try:
+            app()
+        finally:
+            with printing():
+                pass  # what Python has kept back
+    except TraceKwsError as error:
+        say_error(str(error))
+        sys.exit(exit_code(error))
+    except OSError as error:
+        named = [str(part) for part in (error.filename, error.strerror) if part]
+        say_error(": ".join(named) or str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tracekws adapt`: teaches a device its user's voice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracekws.cli.console import (
+    begin_json,
+    end_json,
+    out,
+    picture_file,
+    printing,
+    say,
+    stages,
+    talk,
+)
+from tracekws.cli.devices import columns_table, open_device, prompt, warn_of_slots
+from tracekws.cli.options import Json, Port
+from tracekws.core import FeatureConfig, Model
+from tracekws.device import adapt as adaptation
+from tracekws.device import microphone
+from tracekws.device.takes import check_enough, hold_back, read_takes, weak_points
+from tracekws.errors import DataError
+from tracekws.files import check_folder
+from tracekws.shipped import MODEL
+
+
+def known_features(crc: int, model: Path) -> FeatureConfig | None:
+    """The front end of the device's model, when the file is that model; else None."""
+    if not model.exists():
+        return None
+    known = Model.load(model)
+    return known.features if known.crc == crc else None
+
+
+def adapt(
+    folder: Annotated[
+        Path, typer.Argument(help="Takes: FOLDER/WORD/1.wav, other words in FOLDER/_other.")
+    ],
+    record: Annotated[
+        bool, typer.Option("--record", help="First record the takes that the folder lacks.")
+    ] = False,
+    use_all: Annotated[
+        bool, typer.Option("--all", help="Learn every take; hold none back to test with.")
+    ] = False,
+    others: Annotated[
+        Path | None, typer.Option(help="Takes of other speakers to test with, in the same layout.")
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw before and after into this PNG, SVG or PDF.", callback=picture_file
+        ),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
+    passes: Annotated[
+        int | None,
+        typer.Option(help="Passes over the takes; the model's by default.", min=1, max=100),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of the order of takes and of rounding.", min=1, max=2**32 - 1)
+    ] = 1,
+    model: Annotated[
+        Path, typer.Option(help="The device's model; saves time when it is this one.")
+    ] = MODEL,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Teach the device its user's voice from a folder of takes, a folder a word.
+
+    Takes of anything else, in the folder _other, are learned as unknown: five of them guard best
+    against false alarms. A word needs two takes or more: its last one is held back and tested with,
+    before and after. An error or Ctrl-C takes the device back to what was last saved.
+
+    Example: `tracekws adapt my-takes --picture adapted.png`
+    """
+    with open_device(port) as device:
+        about = device.info()
+        if keep:
+            warn_of_slots(about)
+        labels, unknown = about.labels, about.unknown
+        if record:
+            record_guided(folder, about.keywords)
+        takes = read_takes(folder, labels, unknown, about.silence)
+        if not use_all:
+            check_enough(folder, takes, unknown)
+        learn, test = (takes, []) if use_all else hold_back(takes)
+        strangers = read_takes(others, labels, unknown, about.silence) if others else []
+        if picture and not test and not strangers:
+            raise DataError(
+                "nothing to draw, since no take is held back: leave out --picture, or give more"
+                " takes or --others"
+            )
+        warnings = weak_points(learn, unknown)
+        for warning in warnings:
+            say(talk, f"warning: {warning}")
+        if not use_all:
+            talk.print(
+                f"{len(learn)} takes are learned, {len(test)} held back to test with"
+                " (--all learns them too)"
+            )
+
+        def show(result: adaptation.Adaptation) -> None:
+            if picture:
+                title = f"before and after {len(learn)} takes"
+                adaptation.picture(picture, result.before, result.after, title)
+            if as_json:
+                about = result.as_json() | {"picture": str(picture) if picture else None}
+                del about["generation"]
+                begin_json(about)
+                return
+            with printing():
+                if result.before.items():
+                    out.print(columns_table(result.before, result.after))
+                else:
+                    say(out, f"{len(learn)} takes learned; nothing was held back to test with")
+                if picture:
+                    say(out, f"picture: {picture}")
+
+        with stages() as stage:
+            result = adaptation.adapt(
+                device,
+                learn,
+                test,
+                strangers,
+                passes=passes,
+                seed=seed,
+                config=known_features(about.model_crc, model),
+                save=keep,
+                warnings=warnings,
+                progress=stage.report,
+                before_save=show,
+            )
+    if as_json:
+        end_json("generation", result.generation)
+    elif result.generation is None:
+        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
+    else:
+        say(talk, f"saved as generation {result.generation}; `tracekws undo` takes it back")
+
+
+def record_guided(folder: Path, words: Sequence[str]) -> None:
+    """Record the takes that a folder lacks, with prompts on the terminal."""
+    microphone.sounddevice()  # say at once what is missing
+    check_folder(folder)
+    say(talk, f"takes go to {folder}; Ctrl-C stops, and the same command goes on from there")
+    made = microphone.record_takes(
+        folder,
+        words,
+        ask=prompt(folder),
+        complain=lambda problem: talk.print(problem),
+        recorder=microphone.record,
+    )
+    say(talk, f"{made} takes recorded")

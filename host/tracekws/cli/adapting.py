@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `bench adapt` and `lab learn-on-device` share."""
+
+from collections.abc import Iterable
+
+import typer
+from rich.table import Table
+
+from tracekws.bench import adapting
+from tracekws.cli.console import out, print_json, say, say_left_out
+from tracekws.core import Model
+
+
+def methods_of(wanted: list[str] | None, known: Iterable[str]) -> list[str]:
+    """The methods to compare; all, if none is named.
+
+    Raises:
+        BadParameter: there is no such method.
+    """
+    strange = sorted(set(wanted or ()) - set(known))
+    if strange:
+        raise typer.BadParameter(f"'{strange[0]}' is none of {', '.join(known)}")
+    return wanted or list(known)
+
+
+def difference(estimate: adapting.Estimate) -> str:
+    """A paired difference with its interval."""
+    return f"{estimate.mean:+.1f} ({estimate.low:+.1f} to {estimate.high:+.1f})"
+
+
+def show_adaptation(
+    report: adapting.Report,
+    model: Model,
+    settings: adapting.Settings,
+    as_json: bool,
+    other: Model | None = None,
+) -> None:
+    """Print an adaptation experiment: a row a method, a column a question.
+
+    Args:
+        report: of the model.
+        model: what adapted, as its file has it.
+        settings: the experiment.
+        as_json: instead of a table.
+        other: the model that the report was compared with.
+    """
+    cast = report.cast
+    if as_json:
+        print_json(
+            {
+                "rows": [row.summary() for row in report.rows],
+                "model": model.identity,
+                "words": list(report.words),
+                "against": other and other.identity,
+                "settings": settings.__dict__,
+                "speakers": len(cast.speakers),
+                "speakers_left_out": list(cast.speakers_left_out),
+                "words_left_out": cast.words_left_out,
+                "unknown_self_clips": report.unknown_self_clips,
+                "others_clips": len(cast.others),
+                "outside_clips": len(cast.outside),
+                "replay_sequences": int(model.header.n_sequences),
+                "repeats_dropped": cast.repeats,
+                "bad_files": len(cast.bad),
+                "bad": list(cast.bad),
+                "long_clips": cast.long,
+                "data": cast.digest,
+            }
+        )
+        return
+    columns = [*adapting.COLUMNS, adapting.SAME_REJECTION]
+    if not len(cast.outside):
+        columns.remove("unknown_outside")
+    headings = ("method", *(name.replace("_", " ") for name in columns))
+    table = Table(*headings)
+    for row in report.rows:
+        cells = []
+        for name in columns:
+            value, gain = row.columns[name], row.gain[name]
+            if value is None or gain is None:
+                cells.append("-")
+            elif row.method == "none":
+                cells.append(f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})")
+            else:
+                cells.append(f"{value.mean:.1f}, {difference(gain)}")
+        table.add_row(row.method, *cells)
+    out.print(table)
+    out.print(
+        f"{len(cast.speakers)} speakers, {settings.draws} draws, {settings.shots} takes a word; "
+        f"percent, then the paired difference to 'none', in brackets 95 % over speakers"
+    )
+    if settings.rejection is not None:
+        share = f"{100 * settings.rejection:.0f} %"
+        out.print(f"the new words: {' '.join(report.words)}; same rejection: {share}")
+    if other:
+        names = [" ".join(each.identity.values()) for each in (model, other)]
+        table = Table(*headings, title=" - ".join(names))
+        for row in report.rows:
+            found = [row.against and row.against[name] for name in columns]
+            table.add_row(row.method, *(difference(one) if one else "-" for one in found))
+        out.print(table)
+        out.print("the paired difference to the other model after the same takes")
+    if cast.speakers_left_out:
+        say(out, f"too few takes: {', '.join(cast.speakers_left_out)}")
+    say_left_out(cast.repeats, cast.bad, cast.long)

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tracekws bench`: measure adapting, streams, cost."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from tracekws import data
+from tracekws.bench import adapting, cards, cost, streams
+from tracekws.cli.adapting import methods_of, show_adaptation
+from tracekws.cli.console import out, picture_file, print_json, say, say_left_out, stages, talk
+from tracekws.cli.devices import open_device
+from tracekws.cli.options import (
+    Against,
+    DataOption,
+    Draws,
+    Json,
+    Methods,
+    ModelArgument,
+    Negatives,
+    NewWords,
+    Others,
+    OutsideOption,
+    Passes,
+    Seed,
+    Shift,
+    Shots,
+    Speakers,
+    Workers,
+)
+from tracekws.core import Model
+from tracekws.errors import ModelError
+from tracekws.shipped import MODEL
+
+app = typer.Typer(help="Measure.", no_args_is_help=True)
+
+
+def load_other(path: Path, model: Model) -> Model:
+    """Read the model to compare with.
+
+    Raises:
+        ModelError: it is no model, or it has other words.
+    """
+    other = Model.load(path)
+    if set(other.keywords) != set(model.keywords):
+        raise ModelError(
+            f"{path}: it knows {' '.join(other.keywords)}, and '{model.name}' knows "
+            f"{' '.join(model.keywords)}: compare models of the same words"
+        )
+    return other
+
+
+@app.command("adapt")
+def bench_adapt(
+    folder: DataOption,
+    model_path: ModelArgument = MODEL,
+    others: Others = None,
+    speakers: Speakers = None,
+    outside: OutsideOption = None,
+    shots: Shots = 3,
+    passes: Passes = 5,
+    negatives: Negatives = 0,
+    shift: Shift = "",
+    new_words: NewWords = False,
+    draws: Draws = 10,
+    seed: Seed = 1,
+    method: Methods = None,
+    against: Against = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what adapting to a speaker gains and costs, method by method.
+
+    Example: `tracekws bench adapt --data speech_commands --shots 3`
+    """
+    wanted = methods_of(method, adapting.METHODS)
+    model = Model.load(model_path)
+    other = load_other(against, model) if against else None
+    settings = adapting.Settings(shots, passes, negatives, draws, seed, shift, new_words)
+    sources = adapting.read_sources(folder, others, speakers, outside)
+    with stages() as stage:
+        report = adapting.measure(model, sources, settings, wanted, other, workers, stage)
+    show_adaptation(report, model, settings, as_json, other)
+
+
+@app.command("stream")
+def bench_stream(
+    model_path: ModelArgument = MODEL,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Speech Commands tree, whose words are said: word/speaker_nohash_n.wav."
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Speakers to hear: testing, validation, training or all.")
+    ] = "testing",
+    background: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of recordings without keywords, 16 kHz mono, of any length: words are laid"
+            " over them instead of the tree's noise, and they are heard by themselves."
+        ),
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            help="Length of the stream of words; by default each other word comes about once.",
+            min=0.05,
+            max=1000,
+        ),
+    ] = None,
+    snr: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Speech over background in dB; may be given several times, 40 and 10 by default.",
+            min=-20,
+            max=100,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the stream.", min=0)] = 1,
+    port: Annotated[
+        str | None,
+        typer.Option(help="Port of a device that runs MODEL: measure what it has learned."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw hits over false alarms into this PNG, SVG or PDF.", callback=picture_file
+        ),
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a model hears on a stream: hits, misses, false alarms, latency.
+
+    Give --data, or --background, or both. docs/stream.md says how a stream is made and judged.
+
+    Example: `tracekws bench stream --data speech_commands --split validation`
+    """
+    if split not in (*data.SPLITS, "all"):
+        raise typer.BadParameter(f"'{split}' is none of testing, validation, training, all")
+    if folder is None and background is None:
+        raise typer.BadParameter("give --data, or --background, or both")
+    for option, value in (("--picture", picture), ("--hours", hours), ("--snr", snr)):
+        if folder is None and value is not None:
+            raise typer.BadParameter("it is for words: give --data too", param_hint=option)
+    model = Model.load(model_path)
+    weights = learned_weights(port, model_path, model) if port else None
+    with stages() as stage:
+        report = streams.measure(
+            model, folder, split, background, hours, snr, seed, workers, stage, weights
+        )
+    if picture is not None:
+        from tracekws.bench.pictures import stream_picture
+
+        stream_picture(model.name, report.speech, picture)
+        talk.print(f"hits over false alarms: {picture}")
+    if as_json:
+        print_json({"model": model.identity, "learned_on": port, **report.summary()})
+        return
+    for one in report.speech:
+        show_speech(model.name, split, one.summary())
+    if report.background is not None:
+        heard = report.background.summary()
+        out.print(
+            f"background alone: {heard['false_alarms']} false alarms in {heard['hours']:.2f} "
+            f"hours, {hourly(heard['false_alarms_per_hour'])}"
+        )
+    say_left_out(report.repeats, report.bad, report.long)
+
+
+def learned_weights(port: str, path: Path, model: Model) -> bytes:
+    """The weights that the device at a port runs with, which must be those of this model."""
+    with open_device(port) as device:
+        about = device.info()
+        if about.model_crc != model.crc:
+            raise ModelError(
+                f"{path}: the device runs another model, {about.model_name} with CRC"
+                f" {about.model_crc:08x}; give that one"
+            )
+        return device.weights()
+
+
+def hourly(rate: dict[str, float]) -> str:
+    """A rate an hour with its interval."""
+    return f"{rate['mean']:.1f} an hour ({rate['low']:.1f} to {rate['high']:.1f})"
+
+
+def show_speech(name: str, split: str, heard: dict[str, Any]) -> None:
+    """What was heard of words at one ratio of speech to background, as a table and lines."""
+    table = Table(
+        "word",
+        "said",
+        "heard",
+        "missed",
+        "false alarms",
+        title=f"{name} on {split} speakers, background {heard['snr_db']:g} dB below",
+    )
+    for row in heard["rows"]:
+        table.add_row(*map(str, row.values()))
+    out.print(table)
+    false = heard["false_alarms_per_100_other_words"]
+    out.print(
+        f"heard {heard['hits']} of {heard['keywords']} keywords, {heard['hit_percent']:.1f} %; "
+        f"{heard['false_alarms']} false alarms over {heard['other_words']} other words "
+        f"({heard['distinct_other_words']} of them before a clip came again)"
+    )
+    out.print(
+        f"false alarms: {false['mean']:.2f} in 100 other words ({false['low']:.2f} to "
+        f"{false['high']:.2f}); {hourly(heard['false_alarms_per_hour'])} of this stream; "
+        f"{hourly(heard['false_alarms_per_distinct_hour'])} of distinct other words; 95 %, Poisson"
+    )
+    if heard["latency_seconds"]:
+        out.print(
+            f"latency from the word's end: median {heard['latency_seconds']['median']:.2f} s, "
+            f"95 % below {heard['latency_seconds']['p95']:.2f} s"
+        )
+
+
+@app.command("cost")
+def bench_cost(
+    model_path: ModelArgument = MODEL,
+    board: Annotated[
+        str | None, typer.Option(help="Board whose code is counted; all by default.")
+    ] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write the counts onto the model's card, beside it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Count the instructions of a second of audio, and of a step of learning, on each board.
+
+    The counts are exact, from an emulator; they are not cycles. Needs the cross compilers and QEMU;
+    boards whose tools are missing are left out where all are wanted.
+
+    Example: `tracekws bench cost --board stm32f405`
+    """
+    if board is not None and board not in cost.TARGETS:
+        raise typer.BadParameter(
+            f"'{board}' is none of {'; '.join(cost.TARGETS)}", param_hint="--board"
+        )
+    model = Model.load(model_path)
+    if card:
+        cards.read(model_path)  # before minutes of counting
+    with stages() as stage:
+        rows = cost.measure_boards(
+            board, model_path, stage("counting"), lambda text: say(talk, text)
+        )
+    if card:
+        cards.complete(model_path, [row for costs in rows.values() for row in costs])
+    methods = cost.method_names(model)
+    if as_json:
+        print_json(
+            {
+                "model": model.identity,
+                "methods": methods,
+                "goals": cost.GOALS,
+                "rows": [row.summary() for costs in rows.values() for row in costs],
+            }
+        )
+        return
+    for name, costs in rows.items():
+        target = cost.TARGETS[name]
+        table = Table(title=f"{name}: {target.processor}, on the machine {target.machine}")
+        for heading in ("instructions", *(row.sound for row in costs), "goal"):
+            table.add_column(heading, justify="left" if heading == "instructions" else "right")
+        for key, what in cost.describe(methods).items():
+            values = [int(row.summary()[key]) for row in costs]
+            verdict = cost.verdict(name, key, max(values))
+            table.add_row(what, *(f"{value:,}" for value in values), verdict)
+        out.print(table)
+    out.print("instructions, not cycles; of a second of audio, but for steps and frames")
+    out.print(f"published, of another task and network: {cost.PEER}")

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tracekws data`: look at data sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tracekws import data
+from tracekws.cli.console import out, print_json, say, stages, talk
+from tracekws.cli.options import (
+    Json,
+)
+
+app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Speech Commands tree.")],
+    as_json: Json = False,
+) -> None:
+    """Say what a data set holds: words, speakers, splits, repeats, and what is wrong with files.
+
+    Example: `tracekws data check speech_commands`
+    """
+    tree = data.scan_tree(folder)
+    with stages() as stage:
+        found = data.survey(tree, stage("reading"))
+    if as_json:
+        print_json(found.summary())
+        tree.check_lists()
+        return
+    recordings = found.recordings
+    table = Table("word", "clips", "speakers", "repeats", "bad files")
+    for word, counts in found.words.items():
+        table.add_row(word, *map(str, counts.values()))
+    out.print(table)
+    out.print(f"{len(recordings.clips)} distinct clips of {found.speakers} speakers")
+    out.print(
+        ", ".join(f"{split} {count}" for split, count in found.splits.items())
+        if tree.has_lists
+        else "no list files: there is only the split 'all'"
+    )
+    out.print(
+        f"{len(recordings.repeats)} repeated recordings, {len(found.bad)} bad files, "
+        f"{len(tree.strangers)} files with other names, {len(tree.noises)} noise recordings"
+    )
+    out.print(
+        f"{len(recordings.long)} clips longer than a second, whose loudest second counts, "
+        f"{len(recordings.silent)} silent ones"
+    )
+    out.print(f"{tree.hidden} hidden files left out, {len(tree.absent)} list entries without file")
+    for reason in found.bad:
+        say(talk, f"bad: {reason}")
+    for clip in recordings.silent:
+        say(talk, f"silent: {clip.path}")
+    tree.check_lists()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options and arguments that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracekws.bench.changed_sound import SHIFTS
+
+
+def shift_of(name: str) -> str:
+    """A kind of shift; empty for none.
+
+    Raises:
+        BadParameter: there is no such kind.
+    """
+    if name and name not in SHIFTS:
+        raise typer.BadParameter(f"'{name}' is none of {', '.join(SHIFTS)}")
+    return name
+
+
+Port = Annotated[
+    str | None,
+    typer.Option(
+        help="Serial port, pty or socket://HOST:PORT of the device; found by itself when one is"
+        " plugged in.",
+        envvar="TRACEKWS_PORT",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")
+]
+OutsideOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Tree of words that the model was not trained on, whatever their names, as of "
+        "another language: how many are rejected."
+    ),
+]
+Others = Annotated[
+    Path | None, typer.Option(help="Tree of the other speakers; the same tree by default.")
+]
+Speakers = Annotated[
+    Path | None,
+    typer.Option(help="File with the speakers to adapt to; by default those with enough takes."),
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(help="Another image of the same words: the difference to it, in every column."),
+]
+Shots = Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)]
+Passes = Annotated[int, typer.Option(help="Passes over them.", min=1)]
+Negatives = Annotated[
+    int, typer.Option(help="Takes of the speaker's other words learned as unknown.", min=0)
+]
+Shift = Annotated[
+    str,
+    typer.Option(
+        help="room or noise: the speakers are heard in another room through another microphone, "
+        "or in noise of the tree; both made up.",
+        callback=shift_of,
+        show_default=False,
+    ),
+]
+NewWords = Annotated[
+    bool,
+    typer.Option(
+        "--new-words", help="Learn other words, drawn from the tree, in the place of the model's."
+    ),
+]
+Draws = Annotated[int, typer.Option(help="Random divisions of each speaker.", min=1)]
+Seed = Annotated[
+    int, typer.Option(help="Of divisions, order, rounding, rooms, noise and new words.", min=0)
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="Only this method; may be given several times."),
+]
+Workers = Annotated[int | None, typer.Option(help="Processes; all cores by default.", min=1)]
