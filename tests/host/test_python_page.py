@@ -15,7 +15,7 @@ import pytest
 import tracekws
 from recordings import write_take
 from toolchain import ROOT
-from tracekws.device.board import VirtualBoard, board_program, virtual_board
+from tracekws.boards.virtual import VirtualBoard, board_program, virtual_board
 from tracekws.errors import TraceKwsError
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
