@@ -31,6 +31,7 @@ ROOT = HERE.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from fuzzbuild import (  # noqa: E402
+    CORNERS,
     CORPUS,
     FIRMWARE,
     TARGETS,
@@ -60,7 +61,6 @@ FUZZER = Build(
 )
 PROFILE = "-fprofile-instr-generate"
 COVERAGE = Build(CLANG, ["-O1"], [PROFILE, "-fcoverage-mapping"], [PROFILE])
-CORNERS = Build(CLANG, FLAGS)
 OPTIONS = [
     f"-max_len={MAX_BYTES}",
     "-timeout=60",

@@ -49,6 +49,7 @@ class Build:
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 PLAIN = Build("cc", [*SANITIZE, "-fno-omit-frame-pointer"])
 """What any machine with a C compiler can build."""
+CORNERS = Build("cc", ["-O2", *SANITIZE[1:]])
 
 
 def _core() -> list[Path]:
