@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tracekws import data, files
-from tracekws.bench import adapting as adaptbench
-from tracekws.bench.adapting import Estimates, Settings, differences
+from tracekws.bench import adapting
+from tracekws.bench.adapting import Estimates, Experiment, differences
 from tracekws.core import READOUT, SEQUENCES, Model
 from tracekws.errors import TraceKwsError
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILE = Path(__file__).resolve().parent / "learning.json"
 BASELINE = "readout+replay"
 CONTROL = "readout+feature-replay"
-FLAGS = adaptbench.METHODS | {CONTROL: READOUT | SEQUENCES}
+FLAGS = adapting.METHODS | {CONTROL: READOUT | SEQUENCES}
 METHODS = {
     "base": (BASELINE, "tp+replay", "tp+feature-replay"),
     "small": (BASELINE, "tp+replay", "tp+feature-replay", CONTROL),
@@ -40,16 +40,16 @@ NEW_WORDS_PASSES = 20
 Row = dict[str, Any]
 
 
-def conditions(foreign: bool, draws: int) -> list[tuple[str, Settings]]:
+def conditions(foreign: bool, draws: int) -> list[tuple[str, Experiment]]:
     """Model and settings of every row."""
     models, negatives = ("base", "small"), (0, 5)
     found = [
-        (model, Settings(draws=draws, negatives=n, shift=shift))
+        (model, Experiment(draws=draws, negatives=n, shift=shift))
         for n, model, shift in product(negatives, models, ("", "room", "noise"))
     ]
     if foreign:
         found += [
-            (model, Settings(3, NEW_WORDS_PASSES, n, draws, seed, new_words=True))
+            (model, Experiment(3, NEW_WORDS_PASSES, n, draws, seed, new_words=True))
             for n, model, seed in product(negatives, models, (1, 2))
         ]
     return found
@@ -63,18 +63,18 @@ def plain(estimates: Estimates) -> Row:
     }
 
 
-def measure(model: Model, tree: data.Tree, listed: list[str] | None, settings: Settings) -> Row:
+def measure(model: Model, tree: data.Tree, listed: list[str] | None, settings: Experiment) -> Row:
     """One row."""
-    learner = adaptbench.learner_of(model, tree, settings)
-    cast = adaptbench.gather(learner, tree, None, listed, settings, lambda done, total: None)
-    report = adaptbench.bench_adapt(learner, cast, settings, METHODS[model.name], flags=FLAGS)
+    learner = adapting.learner_of(model, tree, settings)
+    people = adapting.read_people(learner, tree, None, listed, settings, lambda done, total: None)
+    report = adapting.bench_adapt(learner, people, settings, METHODS[model.name], flags=FLAGS)
     (baseline,) = (row for row in report.rows if row.method == BASELINE)
     return {
         "model": model.identity,
         "settings": asdict(settings),
         "words": list(learner.keywords),
-        "speakers": len(cast.speakers),
-        "data": cast.digest,
+        "speakers": len(people.speakers),
+        "data": people.digest,
         "methods": {row.method: plain(row.columns) for row in report.rows},
         f"to_{BASELINE}": {
             row.method: plain(differences(row.columns, baseline.columns)) for row in report.rows

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracekws import data, files
-from tracekws.bench import adapting as adaptbench
+from tracekws.bench import adapting
 from tracekws.core import FeatureConfig, Model
 from tracekws.errors import TraceKwsError
 from tracekws.lab import on_device
-from tracekws.lab.model import Second, filtered, network_of
+from tracekws.lab.model import Second, filtered, float_network
 from tracekws.train.config import TrainConfig, load_config
 from tracekws.train.dataset import names_digest, read_training, training_clips, words_of
 from tracekws.train.defaults import DETECTOR, LEARNING
@@ -116,7 +116,7 @@ def second_of(
     rule = on_device.make_rule(first, on_device.METHODS["none"], {}, bare)
     rates = torch.cat(
         [
-            on_device.hear(rule, filtered(first, features[at : at + 512]), None)[0]
+            on_device.rates_and_logits(rule, filtered(first, features[at : at + 512]), None)[0]
             for at in range(0, len(features), 512)
         ]
     )
@@ -194,7 +194,7 @@ def trained(
 
 def weights_of(model: Model, second: Second | None) -> list[Tensor]:
     """What the device would learn."""
-    return [*network_of(model, second).parameters().values()]
+    return [*float_network(model, second).parameters().values()]
 
 
 def run(job: Job, configs: dict[int, TrainConfig], draws: int) -> None:
@@ -206,12 +206,12 @@ def run(job: Job, configs: dict[int, TrainConfig], draws: int) -> None:
     torch.set_num_threads(1)
     tree = data.read_tree(job.data)
     listed = data.read_names(job.speakers)
-    settings = adaptbench.Settings(draws=draws)
+    settings = adapting.Experiment(draws=draws)
     rows = []
     for model, second, row in trained(job, tree, frozenset(listed), configs).values():
-        cast = adaptbench.gather(model, tree, None, listed, settings, lambda done, total: None)
-        report = on_device.compare(model, cast, settings, METHODS, second=second)
-        row |= {"speakers": len(cast.speakers), "draws": draws, "data": cast.digest}
+        people = adapting.read_people(model, tree, None, listed, settings, lambda done, total: None)
+        report = on_device.compare(model, people, settings, METHODS, second=second)
+        row |= {"speakers": len(people.speakers), "draws": draws, "data": people.digest}
         rows.append(row | {"methods": [one.summary() for one in report.rows]})
         print(json.dumps(row), flush=True)
     files.write(job.file, (json.dumps(rows, indent=1) + "\n").encode())

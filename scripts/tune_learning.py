@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tracekws import data, modelfile
-from tracekws.bench import adapting as adaptbench
+from tracekws.bench import adapting
 from tracekws.core import Model
 from tracekws.train.defaults import LEARNING
 
@@ -37,9 +37,9 @@ def main() -> None:
     args = parser.parse_args()
     model = Model.load(args.model)
     tree = data.read_tree(args.data)
-    settings = adaptbench.Settings(draws=args.draws, negatives=args.negatives)
+    settings = adapting.Experiment(draws=args.draws, negatives=args.negatives)
     speakers = data.read_names(args.speakers)
-    cast = adaptbench.gather(model, tree, None, speakers, settings, lambda done, total: None)
+    people = adapting.read_people(model, tree, None, speakers, settings, lambda done, total: None)
     for readout, traces, latent, sequences, passes in itertools.product(
         args.readout, args.traces, args.latent, args.sequences, args.passes
     ):
@@ -51,8 +51,8 @@ def main() -> None:
             sequences_per_take=sequences,
         )
         tuned = Model(modelfile.with_learning(model, learning))
-        report = adaptbench.bench_adapt(
-            tuned, cast, replace(settings, passes=passes), tuple(args.method)
+        report = adapting.bench_adapt(
+            tuned, people, replace(settings, passes=passes), tuple(args.method)
         )
         for row in report.rows:
             columns = {name: e and round(e.mean, 2) for name, e in row.gain.items()}

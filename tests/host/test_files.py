@@ -12,7 +12,7 @@ import pytest
 from host_cli import tracekws
 from images import make_image
 from tracekws import files
-from tracekws.bench import cards as card
+from tracekws.bench import cards
 from tracekws.bench.cost import Cost
 from tracekws.core import Model
 from tracekws.errors import DataError, TraceKwsError
@@ -124,7 +124,7 @@ def test_a_card_that_is_no_file_is_one_line(suffix, kind, model, odd):
     path.unlink()
     odd[kind].rename(path)
     with pytest.raises(DataError, match=SAID[kind]):
-        card.complete(model, COSTS)
+        cards.complete(model, COSTS)
     assert expected(path, Model.load(model).crc, 0) is None
 
 
@@ -132,7 +132,7 @@ def test_a_card_that_is_nested_deeply_is_one_line(model, monkeypatch):
     path = model.with_suffix(".json")
     path.write_text(f'{{"crc": {DEEP * "["}')
     with pytest.raises(DataError, match=r"tiny\.json: no card of a model"):
-        card.complete(model, COSTS)
+        cards.complete(model, COSTS)
     assert expected(path, 0, 0) is None
     done = tracekws("bench", "cost", str(model), "--card")
     assert (done.returncode, done.stdout) == (1, "")
@@ -200,7 +200,7 @@ def test_a_card_that_cannot_be_written_leaves_both_files(model, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match="cannot be written"):
-        card.complete(model, COSTS)
+        cards.complete(model, COSTS)
     assert {path: path.read_bytes() for path in model.parent.iterdir()} == before
 
 

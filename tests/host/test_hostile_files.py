@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from images import make_image
 from tones import utterance
 from tracekws import audio, data
-from tracekws.bench import cards as card
-from tracekws.bench import demo
+from tracekws.bench import cards, demo
 from tracekws.boards import emulator, firmware, rp2040, uf2
 from tracekws.core import Model
 from tracekws.device.takes import read_takes
@@ -190,7 +189,7 @@ def test_cards(value, stream, huge, text, folder):
         content = content.encode("utf-8", "surrogatepass")
     path.with_suffix(".json").write_bytes(content)
     path.with_suffix(".md").write_text(f"| Image | CRC {crc:08x} |\n| Accuracy | 1 % |\n")
-    survives(lambda: card.complete(path, []))
+    survives(lambda: cards.complete(path, []))
     path.with_suffix(".json").write_bytes(content)
     assert expected(path.with_suffix(".json"), crc, 0) is None or stream
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from programs import load_program
-from tracekws.bench.adapting import SAME_REJECTION, Settings
+from tracekws.bench.adapting import SAME_REJECTION, Experiment
 from tracekws.data import read_tree
 
 
@@ -25,7 +25,7 @@ def test_every_condition_is_there_once(learning):
 def test_a_row_has_columns_and_paired_differences_and_is_not_measured_again(
     learning, tree, tmp_path, monkeypatch
 ):
-    file, few = tmp_path / "learning.json", Settings(shots=2, passes=1, draws=1)
+    file, few = tmp_path / "learning.json", Experiment(shots=2, passes=1, draws=1)
     monkeypatch.setattr(learning, "conditions", lambda foreign, draws: [("small", few)])
     speakers = ["tes00000", "tes00001"]
     learning.run({False: read_tree(tree)}, speakers, 1, file)

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from host_cli import tracekws_json
-from tracekws.bench import adapting as adaptbench
+from tracekws.bench import adapting
 from tracekws.boards.virtual import board_program, virtual_board
 from tracekws.core import Model, Network
 from tracekws.data import KEYWORDS, read_tree
@@ -86,16 +86,16 @@ def test_the_shipped_model_fits_its_class_of_device():
 def test_adapting_by_default_helps_and_keeps_rejection(speech):
     model = Model.load(MODEL)
     listed = (SPEECH / "adaptation_speakers.txt").read_text().split()
-    settings = adaptbench.Settings(draws=1)
-    cast = adaptbench.gather(
+    settings = adapting.Experiment(draws=1)
+    people = adapting.read_people(
         model, read_tree(speech), None, listed, settings, lambda done, total: None
     )
-    (method,) = [m for m, flags in adaptbench.METHODS.items() if flags == model.header.method]
-    report = adaptbench.bench_adapt(model, cast, settings, [method])
-    assert len(report.cast.speakers) == 38
+    (method,) = [m for m, flags in adapting.METHODS.items() if flags == model.header.method]
+    report = adapting.bench_adapt(model, people, settings, [method])
+    assert len(report.people.speakers) == 38
     gain = report.rows[1].gain
     assert gain["keywords_self"].mean > 2
-    for column in adaptbench.COLUMNS[1:4]:
+    for column in adapting.COLUMNS[1:4]:
         assert gain[column].mean > -4, column
 
 

@@ -12,8 +12,7 @@ from scipy import stats
 from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from recordings import write_take
-from tracekws.bench import stream
-from tracekws.bench import streams as streambench
+from tracekws.bench import stream, streams
 from tracekws.bench.stream import (
     GRACE,
     LEAD,
@@ -97,7 +96,7 @@ def test_hits_and_false_alarms_by_the_rule() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 40, 350])
 def test_the_interval_is_garwoods(count: int) -> None:
-    low, high = streambench.poisson_interval(count)
+    low, high = streams.poisson_interval(count)
     assert low == pytest.approx(stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0, abs=1e-6)
     assert high == pytest.approx(stats.chi2.ppf(0.975, 2 * count + 2) / 2, abs=1e-6)
 
@@ -335,29 +334,29 @@ def test_thresholds_are_chosen_within_the_bound(model_file, tree) -> None:
     """A random model: what counts is the bound, and that a word's threshold is its own."""
     model = Model.load(model_file)
     found = read_tree(tree)
-    chosen, results = streambench.calibrate(model, found, 1)
+    chosen, results = streams.calibrate(model, found, 1)
     assert set(results) == {"validation", "testing"}
     assert [part["snr_db"] for part in results["testing"]] == [40, 10]
     json.dumps(results)
     before, after = (
-        streambench.bench_speech(
+        streams.bench_speech(
             m,
             read_recordings(found.of("validation")),
             stream.held_back(found.noises),
             6,
-            streambench.CLEAN_DB,
-            seed=streambench.CALIBRATION_SEEDS[1],
+            streams.CLEAN_DB,
+            seed=streams.CALIBRATION_SEEDS[1],
             workers=1,
         ).own
         for m in (model, chosen)
     )
-    assert after.false_per_100 <= streambench.FALSE_PER_100 < before.false_per_100
+    assert after.false_per_100 <= streams.FALSE_PER_100 < before.false_per_100
 
 
 def test_a_tree_without_validation_leaves_the_model_as_it_is(model_file, tree, tmp_path) -> None:
     write_take(tmp_path / "yes" / "a_nohash_0.wav", 1)
     model = Model.load(model_file)
-    assert streambench.calibrate(model, read_tree(tmp_path), 1) == (model, {})
+    assert streams.calibrate(model, read_tree(tmp_path), 1) == (model, {})
 
 
 def test_a_stream_needs_background(recordings) -> None:

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-lab
 from labnets import CONSTANTS, NETWORKS, clip, labels, network, same, steps  # noqa: E402
 from tracekws._core import ffi, lib  # noqa: E402
 from tracekws.core import READOUT, TRACES, Model  # noqa: E402
-from tracekws.lab.model import filtered, network_of, rule_of, set_trainable  # noqa: E402
+from tracekws.lab.model import device_rule, filtered, float_network, set_trainable  # noqa: E402
 from tracekws.lab.rules.bptt import spike_with  # noqa: E402
 from tracekws.lab.rules.device import DeviceRule  # noqa: E402
 from tracekws.learner import Learner  # noqa: E402
@@ -39,7 +39,7 @@ def utterances(model: Model) -> list[tuple["np.ndarray", int]]:
 
 
 def heard_in_float(model: Model, features: "np.ndarray") -> "torch.Tensor":
-    rule = rule_of(model)
+    rule = device_rule(model)
     rule.start(1, None)
     for x in filtered(model, features):
         rule.step(x[None])
@@ -47,7 +47,7 @@ def heard_in_float(model: Model, features: "np.ndarray") -> "torch.Tensor":
 
 
 def learned_in_float(model: Model, features: "np.ndarray", label: int) -> Changes:
-    rule = rule_of(model)
+    rule = device_rule(model)
     rule.start(1, torch.tensor([label]))
     for x in filtered(model, features):
         rule.step(x[None])
@@ -56,14 +56,14 @@ def learned_in_float(model: Model, features: "np.ndarray", label: int) -> Change
 
 
 def learned_by_the_core(model: Model, features: "np.ndarray", label: int, seed: int) -> Changes:
-    learner, network = Learner(model, seed), network_of(model)
+    learner, network = Learner(model, seed), float_network(model)
     learner.take(features, label, READOUT | TRACES, 32767)
     set_trainable(network, model, learner.weights)
     return changes(model, network.parameters())
 
 
 def changes(model: Model, weights: Changes) -> Changes:
-    before = network_of(model).parameters()
+    before = float_network(model).parameters()
     return {name: weights[name] - before[name] for name in weights}
 
 

@@ -15,11 +15,11 @@ from tracekws.lab.memory import (  # noqa: E402
     Size,
     bytes_of,
     crossing,
-    hear,
     learner,
     measure,
     picture,
     rows,
+    stored_after,
     sweep,
 )
 from tracekws.lab.rules import RULES  # noqa: E402
@@ -32,7 +32,7 @@ ONLINE = [name for name, rule in RULES.items() if not issubclass(rule, Bptt)]
 def state(name: str, **changed: int) -> int:
     """Bytes of a rule's state at a size, those of the network alone taken off."""
     size = replace(SMALL, **changed)
-    own, alone = (bytes_of(hear(learner(kind, size), size)) for kind in (name, FORWARD))
+    own, alone = (bytes_of(stored_after(learner(kind, size), size)) for kind in (name, FORWARD))
     return own - alone - fixed(name, **changed)
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from tones import write_tree
-from tracekws.bench import adapting as adaptbench
+from tracekws.bench import adapting
 from tracekws.core import LATENT, READOUT, TRACES, Model
 from tracekws.data import Clip, Progress, Recordings, episode, read_tree
 from tracekws.lab import meta
@@ -38,8 +38,8 @@ def silent(name: str) -> "Progress":
 
 
 def learned(model: Model, tree: Path, rounds: int, **more: object) -> tuple[Model, int]:
-    adaptation = adaptbench.Settings(shots=1, passes=2, seed=4)
-    settings = meta.Settings(METHOD, rounds, 0.5, adaptation)
+    adaptation = adapting.Experiment(shots=1, passes=2, seed=4)
+    settings = meta.MetaSettings(METHOD, rounds, 0.5, adaptation)
     options = {"excluded": frozenset(), "workers": 1, **more}
     excluded, workers = options["excluded"], options["workers"]
     return meta.learn(  # type: ignore[arg-type]
@@ -59,11 +59,11 @@ def test_without_rounds_only_the_replay_vectors_are_new(model: Model, tree: Path
     assert len(labels) == 26
     assert sorted(np.bincount(labels.numpy(), minlength=12)) == [0, *[1] * 7, *[2] * 3, 13]
     learner = Learner(model)
-    cast = adaptbench.gather(
+    people = adapting.read_people(
         *(model, read_tree(tree), None, meta.pupils(model, read_tree(tree), frozenset(), 1)),
-        *(adaptbench.Settings(shots=1), lambda done, total: None),
+        *(adapting.Experiment(shots=1), lambda done, total: None),
     )
-    heard = np.rint(256 * np.stack([learner.rates(clip) for clip in cast.features]))
+    heard = np.rint(256 * np.stack([learner.rates(clip) for clip in people.features]))
     for row in (256 * rates).numpy():
         assert (heard == row).all(axis=1).any()
 
@@ -73,23 +73,23 @@ def test_a_round_moves_by_half_of_what_the_queries_change(model: Model, tree: Pa
     others = frozenset(f"tra{number:05d}" for number in range(1, 5))
     start, _ = learned(model, tree, 1, excluded=others)
     base, _ = learned(model, tree, 0, excluded=others)
-    settings = adaptbench.Settings(shots=1, passes=2, seed=4)
-    cast = adaptbench.gather(
+    settings = adapting.Experiment(shots=1, passes=2, seed=4)
+    people = adapting.read_people(
         *(model, read_tree(tree), None, ["tra00000"], settings, lambda done, total: None)
     )
     rng = np.random.default_rng([4, 0, 0])
-    draw = episode(cast.clips, "tra00000", model.keywords, 1, 0, rng)
+    draw = episode(people.clips, "tra00000", model.keywords, 1, 0, rng)
     learner = Learner(base, int(rng.integers(1, 2**32)))
     for scale in (32767, 16384):
         for i in rng.permutation(draw.support):
-            label = model.class_of(cast.clips[i].word)
-            learner.take(cast.features[i], label, METHOD, scale)
+            label = model.class_of(people.clips[i].word)
+            learner.take(people.features[i], label, METHOD, scale)
     before = np.frombuffer(learner.weights, "<i2").astype(float)
     assert len(draw.query) == 30
     assert len(draw.other_words) == 12
     for i in rng.permutation([*draw.query, *draw.other_words]):
-        label = model.class_of(cast.clips[i].word)
-        learner.take(cast.features[i], label, READOUT | TRACES, FULL_SCALE)
+        label = model.class_of(people.clips[i].word)
+        learner.take(people.features[i], label, READOUT | TRACES, FULL_SCALE)
     change = np.frombuffer(learner.weights, "<i2").astype(float) - before
     assert np.abs(change).sum() > 1000
     assert (weights(start) == np.rint(weights(base) + 0.5 * change)).all()
@@ -107,13 +107,13 @@ def test_rounds_help_those_who_were_not_there(tree: Path) -> None:
     arrays = {"readout": np.zeros((24, 12)), "readout_bias": np.zeros(12)}
     known = {"seed": 3, "n_classes": 12, "n_neurons": 24, "window_steps": 50, "n_latent": 26}
     model = Model(make_image(arrays=arrays, rate_readout=1 << 26, **known))
-    adaptation = adaptbench.Settings(shots=1, passes=2, seed=4, draws=2)
+    adaptation = adapting.Experiment(shots=1, passes=2, seed=4, draws=2)
     found = []
     for rounds in (0, 12):
-        settings = meta.Settings(READOUT, rounds, 1.0, adaptation)
+        settings = meta.MetaSettings(READOUT, rounds, 1.0, adaptation)
         start, _ = meta.learn(model, read_tree(tree), frozenset(), settings, "start", silent, 1)
-        cast = adaptbench.gather(start, read_tree(tree), None, None, adaptation, silent(""))
-        columns = adaptbench.bench_adapt(start, cast, adaptation, ["readout"], 1).rows[1].columns
+        people = adapting.read_people(start, read_tree(tree), None, None, adaptation, silent(""))
+        columns = adapting.bench_adapt(start, people, adaptation, ["readout"], 1).rows[1].columns
         both = [columns["keywords_self"], columns["unknown_self"]]
         found.append([column.mean for column in both if column is not None])
     print(f"keywords and other words of new speakers, without and after rounds: {found}")
@@ -152,20 +152,23 @@ def test_pupils_have_rooms_of_their_own(model: Model, tree: Path) -> None:
     pcm = np.random.default_rng(0).integers(-3000, 3000, (2, 16000)).astype(np.int16)
     clips = [Clip(Path(name), "yes", name, "testing") for name in ("aaaa", "bbbb")]
     recordings = Recordings(tuple(clips), pcm[[0, 0]], (), ())
-    settings = adaptbench.Settings(shift="room")
-    both = adaptbench.changed(recordings, ["aaaa", "bbbb"], read_tree(tree), settings, "training")
+    settings = adapting.Experiment(shift="room")
+    both = adapting.changed(recordings, ["aaaa", "bbbb"], read_tree(tree), settings, "training")
     assert (both[0] != both[1]).any()
-    one = adaptbench.changed(recordings, ["bbbb"], read_tree(tree), settings, "training")
+    one = adapting.changed(recordings, ["bbbb"], read_tree(tree), settings, "training")
     assert (one[1] == both[1]).all()
     assert (one[0] == pcm[0]).all()
 
 
 def test_a_tree_of_keywords_alone_is_rehearsed_by_them(model: Model, tree: Path) -> None:
-    cast = adaptbench.gather(
-        *(model, read_tree(tree), None, ["tra00000"], adaptbench.Settings(), silent(""))
+    people = adapting.read_people(
+        *(model, read_tree(tree), None, ["tra00000"], adapting.Experiment(), silent(""))
     )
-    kept = [i for i, clip in enumerate(cast.clips) if clip.word in model.keywords]
+    kept = [i for i, clip in enumerate(people.clips) if clip.word in model.keywords]
     words = replace(
-        cast, clips=tuple(cast.clips[i] for i in kept), features=cast.features[kept], others=()
+        people,
+        clips=tuple(people.clips[i] for i in kept),
+        features=people.features[kept],
+        others=(),
     )
     assert set(meta.rehearsal(model, words, 20)[:, 0]) == set(range(10))

@@ -12,13 +12,13 @@ torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-tra
 from host_cli import tracekws, tracekws_json  # noqa: E402
 from images import make_image, write_image  # noqa: E402
 from tones import write_tree  # noqa: E402
-from tracekws import adaptbench  # noqa: E402
-from tracekws.bench.adapting import COLUMNS, SAME_REJECTION, Settings, bench_adapt  # noqa: E402
+from tracekws.bench import adapting  # noqa: E402
+from tracekws.bench.adapting import COLUMNS, SAME_REJECTION, Experiment, bench_adapt  # noqa: E402
 from tracekws.core import LATENT, READOUT, Model  # noqa: E402
 from tracekws.data import read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.lab import on_device  # noqa: E402
-from tracekws.lab.model import filtered, latent_of, network_of, rule_of  # noqa: E402
+from tracekws.lab.model import device_rule, filtered, float_network, latent_of  # noqa: E402
 from tracekws.lab.network import LabError  # noqa: E402
 from tracekws.lab.on_device import BATCH, METHODS, FloatLearner, float_learner  # noqa: E402
 from tracekws.learner import Learner  # noqa: E402
@@ -75,10 +75,12 @@ def test_float_agrees_with_the_core_in_every_column(tree: Path) -> None:
     more or less decides: 8.4 points apart at most over three draws, where learning moves by 72.
     """
     model = Model.load(Path(__file__).parents[2] / "models" / "small.tkws")
-    settings = Settings(shots=2, passes=3, draws=3)
-    cast = adaptbench.gather(model, read_tree(tree), None, None, settings, lambda done, total: None)
-    core = bench_adapt(model, cast, settings, IN_CORE, 1)
-    ours = on_device.compare(model, cast, settings, IN_CORE, workers=1)
+    settings = Experiment(shots=2, passes=3, draws=3)
+    people = adapting.read_people(
+        model, read_tree(tree), None, None, settings, lambda done, total: None
+    )
+    core = bench_adapt(model, people, settings, IN_CORE, 1)
+    ours = on_device.compare(model, people, settings, IN_CORE, workers=1)
     for theirs, row in zip(core.rows, ours.rows, strict=True):
         assert theirs.method == row.method
         for name in (*COLUMNS[:-1], SAME_REJECTION):
@@ -93,8 +95,10 @@ def test_float_agrees_with_the_core_in_every_column(tree: Path) -> None:
 
 
 def test_every_method_hears_the_same_takes(model: Model, tree: Path) -> None:
-    settings = Settings(shots=1, passes=2, draws=1, negatives=1)
-    cast = adaptbench.gather(model, read_tree(tree), None, None, settings, lambda done, total: None)
+    settings = Experiment(shots=1, passes=2, draws=1, negatives=1)
+    people = adapting.read_people(
+        model, read_tree(tree), None, None, settings, lambda done, total: None
+    )
     heard: dict[str, list[tuple[bytes, int, int]]] = {}
 
     class Listener(Learner):
@@ -107,7 +111,7 @@ def test_every_method_hears_the_same_takes(model: Model, tree: Path) -> None:
             heard.setdefault(self.name, []).append((features.tobytes(), label, scale_q15))
 
     flags = {name: method.flags for name, method in METHODS.items()}
-    bench_adapt(model, cast, settings, list(METHODS), 1, flags=flags, maker=Listener)
+    bench_adapt(model, people, settings, list(METHODS), 1, flags=flags, maker=Listener)
     assert list(heard) == list(METHODS)[1:]
     assert len(heard["readout"]) == 2 * 2 * (10 + 1)
     assert all(other == heard["readout"] for other in heard.values())
@@ -115,7 +119,7 @@ def test_every_method_hears_the_same_takes(model: Model, tree: Path) -> None:
 
 def test_the_readout_and_the_layer_learn_as_the_device_s_rule_does(model: Model) -> None:
     features, label = takes(1)[0]
-    rule = rule_of(model)
+    rule = device_rule(model)
     rule.start(1, torch.tensor([label]))
     for x in filtered(model, features):
         rule.step(x[None])
@@ -123,7 +127,7 @@ def test_the_readout_and_the_layer_learn_as_the_device_s_rule_does(model: Model)
     learner = learner_of(model, "tp")
     learner.take(features, label, READOUT, 32768)
     found, expected = learner.rule.network.parameters(), rule.network.parameters()
-    before = network_of(model).parameters()
+    before = float_network(model).parameters()
     for name, weights in found.items():
         scaled = weights * 50 if name == "V" else weights
         assert not torch.equal(expected[name], before[name])
@@ -134,7 +138,7 @@ def test_scores_are_those_of_the_device_s_rule_clip_by_clip(model: Model) -> Non
     clips = np.stack([features for features, _ in takes(3)])
     scores = learner_of(model, "readout").scores_of(clips)
     for features, row in zip(clips, scores, strict=True):
-        rule = rule_of(model)
+        rule = device_rule(model)
         rule.start(1, None)
         for x in filtered(model, features):
             rule.step(x[None])
@@ -161,7 +165,7 @@ def test_replay_is_what_the_image_has(model: Model) -> None:
 
 @pytest.mark.parametrize("name", MOVES)
 def test_methods_differ_in_what_moves_the_layer_only(model: Model, name: str) -> None:
-    factory = network_of(model).parameters()
+    factory = float_network(model).parameters()
     readout = weights_after(learner_of(model, "readout+replay"), BATCH)
     still = weights_after(learner_of(model, name, rate=0.0), BATCH)
     moved = weights_after(learner_of(model, name), BATCH)
@@ -174,7 +178,7 @@ def test_methods_differ_in_what_moves_the_layer_only(model: Model, name: str) ->
 
 
 def test_a_batch_is_ten_takes_as_they_come(model: Model) -> None:
-    factory = network_of(model).parameters()
+    factory = float_network(model).parameters()
     learner = learner_of(model, "tp-batch+replay")
     waiting = weights_after(learner, BATCH - 1)
     assert all(torch.equal(waiting[part], factory[part]) for part in LAYER)
@@ -185,7 +189,7 @@ def test_a_batch_is_ten_takes_as_they_come(model: Model) -> None:
 
 
 def test_a_batch_has_the_logits_and_steps_of_the_device_s_rule(model: Model) -> None:
-    device, batch = rule_of(model), on_device.batch_settings(model)
+    device, batch = device_rule(model), on_device.batch_settings(model)
     rest = 1 - device.network.constants.beta
     # sums of spikes are 1 / rest times the device's traces, on both sides of the product
     assert batch["gain"] / rest**2 == pytest.approx(device.gain / 24**0.5)
@@ -202,7 +206,7 @@ def test_prototypes_are_means_of_replay_and_takes(model: Model) -> None:
         torch.testing.assert_close(learner.rule.rates[label], expected)
     features, label = takes(1)[0][0], int(labels[0])
     own = rates[labels == label]
-    heard, _ = on_device.hear(rule_of(model), filtered(model, features)[None], None)
+    heard, _ = on_device.rates_and_logits(device_rule(model), filtered(model, features)[None], None)
     learner.take(features, label, READOUT, 100)
     expected = (own.sum(0) + heard[0]) / (len(own) + 1)
     torch.testing.assert_close(learner.rule.rates[label], expected)
@@ -225,10 +229,10 @@ def test_settings_are_of_methods_whose_layer_learns() -> None:
 
 
 def test_a_setting_that_a_rule_does_not_take_is_refused_first(model: Model) -> None:
-    cast, settings = None, Settings()
+    people, settings = None, Experiment()
     given = {"bptt+replay": {"optimiser": "newton"}}
     with pytest.raises(LabError, match="newton"):
-        on_device.compare(model, cast, settings, ["bptt+replay"], given)  # type: ignore[arg-type]
+        on_device.compare(model, people, settings, ["bptt+replay"], given)  # type: ignore[arg-type]
 
 
 def test_the_command_prints_a_row_a_method(image: bytes, tree: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_adapting_goes_on_where_training_stopped(tree: Path, tmp_path: Path) -> 
     adapt = Adapt("tp", plan.settings, 3)
     found = shots.adapted(network, adapt, 7, support, SMALL).network.parameters()
 
-    rule = RULES["tp"](network=experiment.network_of(SMALL, split, 7), seed=7, **plan.settings)
+    rule = RULES["tp"](network=experiment.new_network(SMALL, split, 7), seed=7, **plan.settings)
     for clips, passes in ((split.train, 2), (support, 3)):
         rule.rate, rule.descent = 1e-3, Optimiser("adam")
         rule.readout_rate = 1e-4

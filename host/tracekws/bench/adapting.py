@@ -90,7 +90,7 @@ def core_learner(model: Model, method: str, seed: int) -> Adapting:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Experiment:
     """An experiment."""
 
     shots: int = 3
@@ -110,7 +110,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Cast:
+class People:
     """Who is adapted to and who must not suffer, with all features; indices are into clips."""
 
     clips: tuple[Clip, ...]
@@ -219,7 +219,7 @@ def random_of(name: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, *hashlib.sha256(bytes_of(name)).digest()])
 
 
-def learner_of(model: Model, tree: Tree, settings: Settings) -> Model:
+def learner_of(model: Model, tree: Tree, settings: Experiment) -> Model:
     """The model that learns: itself, or with new words of the tree in the place of its own.
 
     Raises:
@@ -237,7 +237,7 @@ def learner_of(model: Model, tree: Tree, settings: Settings) -> Model:
 
 
 def changed(
-    recordings: Recordings, speakers: Sequence[str], tree: Tree, settings: Settings, part: str
+    recordings: Recordings, speakers: Sequence[str], tree: Tree, settings: Experiment, part: str
 ) -> NDArray[np.int16]:
     """The samples (clips, 16000), those of the speakers as they sound after the shift.
 
@@ -262,16 +262,16 @@ def changed(
     return pcm
 
 
-def gather(
+def read_people(
     model: Model,
     tree: Tree,
     others_tree: Tree | None,
     listed: Sequence[str] | None,
-    settings: Settings,
+    settings: Experiment,
     progress: Progress,
     outside: Tree | None = None,
     noise_part: str = "evaluation",
-) -> Cast:
+) -> People:
     """Read the clips of the speakers and of the others.
 
     Args:
@@ -315,7 +315,7 @@ def gather(
         )
     rng = np.random.default_rng(FIXED_SEED)
     strange = read_recordings(draw_clips(outside.clips, OUTSIDE, rng) if outside else [])
-    return Cast(
+    return People(
         recordings.clips,
         np.stack([features(pcm, model.features) for pcm in recordings.pcm]),
         speakers,
@@ -336,18 +336,18 @@ class Bench:
     def __init__(
         self,
         image: bytes,
-        cast: Cast,
-        settings: Settings,
+        people: People,
+        settings: Experiment,
         methods: Mapping[str, int],
         maker: Maker = core_learner,
     ) -> None:
         """Keep what every draw needs; methods by name, with the flags of their takes."""
         self.model = Model(image)
-        self.cast = cast
+        self.people = people
         self.settings = settings
         self.methods = methods
         self.maker = maker
-        self.truth = np.array([self.model.class_of(clip.word) for clip in cast.clips], np.int64)
+        self.truth = np.array([self.model.class_of(clip.word) for clip in people.clips], np.int64)
 
     def adapt(
         self, learner: Adapting, draw: Episode, method: int, rng: np.random.Generator
@@ -356,23 +356,23 @@ class Bench:
         takes = [*draw.support, *draw.negatives]
         for _, n, scale in schedule(len(takes), self.settings.passes, rng):
             i = takes[n]
-            learner.take(self.cast.features[i], int(self.truth[i]), method, scale)
+            learner.take(self.people.features[i], int(self.truth[i]), method, scale)
 
     def measure(self, learner: Adapting, draw: Episode) -> Outcome:
         """The columns after adaptation."""
-        others = [i for i in self.cast.others if self.cast.clips[i].speaker != draw.speaker]
+        others = [i for i in self.people.others if self.people.clips[i].speaker != draw.speaker]
         unknown = self.model.unknown
 
         def clips(indices: Sequence[int]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
             at = np.array(indices, np.int64)
-            return self.cast.features[at], self.truth[at]
+            return self.people.features[at], self.truth[at]
 
         groups = (
             clips(draw.query),
             clips(draw.other_words),
             clips([i for i in others if self.truth[i] != unknown]),
             clips([i for i in others if self.truth[i] == unknown]),
-            (self.cast.outside, np.full(len(self.cast.outside), unknown)),
+            (self.people.outside, np.full(len(self.people.outside), unknown)),
         )
         no_keyword = [unknown, self.model.silence]
         keyword = np.setdiff1d(np.arange(len(self.model.labels)), no_keyword)
@@ -390,14 +390,14 @@ class Bench:
     def run(self, task: tuple[str, int]) -> list[Outcome]:
         """All methods on one draw of one speaker, by its number."""
         speaker, draw_number = task
-        person = self.cast.speakers.index(speaker)
+        person = self.people.speakers.index(speaker)
         settings = self.settings
 
         def rng(stream: int) -> np.random.Generator:
             return np.random.default_rng([settings.seed, 1 + draw_number, person, stream])
 
         draw = episode(
-            self.cast.clips,
+            self.people.clips,
             speaker,
             self.model.keywords,
             settings.shots,
@@ -446,7 +446,7 @@ def differences(ours: Estimates, theirs: Estimates) -> Estimates:
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodRow:
     """One method; the differences are paired."""
 
     method: str
@@ -479,8 +479,8 @@ class Row:
 class Report:
     """An experiment's table."""
 
-    rows: tuple[Row, ...]
-    cast: Cast
+    rows: tuple[MethodRow, ...]
+    people: People
     unknown_self_clips: int
     words: tuple[str, ...]
     """That were learned."""
@@ -534,7 +534,7 @@ def estimate(
 
 def tabulate(
     outcomes: dict[str, list[list[Outcome]]], rng: np.random.Generator, rejection: float | None
-) -> tuple[Row, ...]:
+) -> tuple[MethodRow, ...]:
     """Rows from outcomes[method][speaker][draw]."""
     none = outcomes["none"]
     resampled = rng.integers(0, len(none), (RESAMPLES, len(none)))
@@ -554,14 +554,14 @@ def tabulate(
             columns[SAME_REJECTION] = estimate(right, total, resampled)
         if method == "none":
             unadapted = columns
-        rows.append(Row(method, columns, differences(columns, unadapted)))
+        rows.append(MethodRow(method, columns, differences(columns, unadapted)))
     return tuple(rows)
 
 
 def bench_adapt(
     model: Model,
-    cast: Cast,
-    settings: Settings,
+    people: People,
+    settings: Experiment,
     methods: Sequence[str] = tuple(METHODS),
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
@@ -572,7 +572,7 @@ def bench_adapt(
 
     Args:
         model: the model, with the rates to use.
-        cast: from gather().
+        people: from read_people().
         settings: the experiment.
         methods: names in flags.
         workers: processes; all cores by default.
@@ -581,10 +581,10 @@ def bench_adapt(
         maker: of what learns by a method; the C core by default.
     """
     methods = tuple(dict.fromkeys(["none", *methods]))
-    tasks = [(speaker, draw) for speaker in cast.speakers for draw in range(settings.draws)]
+    tasks = [(speaker, draw) for speaker in people.speakers for draw in range(settings.draws)]
     chosen = {name: flags[name] for name in methods}
-    make = partial(Bench, model.image, cast, settings, chosen, maker)
-    outcomes: dict[str, list[list[Outcome]]] = {m: [[] for _ in cast.speakers] for m in methods}
+    make = partial(Bench, model.image, people, settings, chosen, maker)
+    outcomes: dict[str, list[list[Outcome]]] = {m: [[] for _ in people.speakers] for m in methods}
     for done, results in enumerate(spread(Bench.run, tasks, workers, make)):
         person = done // settings.draws
         for method, outcome in zip(methods, results, strict=True):
@@ -593,7 +593,7 @@ def bench_adapt(
     first = [draws[0] for draws in outcomes["none"]]
     return Report(
         tabulate(outcomes, np.random.default_rng(settings.seed), settings.rejection),
-        cast,
+        people,
         int(sum(o.total[1] for o in first)),
         model.keywords,
     )
@@ -601,16 +601,18 @@ def bench_adapt(
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the clips of an experiment are from; see gather()."""
+    """Where the clips of an experiment are from; see read_people()."""
 
     tree: Tree
     others: Tree | None = None
     listed: Sequence[str] | None = None
     outside: Tree | None = None
 
-    def read(self, model: Model, settings: Settings, progress: Progress) -> Cast:
+    def read(self, model: Model, settings: Experiment, progress: Progress) -> People:
         """Read them for a model, which learns."""
-        return gather(model, self.tree, self.others, self.listed, settings, progress, self.outside)
+        return read_people(
+            model, self.tree, self.others, self.listed, settings, progress, self.outside
+        )
 
 
 def read_sources(
@@ -632,7 +634,7 @@ def read_sources(
 def measure(
     model: Model,
     sources: Sources,
-    settings: Settings,
+    settings: Experiment,
     methods: Sequence[str] = tuple(METHODS),
     other: Model | None = None,
     workers: int | None = None,
@@ -650,7 +652,7 @@ def measure(
         stage: gives, for the name of a stage, what its progress is reported to.
 
     Raises:
-        DataError: as of learner_of() and gather().
+        DataError: as of learner_of() and read_people().
     """
     tree = sources.tree
     learners = {"": learner_of(model, tree, settings)}
@@ -659,6 +661,6 @@ def measure(
         learners[" the other model"] = learner_of(other, tree, settings)
     for which, learner in learners.items():
         reading, adapting = stage(f"reading{which}"), stage(f"adapting{which}")
-        cast = sources.read(learner, settings, reading)
-        reports.append(bench_adapt(learner, cast, settings, methods, workers, adapting))
+        people = sources.read(learner, settings, reading)
+        reports.append(bench_adapt(learner, people, settings, methods, workers, adapting))
     return reports[0].compared(reports[1]) if other else reports[0]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, read_clip
+from tracekws.bench.stream import Said, belongs, words_hit
 from tracekws.boards.virtual import virtual_board
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
@@ -30,17 +31,6 @@ SENSITIVITY = 1
 SHOTS = 3
 OTHER_SHOTS = 5
 SEED = 1
-START_SLACK = 0.1
-"""Seconds after the start of a word from which an event can belong to it."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A word of the stream, with start and end in seconds."""
-
-    start: float
-    end: float
-    word: str
 
 
 @dataclass(frozen=True)
@@ -93,32 +83,35 @@ class Demonstration:
         }
 
 
+def samples(seconds: float) -> int:
+    """A time in samples."""
+    return round(seconds * SAMPLE_RATE)
+
+
 def read_said(path: Path) -> list[Said]:
-    """Read what a stream says: lines of start, end and word.  Raises DataError."""
+    """Read what a stream says: lines of start and end in seconds, and word.  Raises DataError."""
     try:
         text = normalised(read_text(path))
         rows = [line.split("\t") for line in text.splitlines()]
-        return [Said(float(start), float(end), word) for start, end, word in rows]
-    except ValueError as error:
+        return [Said(word, samples(float(start)), samples(float(end))) for start, end, word in rows]
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: expected lines of start, end and word") from error
 
 
 def judge(events: Sequence[Event], said: Sequence[Said], keywords: Sequence[str]) -> Heard:
     """Count the keywords that were heard and the false alarms.
 
-    An event belongs to the word that began last before the event's end. It is right when it is
-    that word, and the first event of it; each other event is a false alarm.
+    What counts as heard is the rule of stream.py; each event that hits no word is a false alarm.
     """
+    ends = [(event.word, samples(event.end)) for event in events]
+    hits = words_hit(ends, said)
     words: list[str | None] = []
-    hit: set[int] = set()
-    for event in events:
-        begun = [i for i, word in enumerate(said) if word.start + START_SLACK <= event.end]
-        at = begun[-1] if begun else None
-        words.append(None if at is None else said[at].word)
-        if at is not None and said[at].word == event.word:
-            hit.add(at)
+    for (_, end), hit in zip(ends, hits, strict=True):
+        then = [word.word for word in said if belongs(end, word)]
+        words.append(hit.word if hit else then[-1] if then else None)
     wanted = sum(word.word in keywords for word in said)
-    return Heard(tuple(events), tuple(words), wanted, len(hit), len(events) - len(hit))
+    right = sum(hit is not None for hit in hits)
+    return Heard(tuple(events), tuple(words), wanted, right, len(events) - right)
 
 
 def split_voice(takes: Sequence[Take], unknown: str) -> tuple[list[Take], list[Take]]:
@@ -210,6 +203,11 @@ def demonstrate(
     )
 
 
+def middle(word: Said) -> float:
+    """The middle of a word, in seconds."""
+    return (word.start + word.end) / 2 / SAMPLE_RATE
+
+
 def picture(
     path: Path, result: Demonstration, pcm: NDArray[np.int16], said: Sequence[Said]
 ) -> None:
@@ -224,7 +222,7 @@ def picture(
     time = np.arange(len(pcm)) / SAMPLE_RATE
     top.plot(time, pcm / max(1, np.abs(pcm.astype(float)).max()), color="#c3cad2", linewidth=0.4)
     for word in said:
-        top.text((word.start + word.end) / 2, 1.15, plain(word.word), ha="center", fontsize=9)
+        top.text(middle(word), 1.15, plain(word.word), ha="center", fontsize=9)
     for level, name, heard in (
         (-1.5, "heard before", result.stream_before),
         (-2.1, "heard after", result.stream_after),
@@ -233,7 +231,7 @@ def picture(
         # An event comes in the second after its word: draw it below that word.
         for event, spoken in zip(heard.events, heard.said, strict=True):
             places = [word for word in said if word.word == spoken]
-            at = (places[0].start + places[0].end) / 2 if places else event.end
+            at = middle(places[0]) if places else event.end
             colour = "#2a8f4f" if event.word == spoken else "#c0392b"
             heard_word = plain(event.word)
             top.text(at, level, heard_word, ha="center", va="center", fontsize=9, color=colour)

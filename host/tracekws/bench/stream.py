@@ -286,6 +286,28 @@ class Counts:
         return self.samples / SAMPLE_RATE / 3600
 
 
+def belongs(end: int, word: Said) -> bool:
+    """Whether an event that ends at a sample can be for a word."""
+    return word.start <= end <= word.end + GRACE
+
+
+def words_hit(events: Sequence[tuple[str, int]], said: Sequence[Said]) -> list[Said | None]:
+    """The word that each event hits by the rule of the module; None for a false alarm.
+
+    Args:
+        events: word heard and end sample.
+        said: the words, in order.
+    """
+    waiting = list(said)
+    found = []
+    for heard, end in events:
+        mine = next((w for w in waiting if w.word == heard and belongs(end, w)), None)
+        if mine is not None:
+            waiting.remove(mine)
+        found.append(mine)
+    return found
+
+
 def judge(
     events: Sequence[tuple[str, int]], said: Sequence[Said], keywords: Sequence[str], samples: int
 ) -> Counts:
@@ -300,15 +322,11 @@ def judge(
     hits = dict.fromkeys(keywords, 0)
     false_alarms = dict.fromkeys(keywords, 0)
     latencies = []
-    waiting = [word for word in said if word.word in keywords]
-    for heard, end in events:
-        mine = next(
-            (w for w in waiting if w.word == heard and w.start <= end <= w.end + GRACE), None
-        )
+    wanted = [word for word in said if word.word in keywords]
+    for (heard, end), mine in zip(events, words_hit(events, wanted), strict=True):
         if mine is None:
             false_alarms[heard] += 1
             continue
-        waiting.remove(mine)
         hits[heard] += 1
         latencies.append((end - mine.end) / SAMPLE_RATE)
     spoken = {word: sum(s.word == word for s in said) for word in keywords}

@@ -31,7 +31,7 @@ def difference(estimate: adapting.Estimate) -> str:
 def show_adaptation(
     report: adapting.Report,
     model: Model,
-    settings: adapting.Settings,
+    settings: adapting.Experiment,
     as_json: bool,
     other: Model | None = None,
 ) -> None:
@@ -44,7 +44,7 @@ def show_adaptation(
         as_json: instead of a table.
         other: the model that the report was compared with.
     """
-    cast = report.cast
+    people = report.people
     if as_json:
         print_json(
             {
@@ -53,23 +53,23 @@ def show_adaptation(
                 "words": list(report.words),
                 "against": other and other.identity,
                 "settings": settings.__dict__,
-                "speakers": len(cast.speakers),
-                "speakers_left_out": list(cast.speakers_left_out),
-                "words_left_out": cast.words_left_out,
+                "speakers": len(people.speakers),
+                "speakers_left_out": list(people.speakers_left_out),
+                "words_left_out": people.words_left_out,
                 "unknown_self_clips": report.unknown_self_clips,
-                "others_clips": len(cast.others),
-                "outside_clips": len(cast.outside),
+                "others_clips": len(people.others),
+                "outside_clips": len(people.outside),
                 "replay_sequences": int(model.header.n_sequences),
-                "repeats_dropped": cast.repeats,
-                "bad_files": len(cast.bad),
-                "bad": list(cast.bad),
-                "long_clips": cast.long,
-                "data": cast.digest,
+                "repeats_dropped": people.repeats,
+                "bad_files": len(people.bad),
+                "bad": list(people.bad),
+                "long_clips": people.long,
+                "data": people.digest,
             }
         )
         return
     columns = [*adapting.COLUMNS, adapting.SAME_REJECTION]
-    if not len(cast.outside):
+    if not len(people.outside):
         columns.remove("unknown_outside")
     headings = ("method", *(name.replace("_", " ") for name in columns))
     table = Table(*headings)
@@ -86,7 +86,7 @@ def show_adaptation(
         table.add_row(row.method, *cells)
     out.print(table)
     out.print(
-        f"{len(cast.speakers)} speakers, {settings.draws} draws, {settings.shots} takes a word; "
+        f"{len(people.speakers)} speakers, {settings.draws} draws, {settings.shots} takes a word; "
         f"percent, then the paired difference to 'none', in brackets 95 % over speakers"
     )
     if settings.rejection is not None:
@@ -100,6 +100,6 @@ def show_adaptation(
             table.add_row(row.method, *(difference(one) if one else "-" for one in found))
         out.print(table)
         out.print("the paired difference to the other model after the same takes")
-    if cast.speakers_left_out:
-        say(out, f"too few takes: {', '.join(cast.speakers_left_out)}")
-    say_left_out(cast.repeats, cast.bad, cast.long)
+    if people.speakers_left_out:
+        say(out, f"too few takes: {', '.join(people.speakers_left_out)}")
+    say_left_out(people.repeats, people.bad, people.long)

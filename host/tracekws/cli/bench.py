@@ -78,7 +78,7 @@ def bench_adapt(
     wanted = methods_of(method, adapting.METHODS)
     model = Model.load(model_path)
     other = load_other(against, model) if against else None
-    settings = adapting.Settings(shots, passes, negatives, draws, seed, shift, new_words)
+    settings = adapting.Experiment(shots, passes, negatives, draws, seed, shift, new_words)
     sources = adapting.read_sources(folder, others, speakers, outside)
     with stages() as stage:
         report = adapting.measure(model, sources, settings, wanted, other, workers, stage)

@@ -39,8 +39,8 @@ from tracekws.names import normalised
 from tracekws.shipped import MODEL, install_command
 
 if TYPE_CHECKING:
-    from tracekws.lab.report import Row
-    from tracekws.lab.shots import Row as ShotsRow
+    from tracekws.lab.report import RuleRow
+    from tracekws.lab.shots import ShotsRow
     from tracekws.lab.tasks.commands import Splitting
 
 app = typer.Typer(
@@ -85,7 +85,7 @@ def say_stale(path: Path, count: int) -> None:
         )
 
 
-def show(rows: Sequence["Row"]) -> None:
+def show(rows: Sequence["RuleRow"]) -> None:
     """Print rows, a table a task; of what code they are where it is not all the present one."""
     from tracekws.lab.report import PRESENT, by_task
 
@@ -176,7 +176,7 @@ def run(
     name, settings = experiment.config_of(chosen, config)
     wanted = experiment.with_rates(rule, settings, experiment.settings_of(rule, given or []))
     passes = epochs or settings.epochs
-    code = fingerprint(experiment.rule_of(rule), settings)
+    code = fingerprint(experiment.rule_named(rule), settings)
     plans = [experiment.Plan(rule, wanted, seed, passes, code=code) for seed in range(1, seeds + 1)]
     check_writable(output)
     known = experiment.read_results(output, experiment.Result)
@@ -304,11 +304,11 @@ def show_memory(
     """
     with torch_there():
         from tracekws.lab import memory
-        from tracekws.lab.experiment import rule_of
+        from tracekws.lab.experiment import rule_named
         from tracekws.lab.rules import RULES
     if axis is not None and axis not in memory.SWEEPS:
         raise typer.BadParameter(f"'{axis}' is none of {', '.join(memory.SWEEPS)}")
-    names = [memory.FORWARD, *[rule_of(name).name for name in rule or RULES]]
+    names = [memory.FORWARD, *[rule_named(name).name for name in rule or RULES]]
     swept = {}
     with stages() as stage:
         progress = stage("axes")
@@ -449,7 +449,7 @@ def shots(
     own = experiment.settings_of(adapt or rule, adapt_given or [])
     how = lab.Adapt(adapt or rule, own if adapt not in (None, rule) else settings | own, passes)
     name, chosen = experiment.config_of(task, config)
-    code = fingerprint(experiment.rule_of(rule), chosen)
+    code = fingerprint(experiment.rule_named(rule), chosen)
     plans = [
         experiment.Plan(rule, settings, seed, epochs or chosen.epochs, code=code)
         for seed in range(1, seeds + 1)
@@ -499,13 +499,13 @@ def learn_on_device(
     wanted = methods_of(method, on_device.METHODS)
     changed = on_device.settings_of(given or [])
     model = Model.load(model_path)
-    settings = adapting.Settings(shots, passes, negatives, draws, seed, shift, new_words)
+    settings = adapting.Experiment(shots, passes, negatives, draws, seed, shift, new_words)
     sources = adapting.read_sources(folder, others, speakers, outside)
     learner = adapting.learner_of(model, sources.tree, settings)
     with stages() as stage:
-        cast = sources.read(learner, settings, stage("reading"))
+        people = sources.read(learner, settings, stage("reading"))
         report = on_device.compare(
-            learner, cast, settings, wanted, changed, workers, stage("adapting")
+            learner, people, settings, wanted, changed, workers, stage("adapting")
         )
     show_adaptation(report, model, settings, as_json)
 
@@ -543,8 +543,8 @@ def meta_learn(
         able = ", ".join(name for name, flags in adapting.METHODS.items() if flags)
         raise typer.BadParameter(f"'{method}' is none of {able}")
     excluded = frozenset(read_names(exclude)) if exclude else frozenset()
-    adaptation = adapting.Settings(shots, passes, seed=seed, shift=shift)
-    settings = meta.Settings(flags, rounds, step, adaptation)
+    adaptation = adapting.Experiment(shots, passes, seed=seed, shift=shift)
+    settings = meta.MetaSettings(flags, rounds, step, adaptation)
     model = Model.load(model_path)
     with stages() as stage:
         learned, speakers = meta.learn(

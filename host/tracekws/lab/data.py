@@ -3,7 +3,7 @@
 
 import hashlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,11 @@ class Clips:
     def __len__(self) -> int:
         """Count of clips."""
         return len(self.labels)
+
+    def steps(self) -> Iterator[Tensor]:
+        """Input of each step, (N, *shape), as a network takes it."""
+        for t in range(self.events.shape[1]):
+            yield self.events[:, t].to(torch.float32)
 
     def take(self, indices: NDArray[np.int64]) -> "Clips":
         """The clips at these indices, in their order."""

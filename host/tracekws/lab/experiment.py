@@ -44,7 +44,7 @@ MOST_NUMBER = 1e15
 LAST_RATE = 0.25
 """What is left of the rates in the last pass, after a cosine."""
 
-Settings = dict[str, Any]
+RuleSettings = dict[str, Any]
 Line = TypeVar("Line")
 
 
@@ -53,7 +53,7 @@ class Plan:
     """What to run."""
 
     rule: str
-    settings: Settings
+    settings: RuleSettings
     seed: int
     epochs: int
     trial: bool = False
@@ -69,7 +69,7 @@ class Result:
     task: str
     config: str
     rule: str
-    settings: Settings
+    settings: RuleSettings
     seed: int
     epochs: int
     trial: bool
@@ -121,7 +121,7 @@ def stale(
     )
 
 
-def rule_of(name: str) -> type[Rule]:
+def rule_named(name: str) -> type[Rule]:
     """The rule of this name.
 
     Raises:
@@ -147,22 +147,22 @@ def config_of(task: Task, name: str | None) -> tuple[str, Config]:
     return name, task.configs[name]
 
 
-def with_rates(rule: str, config: Config, settings: Settings) -> Settings:
+def with_rates(rule: str, config: Config, settings: RuleSettings) -> RuleSettings:
     """Settings and the rates that they lack: the config's, or, but for Adam, the rule's own."""
-    known = rule_of(rule).settings() | settings
+    known = rule_named(rule).settings() | settings
     adam = known["optimiser"] == "adam"
     rates = {name: config.rate if adam else known[name] for name in ("rate", "readout_rate")}
     return rates | settings
 
 
-def settings_of(rule: str, given: Iterable[str]) -> Settings:
+def settings_of(rule: str, given: Iterable[str]) -> RuleSettings:
     """A rule's settings from texts key=value.
 
     Raises:
         DataError: a key that the rule does not have, or a value of another kind.
     """
-    known = {k: v for k, v in rule_of(rule).settings().items() if k != "seed"}
-    settings: Settings = {}
+    known = {k: v for k, v in rule_named(rule).settings().items() if k != "seed"}
+    settings: RuleSettings = {}
     for text in given:
         key, equals, value = text.partition("=")
         if key not in known or not equals:
@@ -183,19 +183,12 @@ def batches(
     return np.split(order, range(size, len(order) - 1, size))
 
 
-def hear(rule: Rule, clips: Clips, learn: bool) -> None:
-    """Run a rule over all steps of a batch; finish() is left to the caller."""
-    rule.start(len(clips), clips.labels if learn else None)
-    for t in range(clips.events.shape[1]):
-        rule.step(clips.events[:, t].to(torch.float32))
-
-
 def accuracy(rule: Rule, clips: Clips, size: int) -> float:
     """Percent of clips heard right."""
     right = 0
     for part in batches(clips, size):
         batch = clips.take(part)
-        hear(rule, batch, learn=False)
+        rule.hear(len(batch), batch.steps(), None)
         right += int((rule.finish().argmax(1) == batch.labels).sum())
     return 100 * right / len(clips)
 
@@ -248,7 +241,8 @@ def train(
         for name, value in rates.items():
             setattr(rule, name, value * falling(epoch / epochs))
         for part in parts:
-            hear(rule, augmented(clips.take(part), config, change), learn=True)
+            batch = augmented(clips.take(part), config, change)
+            rule.hear(len(batch), batch.steps(), batch.labels)
             done += 1
             if done == total:
                 kept = bytes_of(rule.stored().values())
@@ -261,7 +255,7 @@ def train(
     return kept
 
 
-def network_of(config: Config, split: Split, seed: int) -> Network:
+def new_network(config: Config, split: Split, seed: int) -> Network:
     """A config's network for the data of a split, not trained yet."""
     return Network(
         config.network,
@@ -290,8 +284,8 @@ def run(
     """
     name, config = config_of(task, config_name)
     start = time.monotonic()
-    network = network_of(config, split, plan.seed)
-    rule = rule_of(plan.rule)(network=network, seed=plan.seed, **plan.settings)
+    network = new_network(config, split, plan.seed)
+    rule = rule_named(plan.rule)(network=network, seed=plan.seed, **plan.settings)
     kept = train(rule, split.train, config, plan.epochs, plan.seed, progress, deadline)
     if kept is None:
         return None
@@ -374,7 +368,7 @@ def write_result(path: Path, result: Any) -> None:
 def trials(rule: str, config: Config, epochs: int, count: int) -> list[Plan]:
     """Runs that choose a rule's rates; the first has the defaults."""
     rng = np.random.default_rng(TRIAL_SEED)
-    code = fingerprint(rule_of(rule), config)
+    code = fingerprint(rule_named(rule), config)
     defaults = with_rates(rule, config, {})
     plans = []
     for number in range(count):
@@ -385,7 +379,7 @@ def trials(rule: str, config: Config, epochs: int, count: int) -> list[Plan]:
     return plans
 
 
-def best_of(results: Sequence[Result]) -> Settings:
+def best_of(results: Sequence[Result]) -> RuleSettings:
     """Settings of the result that is best on validation; the first of equals."""
     return max(results, key=lambda result: result.validation).settings
 

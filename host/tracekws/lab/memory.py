@@ -107,13 +107,15 @@ def learner(name: str, size: Size) -> Rule:
     return kind(network=network, optimiser="sgd", update="step")
 
 
-def hear(rule: Rule, size: Size) -> list[Tensor]:
+def stored_after(rule: Rule, size: Size) -> list[Tensor]:
     """Learn from a batch of clips of random events: all tensors at the end of its last step."""
     labels = torch.arange(size.batch) % size.classes
     random = torch.Generator().manual_seed(0)
-    rule.start(size.batch, None if type(rule) is Rule else labels)
-    for _ in range(size.steps):
-        rule.step((torch.rand(size.batch, size.width, generator=random) < 0.3).float())
+    steps = (
+        (torch.rand(size.batch, size.width, generator=random) < 0.3).float()
+        for _ in range(size.steps)
+    )
+    rule.hear(size.batch, steps, None if type(rule) is Rule else labels)
     stored = list(rule.stored().values())
     rule.finish()
     return stored
@@ -126,11 +128,11 @@ def measure(name: str, size: Size) -> Cost:
     """
     rule = learner(name, size)
     fixed = bytes_of(rule.fixed.values())
-    state = bytes_of(hear(rule, size)) - fixed
+    state = bytes_of(stored_after(rule, size)) - fixed
     few = min(size.steps, COUNTED_STEPS)
     again = learner(name, size)
     with Operations() as operations:
-        hear(again, replace(size, steps=few))
+        stored_after(again, replace(size, steps=few))
     return Cost(name, size, state, fixed, operations.count // few)
 
 
@@ -161,7 +163,9 @@ def crossing(layers: int, batch: int, most: int = 4096, width: int = 128) -> Cla
 
     def wins(classes: int) -> bool:
         size = Size(layers, width, classes, batch, steps=1)
-        tp, decolle = (bytes_of(hear(learner(name, size), size)) for name in ("tp", "decolle"))
+        tp, decolle = (
+            bytes_of(stored_after(learner(name, size), size)) for name in ("tp", "decolle")
+        )
         return tp < decolle
 
     if not wins(most):

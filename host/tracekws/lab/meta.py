@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws import modelfile
-from tracekws.bench.adapting import Bench, Cast, choose_speakers, gather
-from tracekws.bench.adapting import Settings as Adaptation
+from tracekws.bench.adapting import Bench, Experiment, People, choose_speakers, read_people
 from tracekws.core import LATENT, SEQUENCES, Model, Network
 from tracekws.data import Progress, Tree, episode, left_out
 from tracekws.errors import DataError
@@ -37,14 +36,14 @@ Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Settings:
+class MetaSettings:
     """How to move a starting point."""
 
     method: int
     """Flags of learning: of the support; the query goes without replay."""
     rounds: int
     step: float
-    adaptation: Adaptation
+    adaptation: Experiment
 
 
 def numbers(network: Network) -> Weights:
@@ -67,14 +66,14 @@ def pupils(model: Model, tree: Tree, excluded: frozenset[str], shots: int) -> tu
     return choose_speakers(clips, model.keywords, shots, None)[0]
 
 
-def rehearsal(model: Model, cast: Cast, count: int) -> NDArray[np.uint8]:
+def rehearsal(model: Model, people: People, count: int) -> NDArray[np.uint8]:
     """So many replay vectors, or fewer, of the speakers' clips: (n, 1 + H)."""
-    names = sorted({clip.word for clip in cast.clips} - set(model.keywords))
+    names = sorted({clip.word for clip in people.clips} - set(model.keywords))
     words = (*model.keywords, *names)
-    own = [i for i, clip in enumerate(cast.clips) if clip.speaker in set(cast.speakers)]
+    own = [i for i, clip in enumerate(people.clips) if clip.speaker in set(people.speakers)]
     network = Network(model)
-    rates = np.stack([network.rates(cast.features[i]) for i in own])
-    spoken = [words.index(cast.clips[i].word) for i in own]
+    rates = np.stack([network.rates(people.features[i]) for i in own])
+    spoken = [words.index(people.clips[i].word) for i in own]
     silence = np.zeros_like(rates[:1])  # replay_rows leaves the last word out
     rows = replay_rows(
         np.array([*spoken, len(words)]),
@@ -82,38 +81,38 @@ def rehearsal(model: Model, cast: Cast, count: int) -> NDArray[np.uint8]:
         len(model.keywords),
         count,
     )
-    labels = np.array([model.class_of(cast.clips[own[row]].word) for row in rows])
+    labels = np.array([model.class_of(people.clips[own[row]].word) for row in rows])
     return replay_vectors(labels, rates[rows])
 
 
-def placed(model: Model, name: str, weights: Weights, cast: Cast) -> Model:
+def placed(model: Model, name: str, weights: Weights, people: People) -> Model:
     """The model with another name, other weights, and replay vectors made anew."""
     state = modelfile.to_int16(weights, 0)
     nothing = np.zeros((0, 1 + model.header.n_neurons), np.uint8)
     moved = Model(modelfile.with_weights(model, name, state, nothing))
-    latent = rehearsal(moved, cast, model.header.n_latent)
+    latent = rehearsal(moved, people, model.header.n_latent)
     return Model(modelfile.with_weights(model, name, state, latent))
 
 
 class Pupils(Bench):
     """One process's copy: what a speaker's query changes after the support."""
 
-    def __init__(self, image: bytes, cast: Cast, settings: Settings, turn: int) -> None:
+    def __init__(self, image: bytes, people: People, settings: MetaSettings, turn: int) -> None:
         """Keep what every speaker needs in this round."""
-        super().__init__(image, cast, settings.adaptation, {})
+        super().__init__(image, people, settings.adaptation, {})
         self.method, self.turn = settings.method, turn
 
     def change(self, speaker: str) -> Weights:
         """g_tau."""
         shots, seed = self.settings.shots, self.settings.seed
-        rng = np.random.default_rng([seed, self.turn, self.cast.speakers.index(speaker)])
-        draw = episode(self.cast.clips, speaker, self.model.keywords, shots, 0, rng)
+        rng = np.random.default_rng([seed, self.turn, self.people.speakers.index(speaker)])
+        draw = episode(self.people.clips, speaker, self.model.keywords, shots, 0, rng)
         learner = Learner(self.model, int(rng.integers(1, 2**32)))
         self.adapt(learner, draw, self.method, rng)
         before = numbers(learner)
         alone = self.method & ~(LATENT | SEQUENCES)
         for i in rng.permutation([*draw.query, *draw.other_words]):
-            learner.take(self.cast.features[i], int(self.truth[i]), alone, FULL_SCALE)
+            learner.take(self.people.features[i], int(self.truth[i]), alone, FULL_SCALE)
         return numbers(learner) - before
 
 
@@ -121,7 +120,7 @@ def learn(
     model: Model,
     tree: Tree,
     excluded: frozenset[str],
-    settings: Settings,
+    settings: MetaSettings,
     name: str,
     stage: Callable[[str], Progress],
     workers: int | None = None,
@@ -143,18 +142,18 @@ def learn(
         DataError: nobody has enough takes.
     """
     speakers = pupils(model, tree, excluded, settings.adaptation.shots)
-    cast = gather(
+    people = read_people(
         model, tree, None, speakers, settings.adaptation, stage("reading"), noise_part="training"
     )
     weights = numbers(Network(model))
     progress, done = stage("speakers"), 0
     for turn in range(settings.rounds):
-        now = placed(model, name, weights, cast)
-        make = partial(Pupils, now.image, cast, settings, turn)
+        now = placed(model, name, weights, people)
+        make = partial(Pupils, now.image, people, settings, turn)
         total = np.zeros_like(weights)
-        for change in spread(Pupils.change, cast.speakers, workers, make):
+        for change in spread(Pupils.change, people.speakers, workers, make):
             total += change
             done += 1
-            progress(done, settings.rounds * len(cast.speakers))
-        weights += settings.step * total / len(cast.speakers)
-    return placed(model, name, weights, cast), len(cast.speakers)
+            progress(done, settings.rounds * len(people.speakers))
+        weights += settings.step * total / len(people.speakers)
+    return placed(model, name, weights, people), len(people.speakers)

@@ -37,7 +37,7 @@ def numbers(model: Model, name: str, shape: tuple[int, ...], bits: int) -> Tenso
     return torch.from_numpy(raw.astype(np.float32)).view(shape) / 2.0**bits
 
 
-def network_of(model: Model, second: Second | None = None) -> Network:
+def float_network(model: Model, second: Second | None = None) -> Network:
     """The network of an image: 80 filtered features in, one recurrent layer, decays of its own.
 
     With a second layer on its own, if there is one.
@@ -94,11 +94,11 @@ def set_trainable(network: Network, model: Model, state: bytes) -> None:
         weights[name].copy_(rows / 2.0 ** bits.get(name, lib.TKWS_LOGIT_Q))
 
 
-def rule_of(model: Model) -> DeviceRule:
+def device_rule(model: Model) -> DeviceRule:
     """The device's rule with a model's network, target path and rates."""
     h = model.header
     rule = DeviceRule(
-        network=network_of(model),
+        network=float_network(model),
         rate=h.rate_bias / 2.0 ** (16 + h.membrane_q),
         readout_rate=h.rate_readout / 2.0 ** (16 + lib.TKWS_LOGIT_Q),
         readout_bias_rate=h.rate_readout_bias / 2.0 ** (16 + lib.TKWS_LOGIT_Q),

@@ -32,14 +32,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from tracekws.bench import adapting as adaptbench
-from tracekws.bench.adapting import Adapting, Cast
+from tracekws.bench import adapting
+from tracekws.bench.adapting import Adapting, People
 from tracekws.core import LATENT, READOUT, Model
 from tracekws.data import Progress
 from tracekws.errors import DataError
 from tracekws.lab import experiment
-from tracekws.lab.experiment import Settings
-from tracekws.lab.model import Second, filtered, latent_of, network_of, rule_of
+from tracekws.lab.experiment import RuleSettings
+from tracekws.lab.model import Second, device_rule, filtered, float_network, latent_of
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules.device import DeviceRule
 from tracekws.lab.rules.prototype import Prototype
@@ -52,13 +52,13 @@ ONE = 1024
 """Of scores in Q10."""
 
 
-def device_settings(model: Model) -> Settings:
+def device_settings(model: Model) -> RuleSettings:
     """Rate and gain of the image."""
-    rule = rule_of(model)
+    rule = device_rule(model)
     return {"rate": rule.rate, "gain": rule.gain, "readout_bias_rate": 0.0}
 
 
-def batch_settings(model: Model) -> Settings:
+def batch_settings(model: Model) -> RuleSettings:
     """Those of the image, for traces that are sums, not means, and for the mean over a batch."""
     own = device_settings(model)
     rest = 1 - model.header.trace_decay_q15 / 32768
@@ -76,13 +76,13 @@ class Method:
     """Of the lab."""
     batch: int = 0
     """Takes that the rule learns from at once; with 0 the layer stays as it is."""
-    settings: Callable[[Model], Settings] = lambda model: {}
+    settings: Callable[[Model], RuleSettings] = lambda model: {}
     """Of the rule, where the lab's defaults do not fit."""
 
     def settable(self) -> list[str]:
         """Settings of the rule that change anything here."""
         fixed = ("seed", "readout_rate", "readout_bias_rate")
-        known = experiment.rule_of(self.rule).settings()
+        known = experiment.rule_named(self.rule).settings()
         return [name for name in known if name not in fixed] if self.batch else []
 
 
@@ -99,21 +99,24 @@ METHODS = {
 }
 
 
-def hear(rule: Rule, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+def rates_and_logits(rule: Rule, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
     """Run a rule over clips (N, T, 80), to learn if there are labels.
 
     Returns:
         Mean rates of the last layer's neurons, (N, H), and the rule's logits, (N, C).
     """
-    rule.start(len(x), labels)
     count = torch.zeros(len(x), *rule.network.layers[-1].shape)
-    for t in range(x.shape[1]):
-        rule.step(x[:, t])
-        count += rule.state.layers[-1].s.detach()
+
+    def add() -> None:
+        count.add_(rule.state.layers[-1].s.detach())
+
+    rule.hear(len(x), x.unbind(1), labels, add)
     return count / x.shape[1], rule.finish()
 
 
-def make_rule(model: Model, method: Method, given: Settings, second: Second | None = None) -> Rule:
+def make_rule(
+    model: Model, method: Method, given: RuleSettings, second: Second | None = None
+) -> Rule:
     """A method's rule on the image's network and target path, its readout held still.
 
     With a second layer, if there is one.
@@ -122,9 +125,9 @@ def make_rule(model: Model, method: Method, given: Settings, second: Second | No
         LabError: a setting that the rule does not take.
     """
     settings = {**method.settings(model), **given, "readout_rate": 0.0}
-    rule = experiment.rule_of(method.rule)(network=network_of(model, second), **settings)
+    rule = experiment.rule_named(method.rule)(network=float_network(model, second), **settings)
     if "S" in rule.fixed:
-        rule.fixed["S"] = rule_of(model).fixed["S"]
+        rule.fixed["S"] = device_rule(model).fixed["S"]
     if isinstance(rule, DeviceRule):
         rule.taken = {model.unknown, model.silence}
     return rule
@@ -137,7 +140,7 @@ class FloatLearner:
         self,
         model: Model,
         method: Method,
-        given: Settings,
+        given: RuleSettings,
         seed: int,
         second: Second | None = None,
     ) -> None:
@@ -148,7 +151,7 @@ class FloatLearner:
         self.weights = self.rule.network.readout
         self.window = model.header.window_steps
         self.weights["V"] /= self.window
-        device = rule_of(model)
+        device = device_rule(model)
         self.rates = {
             "V": device.readout_rate / self.window**2,
             "c": device.readout_bias_rate,
@@ -162,7 +165,9 @@ class FloatLearner:
         scale = scale_q15 / 32768
         self.rule.rate = scale * self.rate
         x = filtered(self.model, features)[None]
-        rates, _ = hear(self.rule, x, torch.tensor([label]) if self.batch == 1 else None)
+        rates, _ = rates_and_logits(
+            self.rule, x, torch.tensor([label]) if self.batch == 1 else None
+        )
         if method & READOUT:
             self.descend_readout(rates[0], label, scale)
         if method & LATENT and len(self.latent):
@@ -172,7 +177,7 @@ class FloatLearner:
             self.waiting.append((x, label))
         if self.waiting and len(self.waiting) == self.batch:
             clips, labels = zip(*self.waiting, strict=True)
-            hear(self.rule, torch.cat(clips), torch.tensor(labels))
+            rates_and_logits(self.rule, torch.cat(clips), torch.tensor(labels))
             self.waiting = []
 
     def logits(self, rates: Tensor) -> Tensor:
@@ -192,7 +197,7 @@ class FloatLearner:
         """Scores of clips (N, steps, 80), each heard from rest: int32 (N, classes), Q10."""
         if not len(clips):
             return np.zeros((0, len(self.model.labels)), np.int32)
-        rates, _ = hear(self.rule, filtered(self.model, clips), None)
+        rates, _ = rates_and_logits(self.rule, filtered(self.model, clips), None)
         return rounded(ONE * self.logits(rates))
 
 
@@ -212,13 +217,13 @@ class NearestPrototype:
 
     def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
         """Move the mean of the label's class."""
-        hear(self.rule, filtered(self.model, features)[None], torch.tensor([label]))
+        rates_and_logits(self.rule, filtered(self.model, features)[None], torch.tensor([label]))
 
     def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:
         """Cosines of clips (N, steps, 80) with the prototypes: int32 (N, classes), Q20."""
         if not len(clips):
             return np.zeros((0, len(self.model.labels)), np.int32)
-        _, cosines = hear(self.rule, filtered(self.model, clips), None)
+        _, cosines = rates_and_logits(self.rule, filtered(self.model, clips), None)
         return rounded(ONE * ONE * cosines)
 
 
@@ -231,7 +236,7 @@ def float_learner(
     model: Model,
     name: str,
     seed: int,
-    given: Mapping[str, Settings] | None = None,
+    given: Mapping[str, RuleSettings] | None = None,
     second: Second | None = None,
 ) -> Adapting:
     """What learns by one of METHODS, with settings by the method's name."""
@@ -242,13 +247,13 @@ def float_learner(
     return FloatLearner(model, method, (given or {}).get(name, {}), seed, second)
 
 
-def settings_of(texts: Iterable[str]) -> dict[str, Settings]:
+def settings_of(texts: Iterable[str]) -> dict[str, RuleSettings]:
     """Settings by method from texts method.key=value.
 
     Raises:
         DataError: no such method, a key that it does not have, or a value of another kind.
     """
-    settings: dict[str, Settings] = {}
+    settings: dict[str, RuleSettings] = {}
     for text in texts:
         name, _, setting = text.partition(".")
         if name not in METHODS or not METHODS[name].settable():
@@ -263,19 +268,19 @@ def settings_of(texts: Iterable[str]) -> dict[str, Settings]:
 
 def compare(
     model: Model,
-    cast: Cast,
-    settings: adaptbench.Settings,
+    people: People,
+    settings: adapting.Experiment,
     methods: Iterable[str] = tuple(METHODS),
-    given: Mapping[str, Settings] | None = None,
+    given: Mapping[str, RuleSettings] | None = None,
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
     second: Second | None = None,
-) -> adaptbench.Report:
+) -> adapting.Report:
     """Run methods ("none" is always among them) over all speakers and draws.
 
     Args:
         model: the model, with the rates to use.
-        cast: from adaptbench.gather().
+        people: from adapting.read_people().
         settings: the experiment.
         methods: names of METHODS.
         given: settings of methods, by their names.
@@ -289,9 +294,9 @@ def compare(
     chosen, given = tuple(methods), given or {}
     for name in chosen:
         make_rule(model, METHODS[name], given.get(name, {}), second)
-    return adaptbench.bench_adapt(
+    return adapting.bench_adapt(
         model,
-        cast,
+        people,
         settings,
         chosen,
         workers,

@@ -10,19 +10,19 @@ from numpy.typing import ArrayLike
 
 from tracekws.errors import DataError
 from tracekws.figure import write_figure
-from tracekws.lab.experiment import Result, Settings, config_of, rule_of
+from tracekws.lab.experiment import Result, RuleSettings, config_of, rule_named
 from tracekws.lab.fingerprint import fingerprint
 from tracekws.lab.tasks import task_of
 
 
 @dataclass(frozen=True)
-class Row:
+class RuleRow:
     """A rule on a task: what its seeds gave together."""
 
     task: str
     config: str
     rule: str
-    settings: Settings
+    settings: RuleSettings
     epochs: int
     data: str
     seeds: int
@@ -50,7 +50,7 @@ def standing_of(result: Result) -> str:
         return NOT_RECORDED
     try:
         _, config = config_of(task_of(result.task), result.config)
-        here = fingerprint(rule_of(result.rule), config)
+        here = fingerprint(rule_named(result.rule), config)
     except DataError:
         return OTHER
     return PRESENT if result.code == here else OTHER
@@ -62,7 +62,7 @@ def deviation(values: ArrayLike) -> float | None:
     return float(sample.std(ddof=1)) if len(sample) > 1 else None
 
 
-def rows_of(results: Sequence[Result]) -> list[Row]:
+def rows_of(results: Sequence[Result]) -> list[RuleRow]:
     """Rows of all results that are no trials, the best test of each task first."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
@@ -75,7 +75,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
         tests = [float(result.test or 0) for result in group]
         first = group[0]
         rows.append(
-            Row(
+            RuleRow(
                 task=first.task,
                 config=first.config,
                 rule=first.rule,
@@ -96,20 +96,20 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     return sorted(rows, key=lambda row: (row.task, row.config, row.data, -row.test))
 
 
-def by_task(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def by_task(rows: Sequence[RuleRow]) -> dict[str, list[RuleRow]]:
     """Rows of each task, config and data, by a title."""
-    tasks: dict[str, list[Row]] = {}
+    tasks: dict[str, list[RuleRow]] = {}
     for row in rows:
         tasks.setdefault(f"{row.task}, {row.config}, data {row.data[:8]}", []).append(row)
     return tasks
 
 
-def summary(rows: Sequence[Row]) -> list[dict[str, object]]:
+def summary(rows: Sequence[RuleRow]) -> list[dict[str, object]]:
     """Plain data for --json."""
     return [asdict(row) for row in rows]
 
 
-def picture(rows: Sequence[Row], path: Path) -> None:
+def picture(rows: Sequence[RuleRow], path: Path) -> None:
     """Draw accuracy with its spread, and beside it the bytes of state; a line a rule.
 
     Raises:

@@ -12,7 +12,7 @@ Gradients are dicts by the names of Network.parameters(), summed over the batch;
 mean, and every rule learns by the same few lines (Optimiser).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import ClassVar
@@ -101,6 +101,22 @@ class Rule:
         if labels is not None:
             self.truth = functional.one_hot(labels, self.network.classes).to(torch.float32)
             self.begin()
+
+    def hear(
+        self,
+        batch: int,
+        steps: Iterable[Tensor],
+        labels: Tensor | None,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start a batch and hear all its steps, each (B, *inputs); finish() is left to the caller.
+
+        `after` is called after each step.
+        """
+        self.start(batch, labels)
+        for x in steps:
+            self.step(x)
+            after()
 
     @torch.no_grad()
     def step(self, x: Tensor) -> None:

@@ -31,7 +31,7 @@ from tracekws.errors import DataError
 from tracekws.files import MIB, check_folder, parse_json, read_bytes, write
 from tracekws.lab import experiment
 from tracekws.lab.data import Clips, Config, Figure, Split
-from tracekws.lab.experiment import Plan, Settings
+from tracekws.lab.experiment import Plan, RuleSettings
 from tracekws.lab.fingerprint import fingerprint
 from tracekws.lab.network import Network
 from tracekws.lab.report import deviation
@@ -62,13 +62,13 @@ class Case:
     """Digest of the training clips and of those held out."""
     rule: str
     """Of training; so are the next three."""
-    settings: Settings
+    settings: RuleSettings
     epochs: int
     seed: int
     """Of the draw of support and query, too."""
     adapt: str
     """Rule of the adaptation; so are the next two."""
-    adapt_settings: Settings
+    adapt_settings: RuleSettings
     passes: int
     split: Splitting
     repeats: int
@@ -103,7 +103,7 @@ class Adapt:
     """How the copies learn; the training's rule and settings if no other rule is named."""
 
     rule: str
-    settings: Settings
+    settings: RuleSettings
     passes: int
 
 
@@ -133,9 +133,9 @@ def trained(
         LabError: the rule does not fit the network.
     """
     config = task.configs[config_name]
-    network = experiment.network_of(config, split, plan.seed)
+    network = experiment.new_network(config, split, plan.seed)
     about = asdict(plan) | {"config": config_name, "data": split.digest}
-    rule = experiment.rule_of(plan.rule)(network=network, seed=plan.seed, **plan.settings)
+    rule = experiment.rule_named(plan.rule)(network=network, seed=plan.seed, **plan.settings)
     made = load(rule, path, about) if path.exists() else 0
     experiment.train(
         rule,
@@ -150,7 +150,7 @@ def trained(
     return network
 
 
-def save(rule: Rule, path: Path, about: Settings, made: int) -> None:
+def save(rule: Rule, path: Path, about: RuleSettings, made: int) -> None:
     """Write what a rule has learned in the passes made, completely or not at all.
 
     Raises:
@@ -168,7 +168,7 @@ def save(rule: Rule, path: Path, about: Settings, made: int) -> None:
     write(path, content.getvalue())
 
 
-def load(rule: Rule, path: Path, about: Settings) -> int:
+def load(rule: Rule, path: Path, about: RuleSettings) -> int:
     """Set a rule to what save() wrote for the same plan, code and data; the passes made.
 
     Raises:
@@ -197,7 +197,7 @@ def load(rule: Rule, path: Path, about: Settings) -> int:
 
 def adapted(network: Network, adapt: Adapt, seed: int, support: Clips, config: Config) -> Rule:
     """A rule with a copy of a network, after its passes over a support; none if that is empty."""
-    rule = experiment.rule_of(adapt.rule)(
+    rule = experiment.rule_named(adapt.rule)(
         network=copy.deepcopy(network), seed=seed, **adapt.settings
     )
     if len(support):
@@ -253,7 +253,7 @@ def run(
     check_folder(folder)
     name, config = experiment.config_of(task, config_name)
     adapt_code = fingerprint(
-        experiment.rule_of(adapt.rule), config, (__name__, Commands.__module__)
+        experiment.rule_named(adapt.rule), config, (__name__, Commands.__module__)
     )
     known = experiment.read_results(folder / RESULTS, Result)
     split, held = task.prepare(data, experiment.TRIAL_SEED)
@@ -271,7 +271,7 @@ def run(
             "ask for fewer by --shots, or name other speakers by --speakers"
         )
     nothing = held.clips.take(np.arange(0))
-    adapted(experiment.network_of(config, split, 0), adapt, 0, nothing, config)  # or says why
+    adapted(experiment.new_network(config, split, 0), adapt, 0, nothing, config)  # or says why
     out = Outcome([], [speaker for speaker in held.speakers if speaker not in speakers])
     old = 0
     for plan in plans:
@@ -336,7 +336,7 @@ def ask(network: Network, config: Config, held: HeldOut, case: Case) -> Result:
 
 
 @dataclass(frozen=True)
-class Row:
+class ShotsRow:
     """A number of shots: what all speakers and seeds gave together."""
 
     split: Splitting
@@ -361,12 +361,12 @@ class Row:
     """Whether the run is the paper's: its config, passes, rule, speaker and split."""
 
 
-def rows_of(results: Sequence[Result], task: Commands) -> list[Row]:
+def rows_of(results: Sequence[Result], task: Commands) -> list[ShotsRow]:
     """Rows of one run's results, in their order."""
     groups: dict[tuple[Splitting, int, int | None], list[Result]] = {}
     for result in results:
         groups.setdefault((result.split, result.repeats, result.shots), []).append(result)
-    rows: list[Row] = []
+    rows: list[ShotsRow] = []
     for (splitting, repeats, number), group in groups.items():
         shots = name_of(number)
         seeds = list(dict.fromkeys(result.seed for result in group))
@@ -375,7 +375,7 @@ def rows_of(results: Sequence[Result], task: Commands) -> list[Row]:
         )
         asked = sum(result.query for result in group)
         rows.append(
-            Row(
+            ShotsRow(
                 split=splitting,
                 repeats=repeats,
                 shots=shots,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tracekws import files
-from tracekws.bench import cards as card
+from tracekws.bench import cards
 from tracekws.bench.clips import Result, evaluate
 from tracekws.bench.streams import calibrate
 from tracekws.core import FeatureConfig, Model
@@ -304,7 +304,7 @@ def card_of(
             f"{model.header.n_latent} mean-rate vectors, {model.header.n_sequences} sequences",
         ),
         ("Firing", f"{last.rate or 0:.1f} % of the neurons in a step"),
-        (card.WHAT, card.not_counted(model.name)),
+        (cards.WHAT, cards.not_counted(model.name)),
     ]
     for split, result in results.items():
         rows += [

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tracekws.bench import cards as card
+from tracekws.bench import cards
 from tracekws.bench.cost import Cost
 from tracekws.core import Model
 from tracekws.errors import DataError
@@ -18,7 +18,7 @@ COSTS = [
     replace(CORTEX, sound="noise", network=99),
     replace(CORTEX, board="riscv-virt", processor="RV32IMAC", front_end=2000),
 ]
-LINE = f"| {card.WHAT} | 1,230 on Cortex-M4; 2,230 on RV32IMAC |"
+LINE = f"| {cards.WHAT} | 1,230 on Cortex-M4; 2,230 on RV32IMAC |"
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def model(model_file, tmp_path):
     path.with_suffix(".json").write_text(json.dumps({**identity, "neurons": 24}))
     rows = [
         f"| Image | 1 bytes, CRC {identity['crc']} |",
-        f"| {card.WHAT} | {card.not_counted('tiny')} |",
+        f"| {cards.WHAT} | {cards.not_counted('tiny')} |",
         "| Accuracy, validation, C core | 90.00 % |",
         "| Accuracy, testing, C core | 80.00 % |",
     ]
@@ -46,7 +46,7 @@ def test_a_card_gets_its_instructions_once(model, has_row):
         as_text.write_text("\n".join(before[:3] + before[4:]) + "\n")
     stale = [replace(cost, network=7) for cost in COSTS]
     for costs in (stale, COSTS, COSTS):
-        card.complete(model, costs)
+        cards.complete(model, costs)
     assert as_text.read_text().splitlines() == [*before[:3], LINE, *before[4:]]
     facts = json.loads(model.with_suffix(".json").read_text())
     assert facts["cost"] == [cost.summary() for cost in COSTS]
@@ -70,5 +70,5 @@ def test_what_is_not_the_model_s_card_is_refused_and_left_alone(model, suffix, c
         model.with_suffix(suffix).write_text(content)
     before = {path: path.read_bytes() for path in model.parent.iterdir()}
     with pytest.raises(DataError, match=said):
-        card.complete(model, COSTS)
+        cards.complete(model, COSTS)
     assert {path: path.read_bytes() for path in model.parent.iterdir()} == before

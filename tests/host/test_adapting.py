@@ -6,7 +6,7 @@ import pytest
 
 from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
-from tracekws.bench import adapting as adaptbench
+from tracekws.bench import adapting
 from tracekws.bench.adapting import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
 from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
@@ -96,19 +96,19 @@ def test_listed_speakers_count_once_and_must_be_there(model_file, tree, tmp_path
 
 
 def test_the_others_are_the_same_for_every_seed(model_file, tree, monkeypatch):
-    monkeypatch.setattr(adaptbench, "OTHER_KEYWORDS", 9)
-    monkeypatch.setattr(adaptbench, "OTHER_UNKNOWN", 7)
+    monkeypatch.setattr(adapting, "OTHER_KEYWORDS", 9)
+    monkeypatch.setattr(adapting, "OTHER_UNKNOWN", 7)
     others = []
     for seed in (1, 2):
-        cast = adaptbench.gather(
+        people = adapting.read_people(
             Model.load(model_file),
             read_tree(tree),
             None,
             None,
-            adaptbench.Settings(seed=seed),
+            adapting.Experiment(seed=seed),
             lambda done, total: None,
         )
-        others.append([cast.clips[i] for i in cast.others])
+        others.append([people.clips[i] for i in people.others])
     assert others[0] == others[1]
     assert len(others[0]) == 16
     assert {clip.split for clip in others[0]} == {"validation"}
