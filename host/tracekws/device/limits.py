@@ -45,6 +45,8 @@ def check_info(info: Info, hello: Hello) -> None:
     """Check what a device says of its model."""
     classes, neurons = info.n_classes, info.n_neurons
     _within("classes", classes, 3, lib.TKWS_MAX_CLASSES)
+    _within("class for no speech", info.silence, 0, classes - 1)
+    _within("class for other words", info.unknown, 0, classes - 1)
     if info.silence == info.unknown:
         raise ProtocolError("the device says one class for no speech and for other words")
     _within("neurons", neurons, 1, lib.TKWS_MAX_NEURONS)
