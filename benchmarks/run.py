@@ -479,7 +479,8 @@ def fuzzing_tables() -> list[str]:
         lines.append(f"| {name} | {' | '.join(f'{row[key]:,}' for key in columns)} |")
     lines += ["", "| file | lines | run by the kept inputs |", "|---|---:|---:|"]
     for name, row in sorted(report["coverage"].items()):
-        lines.append(f"| {name} | {row['lines']} | {row['covered'] / row['lines']:.1%} |")
+        if row["lines"]:  # a table of constants has none
+            lines.append(f"| {name} | {row['lines']} | {row['covered'] / row['lines']:.1%} |")
     corners = report["corners"]
     lines += [
         "",

@@ -132,6 +132,7 @@ static bool refuses_all(int status)
     case TKWS_E_TOO_LONG:
     case TKWS_E_MICROPHONE:
     case TKWS_E_IMAGE_FULL:
+    case TKWS_E_NEWER_FORMAT:
         return true;
     default:
         return false;
