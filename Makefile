@@ -81,7 +81,8 @@ build/sanitized/tracekws-board: $(BOARD_C) $(BOARD_H)
 	$(CC) -std=c11 -O1 $(SANITIZE) $(WARNINGS) $(INCLUDES) $(BOARD_C) -o $@
 
 # The core for Python with sanitizers, in a package directory of its own: PYTHONPATH selects it.
-build/sanitized/.core: $(PACKAGE) $(wildcard host/tracekws/*.py) .venv/.installed-test build/tracekws-board
+build/sanitized/.core: $(PACKAGE) $(wildcard host/tracekws/*.py host/tracekws/*/*.py) \
+		.venv/.installed-test build/tracekws-board
 	TRACEKWS_SANITIZE=1 $(PYTHON) setup.py -q build --build-base build/sanitized/objects \
 		--build-lib build/sanitized/python
 	@touch $@

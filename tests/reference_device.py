@@ -55,7 +55,7 @@ def events(image: bytes, pcm: np.ndarray, odds_q8: int = lib.TKWS_ODDS_ONE) -> l
 def scores(image: bytes, pcm: np.ndarray) -> np.ndarray:
     """Scores of a clip heard from reset."""
     model = Model(image)
-    return Learner(model).scores(features(pcm, model.features))
+    return Learner(model).scores(features(pcm, model.front_end))
 
 
 class Pupil:
@@ -66,7 +66,7 @@ class Pupil:
         self.learner = Learner(self.model, seed)
 
     def features(self, pcm: np.ndarray) -> np.ndarray:
-        return features(pcm, self.model.features)
+        return features(pcm, self.model.front_end)
 
     def take(self, label: str, heard: np.ndarray, scale: int, method: int | None = None) -> None:
         flags = self.model.header.method if method is None else method

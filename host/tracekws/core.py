@@ -128,8 +128,8 @@ class Model:
         )
 
     @property
-    def features(self) -> FeatureConfig:
-        """The model's front end."""
+    def front_end(self) -> FeatureConfig:
+        """Settings of the model's front end: what features() takes."""
         h = self.header
         return FeatureConfig(h.alpha_q15, h.mean_shift, h.energy_floor)
 

@@ -86,7 +86,7 @@ class Learner(Network):
         labels = self.model.labels
         if strange := [word for word, _ in takes if word not in labels]:
             raise DataError(f"{self.model.name} has no word {strange[0]!r}")
-        heard = [features(check_pcm(pcm), self.model.features) for _, pcm in takes]
+        heard = [features(check_pcm(pcm), self.model.front_end) for _, pcm in takes]
         order = np.random.default_rng(seed)
         method = int(self.model.header.method)
         for _, i, scale in schedule(len(takes), passes or self.model.header.passes, order):

@@ -120,7 +120,7 @@ def readout(tree):
     model = Model(make_image(**NEURONS))
     network = Network(model)
     recordings = read_recordings(read_tree(tree).of("training"))
-    rates = np.array([network.rates(features(pcm, model.features)) for pcm in recordings.pcm])
+    rates = np.array([network.rates(features(pcm, model.front_end)) for pcm in recordings.pcm])
     wanted = np.eye(12)[[model.class_of(clip.word) for clip in recordings.clips]]
     return 4096 * np.linalg.lstsq(rates, wanted, rcond=0.01)[0]
 

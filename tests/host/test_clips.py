@@ -31,7 +31,7 @@ def test_json_equals_a_plain_loop(tree, model_file, workers):
     recordings = read_recordings(read_tree(tree).of("testing"))
     learner = Network(model)
     heard = [
-        model.labels[learner.scores(features(pcm, model.features)).argmax()]
+        model.labels[learner.scores(features(pcm, model.front_end)).argmax()]
         for pcm in recordings.pcm
     ]
     said = [
@@ -50,7 +50,7 @@ def test_words_outside_the_vocabulary_have_a_column_of_their_own(tree, model_fil
     model = Model.load(model_file)
     recordings = read_recordings(read_tree(foreign).clips)
     learner = Network(model)
-    heard = [learner.scores(features(pcm, model.features)).argmax() for pcm in recordings.pcm]
+    heard = [learner.scores(features(pcm, model.front_end)).argmax() for pcm in recordings.pcm]
     rejected = 100 * np.mean(np.isin(heard, (model.unknown, model.silence)))
     assert 0 < rejected < 100
     arguments = ("evaluate", str(model_file), "--data", str(tree))

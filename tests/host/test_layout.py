@@ -2,10 +2,13 @@
 """Who imports whom: the rooms of host/tracekws: arrows between the rooms run down only."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tracekws.boards.parts import BOARDS
 
 HOST = Path(__file__).resolve().parents[2] / "host"
 MODULES = {
@@ -76,7 +79,18 @@ def test_every_folder_is_a_room_that_is_known():
     assert folders == set(ROOMS)
 
 
-def test_names_are_found_in_every_form(tmp_path):
+def test_every_folder_is_installed():
+    project = tomllib.loads((HOST.parent / "pyproject.toml").read_text())
+    packages = {name for name in MODULES if MODULES[name].name == "__init__.py"}
+    assert set(project["tool"]["setuptools"]["packages"]) == packages | {"tracekws.train.configs"}
+
+
+def test_every_board_of_firmware_is_a_row():
+    folders = {path.parent.name for path in (HOST.parent / "firmware").glob("boards/*/board.mk")}
+    assert folders - {"skeleton"} == set(BOARDS)
+
+
+def test_names_are_found_in_every_form():
     text = """
 import torch.nn
 from tracekws import audio, __version__

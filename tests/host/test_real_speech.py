@@ -121,7 +121,7 @@ def test_a_whole_speaker_learns_over_the_line_as_through_cffi(speech, tmp_path):
         virtual_board(MODEL, tmp_path / "flash") as board,
         Device.open(board.port) as device,
     ):
-        result = adaptation.adapt(device, takes, takes, seed=5, config=model.features)
+        result = adaptation.adapt(device, takes, takes, seed=5, config=model.front_end)
         learned = device.weights()
     assert result.generation == 1
     assert result.after.keywords_self.right > result.before.keywords_self.right

@@ -39,7 +39,7 @@ WHOLE = Recognizer(MODEL).push(PCM)
 
 def test_events_are_those_of_the_parts() -> None:
     """Front end, network and detector one after the other, over the whole stream."""
-    scores = Network(MODEL).stream(features(PCM, MODEL.features))
+    scores = Network(MODEL).stream(features(PCM, MODEL.front_end))
     parts = [(MODEL.labels[word], end / 16000) for word, end in detect(MODEL, scores)]
     assert [(event.word, event.end) for event in WHOLE] == parts
     assert len(WHOLE) > 3
@@ -75,7 +75,7 @@ def test_learned_weights_are_listened_with() -> None:
     learner = Learner(MODEL)
     learner.learn([("no", PCM[:12000])])
     learned = Recognizer(MODEL, learner.weights).push(PCM)
-    scores = learner.stream(features(PCM, MODEL.features))
+    scores = learner.stream(features(PCM, MODEL.front_end))
     assert [event.end for event in learned] == [end / 16000 for _, end in detect(MODEL, scores)]
     assert learner.weights != Network(MODEL).weights
 
@@ -112,7 +112,7 @@ def test_takes_are_learned_by_the_schedule() -> None:
     takes = [("yes", PCM[:12000]), ("no", PCM[12000:24000])]
     learner, by_hand = Learner(MODEL, seed=9), Learner(MODEL, seed=9)
     learner.learn(takes, passes=2, seed=4)
-    heard = [features(pcm, MODEL.features) for _, pcm in takes]
+    heard = [features(pcm, MODEL.front_end) for _, pcm in takes]
     for _, i, scale in schedule(2, 2, np.random.default_rng(4)):
         label = MODEL.labels.index(takes[i][0])
         by_hand.take(heard[i], label, MODEL.header.method, scale)

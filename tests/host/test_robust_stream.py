@@ -47,7 +47,7 @@ class Listener:
     def events(self, pcm: Pcm) -> list[tuple[str, int]]:
         """Words and end samples; what is beyond int16 is clipped."""
         clipped = np.clip(np.rint(pcm), -32768, 32767).astype(np.int16)
-        scores = self.learner.stream(features(clipped, self.model.features))
+        scores = self.learner.stream(features(clipped, self.model.front_end))
         return [(self.model.labels[word], end) for word, end in detect(self.model, scores)]
 
     def speech(self, lead: int) -> tuple[Pcm, list[Said]]:

@@ -194,7 +194,7 @@ def by_hand(model: Model, minutes: list[stream.Minute], level: int) -> Counts:
     parts = []
     for minute in minutes:
         pcm, said = minute.mix()
-        scores = learner.stream(features(pcm, model.features))
+        scores = learner.stream(features(pcm, model.front_end))
         events = [(model.labels[w], end) for w, end in detect(model, scores, odds_q8(level))]
         parts.append(judge(events, said, model.keywords, len(pcm)))
     return stream.add(parts)
@@ -264,7 +264,7 @@ def test_background_is_heard_by_itself(model_file, tmp_path) -> None:
     count = 0
     for name in ("b.wav", "deep/a.flac"):
         pcm, _ = soundfile.read(folder / name, dtype="int16")
-        count += len(detect(model, Network(model).stream(features(pcm, model.features))))
+        count += len(detect(model, Network(model).stream(features(pcm, model.front_end))))
     assert heard["false_alarms"] == count > 0
     assert heard["false_alarms_per_hour"]["mean"] == pytest.approx(60 * count)
     assert [level["sensitivity"] for level in heard["levels"]] == list(LEVELS)

@@ -317,10 +317,10 @@ def read_people(
     strange = read_recordings(draw_clips(outside.clips, OUTSIDE, rng) if outside else [])
     return People(
         recordings.clips,
-        np.stack([features(pcm, model.features) for pcm in recordings.pcm]),
+        np.stack([features(pcm, model.front_end) for pcm in recordings.pcm]),
         speakers,
         tuple(i for i, clip in enumerate(recordings.clips) if clip in fixed),
-        np.array([features(pcm, model.features) for pcm in strange.pcm], np.int8),
+        np.array([features(pcm, model.front_end) for pcm in strange.pcm], np.int8),
         left_out,
         tuple(sorted(set(listed or ()) - set(speakers))),
         len(read.repeats) + len(strange.repeats),

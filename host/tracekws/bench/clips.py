@@ -101,7 +101,7 @@ def own_network(image: bytes) -> Network:
 
 def heard(network: Network, pcm: NDArray[np.int16]) -> int:
     """Class of the largest score after a clip heard from reset."""
-    scores = network.scores(features(pcm, network.model.features))
+    scores = network.scores(features(pcm, network.model.front_end))
     return int(scores.argmax())
 
 

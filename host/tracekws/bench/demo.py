@@ -178,7 +178,7 @@ def demonstrate(
             f" {about.passes} passes"
         )
         result = adaptation.adapt(
-            device, learn, test, others, seed=SEED, config=image.features, progress=progress
+            device, learn, test, others, seed=SEED, config=image.front_end, progress=progress
         )
         weights = device.weights()
         tell(f"saved as generation {result.generation}; the board is killed and started again")

@@ -91,7 +91,7 @@ class Ear:
 
     def events(self, pcm: NDArray[np.int16]) -> Iterator[list[tuple[str, int]]]:
         """Words heard from rest and their end samples, by each detector."""
-        scores = self.network.stream(features(pcm, self.model.features))
+        scores = self.network.stream(features(pcm, self.model.front_end))
         for odds in self.odds:
             yield [(self.model.labels[word], end) for word, end in detect(self.model, scores, odds)]
 

@@ -35,7 +35,7 @@ def known_features(crc: int, model: Path) -> FeatureConfig | None:
     if not model.exists():
         return None
     known = Model.load(model)
-    return known.features if known.crc == crc else None
+    return known.front_end if known.crc == crc else None
 
 
 def adapt(
