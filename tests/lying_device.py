@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 from cobs import cobs
 
+LISTEN, CLASSIFY = 0x10, 0x11
 CREDIT = struct.pack("<H", 4)
 TONE = struct.pack("<320h", *((3000, -3000)[k // 8 % 2] for k in range(320)))
-EVENT = struct.pack("<HhQQ", 0, 32000, 0, 16000)
+EVENT = struct.pack("<HhQQ", 0, 32000, 0, 320)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Session:
 
     def __init__(self, lies: Lies) -> None:
         self.lies = lies
-        self.classifying = False
+        self.session = 0
 
     def info(self) -> bytes:
         """See the page."""
@@ -67,16 +68,16 @@ class Session:
                 (first,) = struct.unpack("<H", body)
                 return b"".join(bytes([len(label)]) + label for label in labels[first:])
             case 0x10 | 0x11 | 0x12 | 0x13 | 0x24:
-                self.classifying = command == 0x11
+                self.session = command
                 return CREDIT
             case 0x14:
                 number, seen = struct.unpack_from("<II", body)
-                events = EVENT if seen == 0 and not self.classifying else b""
+                events = EVENT if seen == 0 and self.session == LISTEN else b""
                 head = struct.pack("<IHIB", number + 1, 4, 0, len(events) // len(EVENT))
                 return head + events
             case 0x16:
                 scores = struct.pack(f"<H{len(labels)}i", 0, *range(len(labels)))
-                return scores if self.classifying else b""
+                return scores if self.session == CLASSIFY else b""
             case 0x19:
                 (seen,) = struct.unpack("<I", body)
                 events = EVENT if seen == 0 else b""
@@ -85,8 +86,10 @@ class Session:
                 return bytes(4) + body[4:] + TONE
             case 0x20:
                 return bytes(struct.unpack("<IH", body)[1])
-            case 0x21 | 0x22 | 0x23:
+            case 0x21 | 0x22:
                 return struct.pack("<I", 4)
+            case 0x23:
+                return struct.pack("<I", 0)
         return b""
 
     def serve(self, line: socket.socket) -> None:

@@ -116,13 +116,12 @@ class Recordings:
 
 
 def read_names(path: Path) -> list[str]:
-    """Names of a text file, a name a line; blank lines and repeats do not count.
+    """Names of a text file, between blanks or ends of lines; repeats do not count.
 
     Raises:
         DataError: it cannot be read, or is no UTF-8 text.
     """
-    lines = (line.strip() for line in normalised(read_text(path)).splitlines())
-    return list(dict.fromkeys(line for line in lines if line))
+    return list(dict.fromkeys(normalised(read_text(path)).split()))
 
 
 def key_of(entry: str) -> str:
@@ -151,7 +150,7 @@ def read_lists(root: Path) -> dict[str, dict[str, str]]:
     return {
         split: {
             key_of(line.strip()): f"{path.name}, line {number}: {line.strip()}"
-            for number, line in enumerate(read_text(path).splitlines(), 1)
+            for number, line in enumerate(normalised(read_text(path)).splitlines(), 1)
             if line.strip()
         }
         for split, path in paths.items()

@@ -25,6 +25,8 @@ from tracekws.device.driver import Device
 from tracekws.errors import MissingTool, NoDeviceError
 
 RP2040 = "rp2040"
+NONE_YET = 0x100000
+"""What cut_main.c tells of the RAM before the first operation."""
 TIMEOUT = 60.0
 """Seconds without progress: an emulated board on a busy machine is slow."""
 
@@ -126,7 +128,7 @@ class CutBoard:
 def told_operations(device: Device) -> int:
     """What cut_main.c tells as RAM, to a host that says hello."""
     hello = device._link.request(protocol.HELLO, protocol.pack_hello(protocol.PROTOCOL_VERSION))
-    return protocol.parse_hello(hello).ram_bytes
+    return protocol.parse_hello(hello).ram_bytes - NONE_YET
 
 
 def state_of(device: Device) -> State:

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The firmware with a board whose power goes in a flash operation. Which one, counted from 1, a test has put
  * behind the storage in the flash's file, uint32; 0 is none. An operation is an erase or a program of at most PIECE
- * bytes. A program is cut after half of its units, an erase before it begins or after it, by turns. How many operations there were is told as the board's RAM. QEMU is
- * told to end with the reset. */
+ * bytes. A program is cut after half of its units, an erase before it begins or after it, by turns. How many operations
+ * there were is told as the board's RAM, beyond NONE_YET. QEMU is told to end with the reset. */
 #include <stdbool.h>
 
 #include "app.h"
 #include "bare.h"
 #include "tracekws/bytes.h"
 
+#define NONE_YET 0x100000u /* what is told of the RAM before the first operation: more than any model needs */
 #define PIECE 32u /* a multiple of the units of the boards of QEMU */
 
 #if defined(__arm__)
@@ -35,7 +36,7 @@ static void power_off(void)
 static bool count(void)
 {
     n_operations++;
-    told->ram_bytes = n_operations;
+    told->ram_bytes = NONE_YET + n_operations;
     return n_operations == cut_at;
 }
 
@@ -80,7 +81,7 @@ static void start_to_be_cut(tkws_board *board)
     cut_at = tkws_bytes_get_u32(board->flash_mapped + n_bytes);
     board->flash_program = program_or_cut;
     board->flash_erase = erase_or_cut;
-    board->ram_bytes = 0;
+    board->ram_bytes = NONE_YET;
 }
 
 #define board_start start_to_be_cut
