@@ -452,13 +452,12 @@ typedef struct {
     unsigned long failures;
 } counts;
 
-static void report(const bench *b, const char *verdict)
+static void report_failure(const bench *b)
 {
-    printf("%s %s:%s:%s:%lu", verdict, b->geometry->name, b->operation->name, b->history, b->cut);
+    printf("FAIL %s:%s:%s:%lu", b->geometry->name, b->operation->name, b->history, b->cut);
     if (b->second != 0)
         printf("+%lu", b->second);
-    printf(":%lu%s%s\n", (unsigned long)b->torn, b->problem != NULL ? ": " : "",
-           b->problem != NULL ? b->problem : "");
+    printf(":%lu: %s\n", (unsigned long)b->torn, b->problem);
     fflush(stdout);
 }
 
@@ -469,7 +468,7 @@ static void count_case(bench *b, counts *n)
     n->second_cuts += b->second != 0;
     n->failures += !good;
     if (!good && n->failures <= MAX_FAILURES)
-        report(b, "FAIL");
+        report_failure(b);
 }
 
 /* One case, and for some of them the same with a second cut. */
@@ -543,7 +542,7 @@ static void run_histories(bench *b, const selection *wanted, counts *n)
             run_cuts(b, wanted, n);
         } else {
             n->failures++;
-            report(b, "FAIL");
+            report_failure(b);
         }
     }
 }

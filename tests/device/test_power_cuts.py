@@ -4,6 +4,7 @@
 A case that fails is named. `make cuts` builds the program, and `build/cuts/cuts CASE` runs one.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -54,3 +55,12 @@ def test_all_geometries_are_tested() -> None:
     source = (ROOT / "tests" / "cuts" / "cuts.c").read_text()
     table = source.partition("geometries[] = {")[2].partition("};")[0]
     assert tuple(re.findall(r'\{"(\S+)"', table)) == GEOMETRIES
+
+
+def test_all_cuts_were_made_once() -> None:
+    """By `make cuts`, which wrote the file."""
+    found = json.loads((ROOT / "benchmarks" / "reliability.json").read_text())["power_cuts"]
+    assert found["cuts"] >= 200_000
+    assert set(found["geometries"]) == set(GEOMETRIES)
+    assert all(counts["cuts"] >= 30 for counts in found["boards"].values())
+    assert found["failures"] == sum(c["failures"] for c in found["boards"].values()) == 0
