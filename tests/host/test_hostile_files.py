@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from images import make_image
 from tones import utterance
 from tracekws import audio, data
-from tracekws.bench import cards, demo
+from tracekws.bench import cards, demo, sets
 from tracekws.boards import emulator, firmware, rp2040, uf2
 from tracekws.core import Model
 from tracekws.device.takes import read_takes
@@ -245,6 +245,25 @@ def test_what_a_stream_says(content, folder):
     path = folder / "stream.tsv"
     path.write_bytes(content)
     survives(lambda: demo.read_said(path))
+
+
+TABLE = "file\tspeaker\ttext\na\tann\tyes no\n"
+PATHS = st.sampled_from(
+    ["a", "a.wav", "./a.flac", "../sets/a", "/a.wav", "", ".", "a\0", "x" * 300]
+)
+
+
+@given(
+    content=st.binary(max_size=100)
+    | spoilt(TABLE.encode())
+    | (PATHS | st.text(max_size=10)).map(lambda path: f"file\ttext\n{path}\tyes\n".encode())
+)
+def test_tables_of_sets(content, folder):
+    root = folder / "sets"
+    root.mkdir(exist_ok=True)
+    (root / "a.wav").write_bytes(SOUNDS["WAV"])
+    (root / "index.tsv").write_bytes(content)
+    survives(lambda: sets.read_set(root, text=True))
 
 
 COMMITTED = Path(__file__).resolve().parents[2] / "benchmarks" / "lab.jsonl"

@@ -13,6 +13,7 @@ from host_cli import tracekws, tracekws_json
 from images import make_image, write_image
 from recordings import write_take
 from tracekws.bench import stream, streams
+from tracekws.bench.intervals import poisson_interval
 from tracekws.bench.stream import (
     GRACE,
     LEAD,
@@ -96,7 +97,7 @@ def test_hits_and_false_alarms_by_the_rule() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 40, 350])
 def test_the_interval_is_garwoods(count: int) -> None:
-    low, high = streams.poisson_interval(count)
+    low, high = poisson_interval(count)
     assert low == pytest.approx(stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0, abs=1e-6)
     assert high == pytest.approx(stats.chi2.ppf(0.975, 2 * count + 2) / 2, abs=1e-6)
 
@@ -289,7 +290,7 @@ def test_words_are_laid_over_the_users_background(model_file, tree, tmp_path) ->
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ((), 2, "--background, or both"),
+        ((), 2, "--background or --talk, or several"),
         (("--background", "none"), 1, "none: no such folder"),
         (("--background", "empty"), 1, "no recordings in it"),
         (("--background", "bad"), 1, "none of 1 recordings is usable, the first is "),

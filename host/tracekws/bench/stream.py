@@ -121,6 +121,7 @@ class Said:
     word: str
     start: int
     end: int
+    speaker: str = ""
 
 
 def word_bounds(pcm: NDArray[np.int16]) -> tuple[int, int]:
@@ -164,6 +165,7 @@ class Minute:
 
     clips: NDArray[np.int16]
     words: tuple[str, ...]
+    speakers: tuple[str, ...]
     starts: tuple[int, ...]
     background: Sound
     background_start: int
@@ -176,10 +178,12 @@ class Minute:
         track = self.background.loop(self.background_start, MINUTE).astype(np.float64)
         track *= math.sqrt(self.background_power / max(1e-9, float((track**2).mean())))
         said = []
-        for clip, word, start in zip(self.clips, self.words, self.starts, strict=True):
+        for clip, word, speaker, start in zip(
+            self.clips, self.words, self.speakers, self.starts, strict=True
+        ):
             track[start : start + len(clip)] += clip
             first, last = word_bounds(clip)
-            said.append(Said(word, start + first, start + last))
+            said.append(Said(word, start + first, start + last, speaker))
         return np.clip(np.rint(track), -32768, 32767).astype(np.int16), said
 
 
@@ -232,6 +236,7 @@ def compose(
             Minute(
                 recordings.pcm[clips],
                 tuple(words[i] for i in clips),
+                tuple(recordings.clips[i].speaker for i in clips),
                 tuple(starts),
                 sound,
                 int(rng.integers(sound.samples)),

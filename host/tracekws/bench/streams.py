@@ -6,9 +6,8 @@ at a time: no word is to be heard in it, so every event is a false alarm.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,9 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.clips import read_some
+from tracekws.bench.intervals import poisson_interval, rate
+from tracekws.bench.listen import Part, Plain, listen
+from tracekws.bench.sets import read_set
 from tracekws.bench.stream import (
     GAP,
     LEAD,
@@ -31,11 +33,11 @@ from tracekws.bench.stream import (
     judge,
     read_background,
 )
-from tracekws.core import ODDS_ONE, Model, Network, detect, features
+from tracekws.bench.talk import Talk, bench_talk
+from tracekws.core import ODDS_ONE, Model
 from tracekws.data import CLIP_SAMPLES, Progress, Recordings, Tree, read_tree
 from tracekws.errors import DataError
 from tracekws.modelfile import with_thresholds
-from tracekws.parallel import spread
 from tracekws.sensitivity import LEVELS, odds_q8
 
 PIECE = 10 * MINUTE
@@ -48,27 +50,6 @@ CALIBRATION_SEEDS = (2, 3)
 CLIP_HOURS = CLIP_SAMPLES / SAMPLE_RATE / 3600
 
 
-def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact (Garwood) interval of a Poisson mean given a count, to 1e-9."""
-
-    def at_most(most: int, mean: float) -> float:
-        """P(X <= most)."""
-        if mean == 0:
-            return 1.0
-        terms = (k * math.log(mean) - mean - math.lgamma(k + 1) for k in range(most + 1))
-        return math.fsum(math.exp(term) for term in terms)
-
-    def mean_where(most: int, target: float) -> float:
-        low, high = 0.0, 20.0 + 4.0 * count
-        while high - low > 1e-9:
-            middle = (low + high) / 2
-            low, high = (middle, high) if at_most(most, middle) > target else (low, middle)
-        return high
-
-    tail = (1 - level) / 2
-    return (mean_where(count - 1, 1 - tail) if count else 0.0), mean_where(count, tail)
-
-
 def minutes_of(recordings: Recordings, model: Model) -> int:
     """Minutes in which every other word comes about once; never so few that words are missing."""
     others = sum(clip.word not in model.keywords for clip in recordings.clips)
@@ -77,63 +58,23 @@ def minutes_of(recordings: Recordings, model: Model) -> int:
     return max(3, round(others * clip / share / (MINUTE - LEAD)))
 
 
-# --- what a process does --------------------------------------------------------------------------
-
-
-class Ear:
-    """One process's copy of the model, and the odds of the detectors that listen to it."""
-
-    def __init__(self, image: bytes, weights: bytes | None, odds: Sequence[int]) -> None:
-        """Load the model, with its own weights or with learned ones."""
-        self.model = Model(image)
-        self.network = Network(self.model, weights)
-        self.odds = odds
-
-    def events(self, pcm: NDArray[np.int16]) -> Iterator[list[tuple[str, int]]]:
-        """Words heard from rest and their end samples, by each detector."""
-        scores = self.network.stream(features(pcm, self.model.front_end))
-        for odds in self.odds:
-            yield [(self.model.labels[word], end) for word, end in detect(self.model, scores, odds)]
-
-    def hear(self, part: Minute | Sound) -> list[Counts]:
-        """What each detector hears in a minute of a stream, or in a piece of background."""
-        pcm, said = part.mix() if isinstance(part, Minute) else (part.read(), [])
-        return [judge(heard, said, self.model.keywords, len(pcm)) for heard in self.events(pcm)]
-
-
 # --- what is measured -----------------------------------------------------------------------------
 
 
 def hear(
     model: Model,
-    parts: Sequence[Minute | Sound],
+    parts: Sequence[Part],
     odds: Sequence[int],
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
     weights: bytes | None = None,
 ) -> list[list[Counts]]:
-    """Run the core over the parts of a stream on all cores: for each, what each detector heard.
-
-    Args:
-        model: the model.
-        parts: minutes of compose(), or pieces of background.
-        odds: of the detectors: what the thresholds' odds are multiplied by, Q8.
-        workers: processes; all cores by default.
-        progress: over the parts.
-        weights: what the model has learned; its own by default.
-    """
-    make = partial(Ear, model.image, weights, tuple(odds))
-    heard = []
-    for counts in spread(Ear.hear, parts, workers, make):
-        heard.append(counts)
-        progress(len(heard), len(parts))
-    return heard
-
-
-def rate(count: int, hours: float) -> dict[str, float]:
-    """A count an hour with its exact 95 % interval."""
-    low, high = poisson_interval(count)
-    return {"mean": count / hours, "low": low / hours, "high": high / hours}
+    """Run the core over the parts of a stream: for each, what each detector heard; see listen()."""
+    heard = listen(model, parts, odds, workers, progress, weights)
+    return [
+        [judge(events, one.said, model.keywords, one.samples) for events in one.events]
+        for one in heard
+    ]
 
 
 @dataclass(frozen=True)
@@ -264,14 +205,14 @@ def bench_background(
     weights: bytes | None = None,
 ) -> Background:
     """Count false alarms over recordings in which no keyword is said; arguments as above."""
-    pieces = [piece for sound in sounds for piece in sound.pieces(PIECE)]
+    pieces = [Plain(piece) for sound in sounds for piece in sound.pieces(PIECE)]
     heard = hear(model, pieces, [odds_q8(level) for level in LEVELS], workers, progress, weights)
     return Background(tuple(add(part) for part in zip(*heard, strict=True)))
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is heard of words, and of background by itself, where each was asked for."""
+    """What is heard of words, of background by itself and of talk, where each was asked for."""
 
     split: str | None
     """Of the words."""
@@ -279,6 +220,8 @@ class Report:
     speech: tuple[Speech, ...]
     """A row a ratio of speech to background."""
     background: Background | None
+    talk: tuple[Talk, ...]
+    """A row a split."""
     repeats: int
     bad: tuple[str, ...]
     """Why files were left out."""
@@ -294,6 +237,7 @@ class Report:
             "seed": self.seed,
             "speech": [one.summary() for one in self.speech],
             "background": self.background and self.background.summary(),
+            "talk": [one.summary() for one in self.talk],
             "repeats_dropped": self.repeats,
             "bad": list(self.bad),
             "long_clips": self.long,
@@ -306,6 +250,7 @@ def measure(
     folder: Path | None,
     split: str,
     background: Path | None = None,
+    sentences: Path | None = None,
     hours: float | None = None,
     ratios: Sequence[float] | None = None,
     seed: int = SEED,
@@ -313,7 +258,7 @@ def measure(
     stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
     weights: bytes | None = None,
 ) -> Report:
-    """Measure a model on streams of a data set's words, on a background alone, or on both.
+    """Measure a model on streams of a data set's words, on a background alone, on talk.
 
     Args:
         model: the model.
@@ -321,6 +266,7 @@ def measure(
         split: whose speakers are heard: training, validation, testing or all.
         background: folder of recordings without keywords; by default the tree's noise is behind
             the words, and no background is heard by itself.
+        sentences: folder of talk, a set whose table has texts; see read_set().
         hours: length of a stream of words; by default each other word comes about once.
         ratios: speech over background in dB, a stream each; CLEAN_DB and NOISY_DB by default.
         seed: of the streams.
@@ -335,6 +281,7 @@ def measure(
     alone = None
     digest, repeats, long = None, 0, 0
     sounds, bad = read_background(background) if background else ([], [])
+    spoken = read_set(sentences, text=True) if sentences else []
     if folder is not None:
         tree = read_tree(folder)
         recordings, unread = read_some(tree, split, stage("reading"))
@@ -352,8 +299,17 @@ def measure(
     if background is not None:
         progress = stage("hearing the background alone")
         alone = bench_background(model, sounds, workers, progress, weights)
+    talks = bench_talk(model, spoken, workers, stage("hearing talk"), weights) if spoken else []
     return Report(
-        split if folder else None, seed, tuple(speech), alone, repeats, tuple(bad), long, digest
+        split if folder else None,
+        seed,
+        tuple(speech),
+        alone,
+        tuple(talks),
+        repeats,
+        tuple(bad),
+        long,
+        digest,
     )
 
 

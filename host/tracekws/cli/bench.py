@@ -104,6 +104,14 @@ def bench_stream(
             " over them instead of the tree's noise, and they are heard by themselves."
         ),
     ] = None,
+    sentences: Annotated[
+        Path | None,
+        typer.Option(
+            "--talk",
+            help="Folder of sentences with a table index.tsv of file and text: words heard in them,"
+            " those of the text apart.",
+        ),
+    ] = None,
     hours: Annotated[
         float | None,
         typer.Option(
@@ -136,14 +144,15 @@ def bench_stream(
 ) -> None:
     """Measure what a model hears on a stream: hits, misses, false alarms, latency.
 
-    Give --data, or --background, or both. docs/stream.md says how a stream is made and judged.
+    Give --data, --background or --talk, or several. docs/stream.md says how a stream is made and
+    judged.
 
     Example: `tracekws bench stream --data speech_commands --split validation`
     """
     if split not in (*data.SPLITS, "all"):
         raise typer.BadParameter(f"'{split}' is none of testing, validation, training, all")
-    if folder is None and background is None:
-        raise typer.BadParameter("give --data, or --background, or both")
+    if folder is None and background is None and sentences is None:
+        raise typer.BadParameter("give --data, --background or --talk, or several")
     for option, value in (("--picture", picture), ("--hours", hours), ("--snr", snr)):
         if folder is None and value is not None:
             raise typer.BadParameter("it is for words: give --data too", param_hint=option)
@@ -151,7 +160,7 @@ def bench_stream(
     weights = learned_weights(port, model_path, model) if port else None
     with stages() as stage:
         report = streams.measure(
-            model, folder, split, background, hours, snr, seed, workers, stage, weights
+            model, folder, split, background, sentences, hours, snr, seed, workers, stage, weights
         )
     if picture is not None:
         from tracekws.bench.pictures import stream_picture
@@ -168,6 +177,13 @@ def bench_stream(
         out.print(
             f"background alone: {heard['false_alarms']} false alarms in {heard['hours']:.2f} "
             f"hours, {hourly(heard['false_alarms_per_hour'])}"
+        )
+    for part in report.talk:
+        heard = part.summary()
+        out.print(
+            f"talk, {heard['split']}: {heard['false_alarms']} false alarms in {heard['hours']:.2f} "
+            f"hours, {hourly(heard['false_alarms_per_hour'])}; "
+            f"{heard['events_of_words_said']} events of words in the text"
         )
     say_left_out(report.repeats, report.bad, report.long)
 
