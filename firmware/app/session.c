@@ -21,7 +21,7 @@ typedef struct {
 } session_kind;
 
 static const session_kind kinds[] = {
-    [TKWS_APP_IDLE] = {NULL},
+    [TKWS_APP_IDLE] = {.check = NULL},
     [TKWS_APP_LISTENING] = {.check = tkws_app_check_sound, .data = tkws_app_take_line},
     [TKWS_APP_CLASSIFYING] = {.check = tkws_app_check_sound,
                               .data = tkws_app_classify_data,

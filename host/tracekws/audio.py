@@ -88,13 +88,13 @@ def check_numbers(path: Path, rate: int, channels: int, samples: int) -> None:
         )
 
 
-def read_samples(path: Path, file: Forward, count: int) -> NDArray[np.int16]:
-    """The next samples of an open recording, int16; the module says how they are made.
+def read_floats(path: Path, file: Forward, count: int) -> NDArray[np.float64]:
+    """The next samples of an open recording, 1 being full scale.
 
     Raises:
         DataError: there are fewer, or some are no numbers, or floats of another unit.
     """
-    samples = file.read(count, dtype="float64")
+    samples: NDArray[np.float64] = file.read(count, dtype="float64")
     if len(samples) < count:
         raise DataError(
             f"{path}: its header promises {file.frames} samples, but they end after "
@@ -109,6 +109,15 @@ def read_samples(path: Path, file: Forward, count: int) -> NDArray[np.int16]:
             f"{path}: float samples of up to {peak:g}, but 1 is full scale: divide them (by 32768,"
             " if they were 16-bit numbers), or write the file as 16-bit PCM"
         )
+    return samples
+
+
+def read_samples(path: Path, file: Forward, count: int) -> NDArray[np.int16]:
+    """The next samples of an open recording, int16; the module says how they are made.
+
+    Errors are those of read_floats().
+    """
+    samples = read_floats(path, file, count)
     samples *= FULL_SCALE
     np.rint(samples, out=samples)
     np.clip(samples, -FULL_SCALE, FULL_SCALE - 1, out=samples)

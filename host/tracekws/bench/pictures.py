@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a confusion matrix and of a stream."""
+"""Pictures of a confusion matrix, of a stream, of what is heard outside of single words."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,4 +59,46 @@ def stream_picture(name: str, speech: Sequence[Speech], path: Path) -> None:
         f"{plain(name)} on a stream, at every sensitivity (0, the model's own, is large)"
     )
     axes.legend(title="speech over background", loc="lower right")
+    write_figure(figure, path)
+
+
+def robust_picture(reports: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the tables of `bench robust`: shares beside counts an hour, a colour a model.
+
+    Args:
+        reports: Report.summary() of each model.
+        path: PNG, SVG or PDF.
+    """
+    from matplotlib.figure import Figure
+
+    shares, counts = (
+        list(dict.fromkeys(row["what"] for one in reports for row in one["rows"] if kind in row))
+        for kind in ("percent", "per_hour")
+    )
+    figure = Figure(figsize=(13, 6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for number, one in enumerate(reports):
+        for axes, key, names in ((left, "percent", shares), (right, "per_hour", counts)):
+            rows = [row for row in one["rows"] if key in row]
+            y = [names.index(row["what"]) + 0.2 * (number - (len(reports) - 1) / 2) for row in rows]
+            x = np.array([row[key]["mean"] for row in rows])
+            low = x - [row[key]["low"] for row in rows]
+            high = [row[key]["high"] for row in rows] - x
+            axes.errorbar(
+                x, y, xerr=[low, high], fmt="o", capsize=2, label=plain(one["model"]["name"])
+            )
+        for row in one["rows"]:
+            if "without" in row:
+                at = shares.index(row["what"])
+                left.plot(row["without"], at, marker="|", markersize=14, color="grey")
+    left.set_xlim(0, 100)
+    left.set_xlabel("percent heard or rejected (grey: the same words without the condition)")
+    right.set_xscale("symlog", linthresh=1)
+    right.set_xlim(0)
+    right.set_xlabel("false alarms an hour")
+    for axes, names in ((left, shares), (right, counts)):
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.invert_yaxis()
+        axes.grid(alpha=0.3)
+    right.legend()
     write_figure(figure, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tracekws bench`: measure adapting, streams, cost."""
+"""`tracekws bench`: measure adapting, streams, what is heard outside of single words, cost."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from tracekws import data
-from tracekws.bench import adapting, cards, cost, streams
+from tracekws.bench import adapting, cards, cost, robust, streams
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, say_left_out, stages, talk
 from tracekws.cli.devices import open_device
@@ -234,6 +234,86 @@ def show_speech(name: str, split: str, heard: dict[str, Any]) -> None:
             f"latency from the word's end: median {heard['latency_seconds']['median']:.2f} s, "
             f"95 % below {heard['latency_seconds']['p95']:.2f} s"
         )
+
+
+@app.command("robust")
+def bench_robust(
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            help="Folder with the sets gsc, asc, talk, phrases, sounds, rooms, or some of them; or "
+            "a Speech Commands tree alone.",
+        ),
+    ],
+    model_paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Model images.", metavar="[MODEL]...", show_default=str(MODEL)),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Draw the tables into this PNG, SVG or PDF.", callback=picture_file),
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what models hear in talk, noise, rooms, other voices, and words in a row.
+
+    docs/robust.md says what each row is.
+
+    Example: `tracekws bench robust --data SETS --picture robust.png`
+    """
+    models = [Model.load(path) for path in model_paths or [MODEL]]
+    with stages() as stage:
+        reports = [robust.measure(model, folder, workers, stage).summary() for model in models]
+    if picture is not None:
+        from tracekws.bench.pictures import robust_picture
+
+        robust_picture(reports, picture)
+        talk.print(f"tables as a picture: {picture}")
+    if as_json:
+        print_json(reports)
+        return
+    for report in reports:
+        show_robust(report)
+    for what in reports[0]["missing"]:
+        say(talk, f"left out: {what}")
+
+
+def ranged(interval: dict[str, float], sign: str = "") -> str:
+    """A mean with its interval."""
+    mean, low, high = (format(interval[key], f"{sign}.1f") for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def show_robust(report: dict[str, Any]) -> None:
+    """The rows of a model: shares, and then counts."""
+    name = report["model"]["name"]
+    shares = Table("row", "percent", "of", "without", "difference", "false alarms", title=name)
+    events = Table("row", "false alarms", "hours", "an hour", "words said", title=name)
+    for row in report["rows"]:
+        if "percent" in row:
+            false = row.get("false_alarms_per_100_other_words")
+            shares.add_row(
+                row["name"],
+                ranged(row["percent"]),
+                str(row["of"]),
+                f"{row['without']:.1f}" if "without" in row else "",
+                ranged(row["difference"], "+") if "difference" in row else "",
+                f"{ranged(false)} in 100 others" if false else str(row.get("false_alarms", "")),
+            )
+        else:
+            events.add_row(
+                row["name"],
+                str(row["events"]),
+                f"{row['hours']:.2f}",
+                ranged(row["per_hour"]),
+                str(row["events_of_words_said"]),
+            )
+    for table in (shares, events):
+        if table.row_count:
+            out.print(table)
+    out.print("95 %: speakers drawn anew; of counts, Poisson")
 
 
 @app.command("cost")
