@@ -109,7 +109,7 @@ def report(model_file: Path, folder: Path) -> robust.Report:
 
 def events(model: Model, pcm: NDArray[np.int16]) -> list[tuple[str, int]]:
     """Words heard and their ends."""
-    scores = Network(model).stream(features(pcm, model.features))
+    scores = Network(model).stream(features(pcm, model.front_end))
     return [(model.labels[word], end) for word, end in detect(model, scores)]
 
 

@@ -54,7 +54,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def heard(model: Model, path: Path, level: int) -> list[str]:
     """Words of a sentence's events."""
     pcm, _ = soundfile.read(path, dtype="int16")
-    scores = Network(model).stream(features(pcm, model.features))
+    scores = Network(model).stream(features(pcm, model.front_end))
     return [model.labels[word] for word, _ in detect(model, scores, odds_q8(level))]
 
 
