@@ -9,7 +9,8 @@
 #include "bare.h"
 #include "tracekws/bytes.h"
 
-#define NONE_YET 0x100000u /* what is told of the RAM before the first operation: more than any model needs */
+#define NONE_YET                                                                                   \
+    0x100000u /* what is told of the RAM before the first operation: more than any model needs */
 #define PIECE 32u /* a multiple of the units of the boards of QEMU */
 
 #if defined(__arm__)
