@@ -381,11 +381,11 @@ int tkws_app_storage_save(tkws_app_storage *storage)
     if (error == TKWS_OK)
         error = write_slot(storage, slot, generation);
     read_slot(storage, slot);
-    if (error == TKWS_OK && storage->slots[slot].state != TKWS_APP_SLOT_VALID)
-        error = TKWS_E_STORAGE;
-    if (error == TKWS_OK)
+    const tkws_app_slot *written = &storage->slots[slot];
+    bool counts = written->state == TKWS_APP_SLOT_VALID && written->generation == generation;
+    if (counts) /* after a refusal too: the header may be whole, and the next start restores it */
         storage->generation = generation;
-    return error;
+    return error == TKWS_OK && !counts ? TKWS_E_STORAGE : error;
 }
 
 int tkws_app_storage_undo(tkws_app_storage *storage)

@@ -63,8 +63,9 @@ void tkws_app_storage_restore(tkws_app_storage *storage);
 /** Write the weights as a new generation into the slot that is not the newest.
  *  @return TKWS_OK with storage->generation the new one; TKWS_E_UNSUPPORTED without flash;
  *          TKWS_E_SLOT_FULL when the weights do not fit; TKWS_E_NEWER_FORMAT when no slot is left for
- *          them beside those of a newer format, with nothing changed; TKWS_E_STORAGE. The newest slot
- *          stays as it was on error. */
+ *          them beside those of a newer format, with nothing changed; TKWS_E_STORAGE, with
+ *          storage->generation the new one if all of it was written all the same. The newest slot stays as
+ *          it was on error. */
 int tkws_app_storage_save(tkws_app_storage *storage);
 
 /** Erase the newest generation and restore the one before; before the first is the model's own.
