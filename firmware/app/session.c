@@ -20,8 +20,8 @@ typedef struct {
     int (*hear)(tkws_app *app); /* take samples from the board's microphone: @return how many */
 } session_kind;
 
+/* An idle device takes nothing. */
 static const session_kind kinds[] = {
-    [TKWS_APP_IDLE] = {.check = NULL},
     [TKWS_APP_LISTENING] = {.check = tkws_app_check_sound, .data = tkws_app_take_line},
     [TKWS_APP_CLASSIFYING] = {.check = tkws_app_check_sound,
                               .data = tkws_app_classify_data,
