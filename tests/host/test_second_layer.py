@@ -64,7 +64,7 @@ def test_training_and_the_lab_hear_the_same(made):
     with torch.no_grad():
         wanted = network(loop.to_input(features))
     learner = on_device.float_learner(first, "tp", 1, second=second)
-    rates, _ = on_device.hear(learner.rule, filtered(first, features), None)
+    rates, _ = on_device.rates_and_logits(learner.rule, filtered(first, features), None)
     assert rates.mean() > 0.03
     assert (rates - wanted.rates).abs().mean() < 0.05 * wanted.rates.mean()
     scores = torch.from_numpy(learner.scores_of(features)) / 1024
@@ -74,7 +74,7 @@ def test_training_and_the_lab_hear_the_same(made):
 def test_the_target_paths_of_training_and_of_the_lab_are_one(made):
     network, first, second, features = made
     rule = on_device.make_rule(first, on_device.METHODS["tp"], {"rate": 0.0}, second)
-    on_device.hear(rule, filtered(first, features[:1]), torch.tensor([4]))
+    on_device.rates_and_logits(rule, filtered(first, features[:1]), torch.tensor([4]))
     eps, bank = rule.eps[1], rule.bank[1]
     assert bank.mean() > 0.01
     contrast = rule.gain * eps.shape[1] ** -0.5 * eps @ bank.T
