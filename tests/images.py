@@ -207,3 +207,18 @@ def set_field(image: bytes, name: str, value: int) -> bytes:
     numbers = dict(sections(image))["Numb"]
     numbers = numbers[:offset] + struct.pack("<I", value) + numbers[offset + 4 :]
     return replaced(image, "Numb", numbers)
+
+
+def make_eventful_image() -> bytes:
+    """A random model of ten words that hears many, and now and then the right one."""
+    bias = np.zeros(12)
+    bias[10:] = -1200
+    return make_image(
+        seed=4,
+        arrays={"word_threshold": np.full(12, 6500), "readout_bias": bias},
+        n_classes=12,
+        n_neurons=24,
+        window_steps=20,
+        smoothing_shift=2,
+        refractory_steps=20,
+    )

@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from host_cli import tracekws, tracekws_json
-from images import make_image, write_image
+from images import make_eventful_image, write_image
 from recordings import changing_noise
 from tones import utterance, write_tree
 from tracekws.bench import robust, sets, tones
@@ -38,13 +38,7 @@ Wave = NDArray[np.float64]
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model that hears many words, and now and then the right one."""
-    bias = np.zeros(12)
-    bias[10:] = -1200
-    arrays = {"word_threshold": np.full(12, 6500), "readout_bias": bias}
-    fields = {"n_classes": 12, "n_neurons": 24, "window_steps": 20}
-    detector = {"smoothing_shift": 2, "refractory_steps": 20}
-    image = make_image(seed=4, arrays=arrays, **fields, **detector)
-    return write_image(tmp_path_factory.mktemp("eventful"), image)
+    return write_image(tmp_path_factory.mktemp("eventful"), make_eventful_image())
 
 
 def write_table(folder: Path, columns: str, rows: list[str]) -> None:

@@ -3,12 +3,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
 from host_cli import tracekws, tracekws_json
-from images import make_image, write_image
+from images import make_eventful_image, write_image
 from recordings import changing_noise
 from tracekws.core import Model, Network, detect, features
 from tracekws.sensitivity import LEVELS, odds_q8
@@ -26,13 +25,7 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model that hears many words."""
-    bias = np.zeros(12)
-    bias[10:] = -1200
-    arrays = {"word_threshold": np.full(12, 6500), "readout_bias": bias}
-    fields = {"n_classes": 12, "n_neurons": 24, "window_steps": 20}
-    detector = {"smoothing_shift": 2, "refractory_steps": 20}
-    image = make_image(seed=4, arrays=arrays, **fields, **detector)
-    return write_image(tmp_path_factory.mktemp("eventful"), image)
+    return write_image(tmp_path_factory.mktemp("eventful"), make_eventful_image())
 
 
 @pytest.fixture(scope="module")

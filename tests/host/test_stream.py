@@ -10,7 +10,7 @@ import soundfile
 from scipy import stats
 
 from host_cli import tracekws, tracekws_json
-from images import make_image, write_image
+from images import make_eventful_image, write_image
 from recordings import write_take
 from tracekws.bench import stream, streams
 from tracekws.bench.intervals import poisson_interval
@@ -37,13 +37,7 @@ SECOND = 16000
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model that hears many words, and now and then the right one."""
-    bias = np.zeros(12)
-    bias[10:] = -1200
-    arrays = {"word_threshold": np.full(12, 6500), "readout_bias": bias}
-    fields = {"n_classes": 12, "n_neurons": 24, "window_steps": 20}
-    detector = {"smoothing_shift": 2, "refractory_steps": 20}
-    image = make_image(seed=4, arrays=arrays, **fields, **detector)
-    return write_image(tmp_path_factory.mktemp("eventful"), image)
+    return write_image(tmp_path_factory.mktemp("eventful"), make_eventful_image())
 
 
 @pytest.fixture(scope="module")
