@@ -150,8 +150,13 @@ def test_the_port_learns_and_stores_as_the_host_does(board: str) -> None:
 WRONG = {
     "front end": ("core/src/frontend.c", "FIRST_PASS_BITS 14", "FIRST_PASS_BITS 13", check_hearing),
     "detector": ("core/src/detector.c", "(TKWS_WINDOW - TKWS_HOP)", "TKWS_HOP", check_hearing),
-    "generator": ("core/include/tracekws/rng.h", "x << 13", "x << 12", check_learning),
-    "slots": ("app/storage.c", "generation > s->", "generation < s->", check_storage),
+    "generator": ("core/include/tracekws/rng.h", ") << 13", ") << 12", check_learning),
+    "slots": (
+        "app/storage.c",
+        "generation_is_newer(s->slots[i]",
+        "!generation_is_newer(s->slots[i]",
+        check_storage,
+    ),
 }
 """Firmwares with one thing wrong: where, what, instead; and the check that finds it."""
 CHECKS = (check_hearing, check_learning, check_storage)
