@@ -470,6 +470,26 @@ def test_weights_of_a_newer_firmware_are_kept_and_told(
         assert "warning: a slot holds weights of another model; saving erases" in result.err
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])
+def test_a_save_that_the_device_refuses_is_one_line_and_no_half_result(
+    options, run, built, model, takes, tmp_path
+):
+    flash = tmp_path / "flash"
+    with virtual_board(model, flash):
+        pass
+    newer_slot(flash, 0)
+    newer_slot(flash, 1)
+    with virtual_board(model, flash) as board:
+        before = state(board)
+        result = run("adapt", takes, *options, "--port", board.port)
+        assert state(board) == before
+    assert result.code == 4
+    assert result.err.splitlines()[-1].startswith("error: ")
+    assert "newer firmware" in result.err.splitlines()[-1]
+    if options:
+        assert result.out == ""
+
+
 def test_doctor_names_what_is_missing(run, built, model, tmp_path):
     result = run("doctor", "--model", model, "--json")
     checks = {check["name"]: check for check in json.loads(result.out)}

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from tracekws.boards.virtual import VirtualBoard
+from tracekws.cli.console import out
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
 from tracekws.device.driver import Device
@@ -71,26 +72,35 @@ def test_a_picture_that_does_not_fit_leaves_device_and_files(
     assert [path.read_bytes() for path in picture.parent.iterdir()] == ([there] if there else [])
 
 
-class Broken(io.RawIOBase):
-    """A standard output that takes nothing."""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content: object) -> int:
-        raise BrokenPipeError(32, "Broken pipe")
-
-
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])
-def test_a_result_that_nobody_takes_is_not_saved(options, run, board, takes, monkeypatch):
+@pytest.mark.parametrize("output", ["left pipe", "full disk"])
+def test_a_result_that_nobody_takes_is_not_saved(
+    output, options, run, board, takes, tmp_path, monkeypatch
+):
     before = state(board)
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Broken())))
+    reader, writer = os.pipe()
+    file = tmp_path / "result"
+    file.write_bytes(bytes(4000))
+    teach, disk = adaptation.teach, full_disk()
+
+    def fail(*arguments: object, **named: object) -> None:
+        teach(*arguments, **named)
+        os.close(reader) if output == "left pipe" else disk.__enter__()
+
+    monkeypatch.setattr(adaptation, "teach", fail)
+    monkeypatch.setattr(out, "quiet", False)  # what Rich makes of it at a pipe that nobody reads
+    with open(writer, "w") as pipe, file.open("a") as there, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe if output == "left pipe" else there)
         result = run("adapt", takes, *options, "--port", board.port)
+        if output == "full disk":
+            disk.__exit__(None, None, None)
+            os.close(reader)
         patch.setattr(sys, "stdout", io.StringIO())
     assert result.code == 1
-    assert "error: standard output cannot be written (Broken pipe)\n" in result.err
+    assert result.err.splitlines()[-1].startswith("error: "), result.err
     assert state(board) == before
+    if options:
+        assert file.read_bytes() == bytes(4000)
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tracekws.cli.console import (
-    begin_json,
-    end_json,
+    check_output,
+    json_text,
     out,
     picture_file,
+    print_json,
     printing,
     say,
     stages,
@@ -21,21 +23,13 @@ from tracekws.cli.console import (
 )
 from tracekws.cli.devices import columns_table, open_device, prompt, warn_of_slots
 from tracekws.cli.options import Json, Port
-from tracekws.core import FeatureConfig, Model
+from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
-from tracekws.device.takes import check_enough, hold_back, read_takes, weak_points
+from tracekws.device.takes import Lesson
 from tracekws.errors import DataError
 from tracekws.files import check_folder
 from tracekws.shipped import MODEL
-
-
-def known_features(crc: int, model: Path) -> FeatureConfig | None:
-    """The front end of the device's model, when the file is that model; else None."""
-    if not model.exists():
-        return None
-    known = Model.load(model)
-    return known.front_end if known.crc == crc else None
 
 
 def adapt(
@@ -79,69 +73,69 @@ def adapt(
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """
-    with open_device(port) as device:
-        about = device.info()
-        if keep:
-            warn_of_slots(about)
-        labels, unknown = about.labels, about.unknown
-        if record:
-            record_guided(folder, about.keywords)
-        takes = read_takes(folder, labels, unknown, about.silence)
-        if not use_all:
-            check_enough(folder, takes, unknown)
-        learn, test = (takes, []) if use_all else hold_back(takes)
-        strangers = read_takes(others, labels, unknown, about.silence) if others else []
-        if picture and not test and not strangers:
+    known = Model.load(model) if model.exists() else None
+
+    def tell(lesson: Lesson) -> None:
+        """Say what will be learned, unless it would not do."""
+        if picture and not lesson.test and not lesson.others:
             raise DataError(
                 "nothing to draw, since no take is held back: leave out --picture, or give more"
                 " takes or --others"
             )
-        warnings = weak_points(learn, unknown)
-        for warning in warnings:
+        for warning in lesson.weak_points:
             say(talk, f"warning: {warning}")
         if not use_all:
             talk.print(
-                f"{len(learn)} takes are learned, {len(test)} held back to test with"
+                f"{len(lesson.learn)} takes are learned, {len(lesson.test)} held back to test with"
                 " (--all learns them too)"
             )
 
-        def show(result: adaptation.Adaptation) -> None:
-            if picture:
-                title = f"before and after {len(learn)} takes"
-                adaptation.picture(picture, result.before, result.after, title)
-            if as_json:
-                about = result.as_json() | {"picture": str(picture) if picture else None}
-                del about["generation"]
-                begin_json(about)
-                return
-            with printing():
-                if result.before.items():
-                    out.print(columns_table(result.before, result.after))
-                else:
-                    say(out, f"{len(learn)} takes learned; nothing was held back to test with")
-                if picture:
-                    say(out, f"picture: {picture}")
+    def as_plain(result: adaptation.Adaptation) -> dict[str, object]:
+        return result.as_json() | {"picture": str(picture) if picture else None}
 
+    def show(result: adaptation.Adaptation) -> None:
+        """Give all that can fail, so that nothing is saved when it does."""
+        n_learned = sum(result.learned.values())
+        if picture:
+            title = f"before and after {n_learned} takes"
+            adaptation.picture(picture, result.before, result.after, title)
+        if as_json:
+            longest = as_plain(replace(result, generation=2**32 - 1))
+            check_output(len(json_text(longest, 2)) + 1)
+            return
+        with printing():
+            if result.before.items():
+                out.print(columns_table(result.before, result.after))
+            else:
+                say(out, f"{n_learned} takes learned; nothing was held back to test with")
+            if picture:
+                say(out, f"picture: {picture}")
+
+    with open_device(port) as device:
+        about = device.info()
+        if keep:
+            warn_of_slots(about)
+        if record:
+            record_guided(folder, about.keywords)
         with stages() as stage:
-            result = adaptation.adapt(
-                device,
-                learn,
-                test,
-                strangers,
+            result = device.adapt(
+                folder,
+                others=others,
+                hold_out=not use_all,
                 passes=passes,
                 seed=seed,
-                config=known_features(about.model_crc, model),
+                model=known,
                 save=keep,
-                warnings=warnings,
                 progress=stage.report,
+                before_learning=tell,
                 before_save=show,
             )
-    if as_json:
-        end_json("generation", result.generation)
-    elif result.generation is None:
+    if result.generation is None:
         say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
     else:
         say(talk, f"saved as generation {result.generation}; `tracekws undo` takes it back")
+    if as_json:
+        print_json(as_plain(result))
 
 
 def record_guided(folder: Path, words: Sequence[str]) -> None:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every command shares: where results and talk go, and progress."""
 
+import errno
 import json
 import os
 import select
+import stat
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -115,8 +117,11 @@ def json_text(value: object, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
-def check_output() -> None:
+def check_output(room: int = 0) -> None:
     """See, before the work begins, that standard output takes what it will give.
+
+    Args:
+        room: bytes that a file needs room for; it is as long afterwards as before.
 
     Raises:
         TraceKwsError: it is closed, nobody reads it, or its disk is full.
@@ -133,6 +138,14 @@ def check_output() -> None:
         raise TraceKwsError("nobody reads standard output")
     try:
         os.write(descriptor, b"")
+        if room and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            end = os.fstat(descriptor).st_size
+            try:
+                written = os.pwrite(descriptor, b" " * room, end)
+            finally:
+                os.ftruncate(descriptor, end)
+            if written < room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise TraceKwsError(f"standard output: {error.strerror}") from error
 
@@ -172,26 +185,6 @@ def print_line(value: Any) -> None:
     """Print one JSON value on a line of its own, at once."""
     sys.stdout.write(json_text(value) + "\n")
     sys.stdout.flush()
-
-
-def begin_json(value: Mapping[str, object]) -> None:
-    """An object on standard output, but for what end_json() adds: it is not known yet.
-
-    Raises:
-        TraceKwsError: it cannot be written.
-    """
-    with printing():
-        print(json_text(value, 2).removesuffix("\n}") + ",")
-
-
-def end_json(key: str, value: object) -> None:
-    """The last entry of the object that begin_json() began.
-
-    Raises:
-        TraceKwsError: it cannot be written.
-    """
-    with printing():
-        print(f"  {json_text(key)}: {json_text(value)}\n}}")
 
 
 class Stages:

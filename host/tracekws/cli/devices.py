@@ -9,20 +9,17 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tracekws.cli.console import (
-    say,
-    talk,
-)
+from tracekws.cli.console import say, talk
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
-from tracekws.device.discover import find_port
-from tracekws.device.driver import Device, DeviceInfo
+from tracekws.device.device import Device
+from tracekws.device.driver import DeviceInfo
 from tracekws.errors import TraceKwsError
 
 
 def open_device(port: str | None) -> Device:
     """Open the device at a port, or the one that is found."""
-    return Device.open(port or find_port())
+    return Device.open(port) if port else Device.find()
 
 
 def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Table:

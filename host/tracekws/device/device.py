@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from tracekws.core import Model
 from tracekws.device import adapt, driver
 from tracekws.device.adapt import Adaptation, Progress
 from tracekws.device.discover import find_port
-from tracekws.device.takes import check_enough, hold_back, read_takes, weak_points
+from tracekws.device.takes import Lesson, read_lesson
 
 
 class Device(driver.Device):
@@ -42,21 +44,30 @@ class Device(driver.Device):
         self,
         folder: Path | str,
         *,
+        others: Path | str | None = None,
         hold_out: bool = True,
         passes: int | None = None,
         seed: int = 1,
+        model: Model | None = None,
         save: bool = True,
         progress: Progress = lambda what, done, total: None,
+        before_learning: Callable[[Lesson], None] = lambda lesson: None,
+        before_save: Callable[[Adaptation], None] = lambda result: None,
     ) -> Adaptation:
-        """Teach the device its user's voice, and save what it learned, as `tracekws adapt` does.
+        """Teach the device its user's voice, and save what it learned: `tracekws adapt`.
 
         Args:
             folder: takes, FOLDER/WORD/1.wav and so on; those of other words in FOLDER/_other.
+            others: takes of other speakers to test with, in the same layout.
             hold_out: whether the last take of each word is only tested with.
             passes: over the takes; the model's by default.
             seed: of the order of takes and of rounding, 1 to 2^32 - 1.
+            model: saves time when it is the device's; any other is not used.
             save: whether the weights are kept; a device that is restarted forgets them otherwise.
             progress: told what is being done, how many takes of it are done, and of how many.
+            before_learning: given the takes before the device hears any; what it raises ends it.
+            before_save: given the result, without a generation; what it raises leaves nothing
+                saved.
 
         Returns:
             What was learned, and how takes that were held out are heard before and after.
@@ -65,19 +76,26 @@ class Device(driver.Device):
             DataError: takes are missing or not usable; nothing is learned then. Whatever fails
                 later leaves the device at its last saved weights.
         """
-        folder = Path(folder)
         about = self.info()
-        takes = read_takes(folder, about.labels, about.unknown, about.silence)
-        if hold_out:
-            check_enough(folder, takes, about.unknown)
-        learn, test = hold_back(takes) if hold_out else (takes, [])
+        lesson = read_lesson(
+            Path(folder),
+            Path(others) if others else None,
+            hold_out,
+            about.labels,
+            about.unknown,
+            about.silence,
+        )
+        before_learning(lesson)
         return adapt.adapt(
             self,
-            learn,
-            test,
+            lesson.learn,
+            lesson.test,
+            lesson.others,
             passes=passes,
             seed=seed,
+            config=model.front_end if model and model.crc == about.model_crc else None,
             save=save,
-            warnings=weak_points(learn, about.unknown),
+            warnings=lesson.weak_points,
             progress=progress,
+            before_save=before_save,
         )

@@ -141,3 +141,39 @@ def weak_points(learned: Sequence[Take], unknown: str) -> list[str]:
     elif others < 3:
         points.append(f"few takes in {OTHER}: about five guard better against false alarms")
     return points
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The takes of an adaptation.
+
+    `learn` are taught, `test` are other takes of the same user and `others` takes of other
+    speakers to test with; `weak_points` says what is weak in those that are taught.
+    """
+
+    learn: list[Take]
+    test: list[Take]
+    others: list[Take]
+    weak_points: list[str]
+
+
+def read_lesson(
+    folder: Path,
+    others: Path | None,
+    hold_out: bool,
+    labels: Sequence[str],
+    unknown: str,
+    silence: str,
+) -> Lesson:
+    """Read the takes of a user and those of others, and divide them.
+
+    With `hold_out` the last take of each word is tested with.  See read_takes() for the rest.
+
+    Raises DataError as read_takes() and check_enough() do.
+    """
+    takes = read_takes(folder, labels, unknown, silence)
+    if hold_out:
+        check_enough(folder, takes, unknown)
+    learn, test = hold_back(takes) if hold_out else (takes, [])
+    strangers = read_takes(others, labels, unknown, silence) if others else []
+    return Lesson(learn, test, strangers, weak_points(learn, unknown))
