@@ -34,7 +34,6 @@ from tracekws.cli.options import (
 from tracekws.core import Model
 from tracekws.data import read_names, read_tree
 from tracekws.errors import DataError, MissingTool
-from tracekws.files import check_writable
 from tracekws.names import normalised
 from tracekws.shipped import MODEL, install_command
 
@@ -169,34 +168,25 @@ def run(
     Example: `tracekws lab run --task digits --rule tp --set rate=3e-4`
     """
     with torch_there():
-        from tracekws.lab import experiment, report
-        from tracekws.lab.fingerprint import fingerprint
+        from tracekws.lab import report, runs
         from tracekws.lab.tasks import task_of
-    chosen = task_of(task)
-    name, settings = experiment.config_of(chosen, config)
-    wanted = experiment.with_rates(rule, settings, experiment.settings_of(rule, given or []))
-    passes = epochs or settings.epochs
-    code = fingerprint(experiment.rule_named(rule), settings)
-    plans = [experiment.Plan(rule, wanted, seed, passes, code=code) for seed in range(1, seeds + 1)]
-    check_writable(output)
-    known = experiment.read_results(output, experiment.Result)
-    results = []
     with stages() as stage:
-        split = chosen.load(data, experiment.TRIAL_SEED)
-        say_stale(output, experiment.stale(known, plans, chosen, name, split))
-        for plan in plans:
-            there = experiment.found(known, plan, chosen, name, split)
-            if there is None:
-                progress = stage(f"{rule}, seed {plan.seed}")
-                there = experiment.run(chosen, name, split, plan, progress)
-                assert there is not None  # there is no deadline
-                experiment.write_result(output, there)
-            results.append(there)
-    rows = report.rows_of(results)
+        done = runs.run_seeds(
+            task_of(task),
+            rule,
+            given=given or [],
+            config=config,
+            epochs=epochs,
+            seeds=seeds,
+            data=data,
+            path=output,
+            stage=stage,
+        )
+    say_stale(output, done.stale)
     if as_json:
-        print_json(report.summary(rows))
+        print_json(report.summary(done.rows))
     else:
-        show(rows)
+        show(done.rows)
 
 
 @app.command()
@@ -434,38 +424,41 @@ def shots(
     Example: `tracekws lab shots --data speech_commands --split published --seeds 10`
     """
     with torch_there():
-        from tracekws.lab import experiment
-        from tracekws.lab import shots as lab
-        from tracekws.lab.fingerprint import fingerprint
-        from tracekws.lab.tasks.commands import SHARES, Commands
+        from tracekws.lab import runs
+        from tracekws.lab.shots import RESULTS
+        from tracekws.lab.tasks.commands import SHARES
     if split not in SHARES:
         raise typer.BadParameter(f"--split {split}: one of {', '.join(SHARES)}")
     splitting: Splitting = "published" if split == "published" else "distinct"
     if repeats and splitting == "published":
         raise typer.BadParameter("--repeats goes with --split distinct")
-    listed = None if speakers is None else tuple(read_names(speakers))
-    task = Commands(splitting, listed)
-    settings = experiment.settings_of(rule, given or [])
-    own = experiment.settings_of(adapt or rule, adapt_given or [])
-    how = lab.Adapt(adapt or rule, own if adapt not in (None, rule) else settings | own, passes)
-    name, chosen = experiment.config_of(task, config)
-    code = fingerprint(experiment.rule_named(rule), chosen)
-    plans = [
-        experiment.Plan(rule, settings, seed, epochs or chosen.epochs, code=code)
-        for seed in range(1, seeds + 1)
-    ]
-    asked = lab.SHOTS[splitting] if counts is None else counts_of(counts)
+    adapting_rule = adapt or rule
     with stages() as stage:
-        outcome = lab.run(task, name, data, plans, how, asked, repeats, run, stage)
-    say_stale(run / lab.RESULTS, outcome.stale)
-    rows = lab.rows_of(outcome.results, task)
+        done = runs.run_shots(
+            data,
+            run,
+            splitting=splitting,
+            speakers=None if speakers is None else read_names(speakers),
+            rule=rule,
+            given=given or [],
+            adapt=adapting_rule,
+            adapt_given=adapt_given or [],
+            config=config,
+            epochs=epochs,
+            seeds=seeds,
+            passes=passes,
+            counts=None if counts is None else counts_of(counts),
+            repeats=repeats,
+            stage=stage,
+        )
+    say_stale(run / RESULTS, done.stale)
     if as_json:
-        print_json({"rows": [asdict(row) for row in rows], "left_out": outcome.left_out})
+        print_json({"rows": [asdict(row) for row in done.rows], "left_out": done.left_out})
         return
-    title = f"{rule}, {plans[0].epochs} epochs; adapted by {how.rule}, {passes} passes"
-    show_shots(rows, f"{title}; {seeds} seeds")
-    if outcome.left_out:
-        say(talk, f"left out, too few takes: {', '.join(outcome.left_out)}")
+    title = f"{rule}, {done.epochs} epochs; adapted by {adapting_rule}, {passes} passes"
+    show_shots(done.rows, f"{title}; {seeds} seeds")
+    if done.left_out:
+        say(talk, f"left out, too few takes: {', '.join(done.left_out)}")
 
 
 @app.command("learn-on-device")
