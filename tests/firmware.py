@@ -8,7 +8,8 @@ import pytest
 from toolchain import ROOT
 from tracekws.boards import firmware
 from tracekws.boards.parts import MACHINES
-from tracekws.errors import MissingTool
+from tracekws.boards.virtual import board_program
+from tracekws.errors import MissingTool, TraceKwsError
 
 
 def build_firmware(board: str, out: Path, root: Path = ROOT, **settings: object) -> Path:
@@ -24,4 +25,12 @@ def need_emulator(board: str) -> None:
     try:
         MACHINES[board].command(Path(), Path())
     except MissingTool as error:
+        pytest.skip(str(error))
+
+
+def need_virtual_board() -> None:
+    """Skip where the virtual board is not built."""
+    try:
+        board_program()
+    except TraceKwsError as error:
         pytest.skip(str(error))

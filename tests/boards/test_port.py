@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 import reference_device as reference
-from firmware import build_firmware, need_emulator
+from firmware import build_firmware, need_emulator, need_virtual_board
 from toolchain import ROOT, find, run
 from tracekws.audio import read_clip
 from tracekws.boards.emulator import emulated_board
-from tracekws.boards.virtual import VARIABLE, board_program, virtual_board
+from tracekws.boards.virtual import VARIABLE, virtual_board
 from tracekws.core import LATENT, READOUT, TRACES, Model
 from tracekws.device.driver import Device
 from tracekws.errors import DeviceError, TraceKwsError
@@ -122,14 +122,6 @@ def board(
         running = emulated_board(firmware, folder / "flash")
     with running as started:
         yield started.port
-
-
-def need_virtual_board() -> None:
-    """Skip where it is not built."""
-    try:
-        board_program()
-    except TraceKwsError as error:
-        pytest.skip(str(error))
 
 
 def test_the_port_hears_as_the_host_does(board: str) -> None:

@@ -4,21 +4,18 @@
 import re
 import shlex
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 
+from given_commands import given_commands, leaves, parse, see_make_target
 from images import make_image, write_image
 from recordings import write_take
 from tones import write_tree
 from tracekws import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = re.compile(r"(?:\S*/)?(tracekws|make) .*", re.DOTALL)
 NOT_RUN = {
     "train": "takes hours",
     "lab": "takes half an hour, or the whole data set; tests/lab runs it",
@@ -38,50 +35,9 @@ EXTRA = {
 """What makes a command cheap enough to run here."""
 
 
-def given_commands(text: str) -> list[list[str]]:
-    """Commands of code blocks, fenced or indented, and of code in the text, without comments."""
-    parts = text.split("```")
-    blocks = [line for block in parts[1::2] for line in block.replace("\\\n", " ").splitlines()]
-    for part in parts[::2]:
-        lines = part.splitlines()
-        blocks += [line for line in lines if line.startswith("    ")]
-        prose = "\n".join(line for line in lines if not line.startswith("    "))
-        blocks += re.findall(r"`([^`]+)`", prose)
-    found = []
-    for line in blocks:
-        for command in re.split(r"&&|[;|&](?:\s|$)", line):
-            if COMMAND.fullmatch(command.strip()):
-                program, *words = shlex.split(command, comments=True)
-                found.append([Path(program).name, *words])
-    return found
-
-
 README = given_commands((ROOT / "README.md").read_text())
 OURS = [words for program, *words in README if program == "tracekws"]
 MAKES = [words for program, *words in README if program == "make"]
-
-
-def leaves(command: Any, name: str = "tracekws") -> Iterator[tuple[str, Any]]:
-    """Commands below a command, with their full names."""
-    below = getattr(command, "commands", None)
-    if below is None:
-        yield name, command
-        return
-    for word, child in below.items():
-        yield from leaves(child, f"{name} {word}")
-
-
-def parse(words: list[str]) -> list[str]:
-    """Names of the command that a command line would run; it is parsed, and not run.
-
-    Raises what the parser raises for an unknown command or option, or a bad value.
-    """
-    program = typer.main.get_command(cli.app)
-    parsed: list[str] = []
-    for name, command in leaves(program):
-        command.callback = lambda name=name, **values: parsed.append(name)
-    program.main(words, prog_name="tracekws", standalone_mode=False)
-    return parsed
 
 
 @pytest.mark.parametrize("words", OURS, ids=" ".join)
@@ -92,12 +48,7 @@ def test_commands_of_the_readme_exist(words, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("words", MAKES, ids=" ".join)
 def test_make_targets_of_the_readme_exist(words):
-    done = subprocess.run(
-        ["make", "--dry-run", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if "is not installed" in done.stderr:  # a target that exists says what it needs
-        pytest.skip(done.stderr.partition("*** ")[2].strip())
-    assert done.returncode == 0, done.stderr
+    see_make_target(words)
 
 
 def test_the_readme_gives_the_commands_that_matter():
