@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of hypothesis, and the last lines of a run: what was left out on this machine."""
+"""Settings of all tests, and the last lines of a run: what was left out on this machine."""
 
 import os
 import re
@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Tables are as wide wherever the tests run: Rich reads this when it makes a console, at import, and
+# a process of pytest-xdist has a value of its own.
+os.environ["COLUMNS"] = "200"
 
 # The same examples every time, on a machine of any speed; fewer on the slow sanitized build.
 settings.register_profile("default", deadline=None, derandomize=True)

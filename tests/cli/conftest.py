@@ -31,7 +31,6 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(monkeypatch, capsys) -> Run:
     """Run a command line as the console script does."""
-    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("TRACEKWS_PORT", raising=False)
 
     def call(*words: object) -> Result:

@@ -131,7 +131,7 @@ def on_terminal(words: list[str], folder: Path) -> tuple[int, str]:
         stdout=theirs,
         stderr=theirs,
         cwd=folder,
-        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "200"},
+        env=os.environ | {"TERM": "xterm-256color"},
     ) as process:
         os.close(theirs)
         assert process.stdin is not None

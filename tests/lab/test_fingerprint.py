@@ -18,6 +18,7 @@ pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 from host_cli import tracekws
 from labtask import DENSE, FILE, TASK, Lines, compared
 from tracekws import cli
+from tracekws.cli import console
 from tracekws.errors import DataError
 from tracekws.lab import experiment, fingerprint, report, shots, tasks
 from tracekws.lab.network import Network
@@ -115,7 +116,6 @@ def test_a_default_of_the_config_that_changed_runs_anew(tmp_path):
 
 def test_lines_that_do_not_say_their_code_are_kept_and_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tasks, "TASKS", (TASK,))
-    monkeypatch.setenv("COLUMNS", "200")
     path = tmp_path / FILE
 
     def lab(*words: str) -> tuple[str, str]:
@@ -147,6 +147,20 @@ def test_lines_that_do_not_say_their_code_are_kept_and_told(tmp_path, monkeypatc
     shown, _ = lab("report", str(path))
     assert "not recorded" in shown
     assert "present" in shown
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_what_code_results_are_of_is_read_in_a_narrow_terminal(
+    width, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(console.out, "width", width)
+    first = json.loads(COMMITTED.read_text().splitlines()[0]) | {"trial": False, "test": 99.0}
+    lines = [first | {"code": code, "seconds": 123456.0} for code in ("", "another")]
+    (tmp_path / FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setattr(sys, "argv", ["tracekws", "lab", "report", str(tmp_path / FILE)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "not recorded" in capsys.readouterr().out
 
 
 def test_the_committed_results_are_still_results():

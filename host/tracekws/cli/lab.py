@@ -91,7 +91,9 @@ def show(rows: Sequence["RuleRow"]) -> None:
     for title, of_task in by_task(rows).items():
         columns = ["rule", "seeds", "validation %", "testing %", "bytes kept", "s a run"]
         mixed = any(row.standing != PRESENT for row in of_task)
-        table = Table(*columns, *(["code"] if mixed else []), title=title)
+        table = Table(*columns, title=title)
+        if mixed:
+            table.add_column("code", no_wrap=True)
         for row in of_task:
             spread = "" if row.deviation is None else f" ± {row.deviation:.1f}"
             table.add_row(
