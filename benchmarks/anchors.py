@@ -51,8 +51,6 @@ STREAM = 1000
 """Of random numbers: no teacher's, and like theirs of clips alone, with nothing said before."""
 SUB_BANDS = 5
 
-Row = dict[str, Any]
-
 
 def spectrogram(features: Tensor) -> Tensor:
     """Features (B, 49, 80), two frames in each step, as a picture (B, 1, frames, channels)."""
@@ -265,7 +263,7 @@ class Job:
     file: Path = FILE
 
 
-def write_row(file: Path, row: Row) -> None:
+def write_row(file: Path, row: files.JsonObject) -> None:
     """Put a row in place of that of its model and seed; the others stay."""
     rows = json.loads(file.read_text()) if file.exists() else []
     key = (row["model"], row["seed"])

@@ -17,7 +17,6 @@ import sys
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from tracekws import data, files
 from tracekws.bench import adapting
@@ -37,8 +36,6 @@ METHODS = {
 """The control is for the small model, whose image has room for more sequences to rehearse."""
 NEW_WORDS_PASSES = 20
 
-Row = dict[str, Any]
-
 
 def conditions(foreign: bool, draws: int) -> list[tuple[str, Experiment]]:
     """Model and settings of every row."""
@@ -55,7 +52,7 @@ def conditions(foreign: bool, draws: int) -> list[tuple[str, Experiment]]:
     return found
 
 
-def plain(estimates: Estimates) -> Row:
+def plain(estimates: Estimates) -> files.JsonObject:
     """Means with their intervals."""
     return {
         name: [round(x, 2) for x in (one.mean, one.low, one.high)] if one else None
@@ -63,7 +60,9 @@ def plain(estimates: Estimates) -> Row:
     }
 
 
-def measure(model: Model, tree: data.Tree, listed: list[str] | None, settings: Experiment) -> Row:
+def measure(
+    model: Model, tree: data.Tree, listed: list[str] | None, settings: Experiment
+) -> files.JsonObject:
     """One row."""
     learner = adapting.learner_of(model, tree, settings)
     people = adapting.read_people(learner, tree, None, listed, settings, lambda done, total: None)
@@ -95,9 +94,9 @@ def run(trees: dict[bool, data.Tree], listed: list[str], draws: int, file: Path 
         DataError: a tree that is not usable.
     """
     known = json.loads(file.read_text()) if file.exists() else []
-    rows: list[Row] = []
+    rows: list[files.JsonObject] = []
 
-    def write(rest: list[Row]) -> None:
+    def write(rest: list[files.JsonObject]) -> None:
         files.write(file, (json.dumps(rows + rest, indent=1) + "\n").encode())
 
     for name, settings in conditions(True in trees, draws):

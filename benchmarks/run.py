@@ -28,6 +28,7 @@ from tracekws.bench import cost
 from tracekws.bench.clips import classify
 from tracekws.core import Model
 from tracekws.figure import write_figure
+from tracekws.files import JsonObject
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -40,15 +41,13 @@ COUNTED_ON = "Cortex-M4"
 SECONDS = 4
 COMPILE = ("-std=c11", "-O2", "-fno-tree-vectorize", f"-I{CORE / 'include'}")
 
-Row = dict[str, Any]
-
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
     """Run a command and return what it printed."""
     return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True)
 
 
-def machine() -> Row:
+def machine() -> JsonObject:
     """What the figures were measured on."""
     cpu = platform.machine()
     info = Path("/proc/cpuinfo")
@@ -88,7 +87,7 @@ def signal() -> np.ndarray:
     return np.clip(np.round(samples), -32768, 32767).astype(np.int16)
 
 
-def instructions() -> list[Row]:
+def instructions() -> list[JsonObject]:
     """Instructions by callgrind: x86-64, scalar code, the C that runs on the microcontroller."""
     if shutil.which("valgrind") is None:
         print("valgrind is not installed: no instruction counts", file=sys.stderr)
@@ -129,7 +128,7 @@ def instructions() -> list[Row]:
     return rows
 
 
-def memory() -> list[Row]:
+def memory() -> list[JsonObject]:
     """Bytes of RAM by part, from the sizes that the core states (structs as on this machine)."""
     name, image = model_image()
     model, owner = ffi.new("tkws_model *"), ffi.from_buffer(image)
@@ -149,7 +148,7 @@ def memory() -> list[Row]:
     return [*rows, {"what": "RAM, the core in all", "value": total, "unit": "bytes", "note": note}]
 
 
-def code_size() -> list[Row]:
+def code_size() -> list[JsonObject]:
     """Bytes of code and tables of the core on a Cortex-M4."""
     if shutil.which("arm-none-eabi-gcc") is None:
         print("arm-none-eabi-gcc is not installed: no code size", file=sys.stderr)
@@ -169,7 +168,7 @@ def code_size() -> list[Row]:
     ]
 
 
-def evaluation_speed() -> list[Row]:
+def evaluation_speed() -> list[JsonObject]:
     """Clips a second through front end and network, on one core and on all."""
     name, image = model_image()
     clips = [signal()[:16000]] * 2000
@@ -183,7 +182,7 @@ def evaluation_speed() -> list[Row]:
     return rows
 
 
-def training_speed() -> list[Row]:
+def training_speed() -> list[JsonObject]:
     """Seconds of an epoch of the base model without teachers, on one thread, on random features."""
     try:
         import torch
@@ -212,7 +211,7 @@ def training_speed() -> list[Row]:
     return [{"what": "training", "value": seconds, "unit": "seconds an epoch", "note": note}]
 
 
-MEASUREMENTS: tuple[Callable[[], list[Row]], ...] = (
+MEASUREMENTS: tuple[Callable[[], list[JsonObject]], ...] = (
     instructions,
     memory,
     code_size,
@@ -278,7 +277,7 @@ def cost_tables() -> list[str]:
     return lines
 
 
-def shipped_models() -> list[Row]:
+def shipped_models() -> list[JsonObject]:
     """What the cards of the shipped models say."""
     rows = []
     for name in SHIPPED:
@@ -305,10 +304,10 @@ def shipped_models() -> list[Row]:
     return rows
 
 
-def anchors() -> list[Row]:
+def anchors() -> list[JsonObject]:
     """Of anchors.json, all seeds of a model with the same epochs and clips in one row."""
     path = HERE / "anchors.json"
-    groups: dict[tuple[object, ...], Row] = {}
+    groups: dict[tuple[object, ...], JsonObject] = {}
     for row in json.loads(path.read_text()) if path.exists() else []:
         group = groups.setdefault(
             (row["model"], row["epochs"], row["training_data"]),
@@ -383,7 +382,7 @@ def rules_tables() -> list[str]:
     for task in dict.fromkeys(run["task"] for run in runs):
         of_task = [run for run in runs if run["task"] == task]
         first = of_task[0]
-        rules: dict[str, list[Row]] = {}
+        rules: dict[str, list[JsonObject]] = {}
         for run in of_task:
             rules.setdefault(run["rule"], []).append(run)
         for rule, own in rules.items():  # of whatever code was run last
@@ -506,7 +505,9 @@ def accuracy_picture(path: Path) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
     colours = {"validation": "tab:blue", "testing": "tab:orange"}
 
-    def draw(axes: Any, key: str, unit: int, rows: list[Row], marker: str, size: int) -> None:
+    def draw(
+        axes: Any, key: str, unit: int, rows: list[JsonObject], marker: str, size: int
+    ) -> None:
         for row in rows:
             if row[key] is None:
                 continue
@@ -534,7 +535,7 @@ def accuracy_picture(path: Path) -> None:
     write_figure(figure, path)
 
 
-def table(results: Row) -> str:
+def table(results: JsonObject) -> str:
     """The page of results."""
     where = results["machine"]
     lines = [
@@ -556,7 +557,7 @@ def table(results: Row) -> str:
     return "\n".join([*lines, *(line for part in parts for line in part())]) + "\n"
 
 
-def write_page(results: Row) -> None:
+def write_page(results: JsonObject) -> None:
     """Write README.md and its picture."""
     (HERE / "README.md").write_text(table(results))
     accuracy_picture(HERE / "accuracy.png")

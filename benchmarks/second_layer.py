@@ -16,7 +16,6 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,8 +42,6 @@ FILE = Path(__file__).resolve().parent / "second_layer.json"
 ONE, TWO = 102, 67
 """Neurons of a layer: 39,804 and 39,554 bytes of weights in int16."""
 METHODS = ("none", "readout+replay", "tp", "tp+replay", "eprop+replay", "bptt+replay")
-
-Row = dict[str, Any]
 
 
 class TwoLayers(Student):
@@ -136,7 +133,7 @@ class Job:
 
 def trained(
     job: Job, tree: data.Tree, excluded: frozenset[str], configs: dict[int, TrainConfig]
-) -> dict[int, tuple[Model, Second | None, Row]]:
+) -> dict[int, tuple[Model, Second | None, files.JsonObject]]:
     """Train the networks; by their layers: an image, a second layer, and what the row says of it.
 
     Raises:
@@ -180,7 +177,7 @@ def trained(
         if isinstance(network, TwoLayers):
             second = second_of(network, model, once, labels, said)
         last = run.history[-1]
-        row: Row = {
+        row: files.JsonObject = {
             "layers": layers,
             "neurons": configs[layers].neurons,
             "weights_bytes": 2 * sum(values.numel() for values in weights_of(model, second)),

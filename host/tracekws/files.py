@@ -12,6 +12,8 @@ from typing import Any
 
 from tracekws.errors import DataError
 
+JsonObject = dict[str, Any]
+"""Of a file of JSON: values by their names."""
 MIB = 1 << 20
 TEXT_BYTES = 16 * MIB
 """Most of a list, a table, settings or a card."""
