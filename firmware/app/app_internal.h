@@ -39,6 +39,9 @@ void tkws_app_working(tkws_app *app);
 
 /* --- sound.c --- */
 
+/** Samples that are taken from a message or from the microphone at a time. */
+#define TKWS_APP_PCM_CHUNK 80
+
 /** Open a session, the recognizer at silence. */
 void tkws_app_open(tkws_app *app, uint8_t session);
 

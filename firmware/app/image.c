@@ -2,6 +2,7 @@
 #include "image.h"
 
 #include "generation.h"
+#include "least.h"
 #include "storage.h"
 #include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
@@ -110,7 +111,7 @@ int tkws_app_image_write(const tkws_board *board, uint8_t area, size_t offset, c
 {
     uint8_t chunk[UNITS_CHUNK];
     for (size_t at = 0; at < n_bytes; at += UNITS_CHUNK) {
-        size_t n = n_bytes - at < UNITS_CHUNK ? n_bytes - at : UNITS_CHUNK;
+        size_t n = least(n_bytes - at, UNITS_CHUNK);
         memcpy(chunk, bytes + at, n);
         int error = write_chunk(board, image_at(board, area) + offset + at, chunk, n);
         if (error != TKWS_OK)

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "app_internal.h"
+#include "least.h"
 #include "tracekws/bytes.h"
 #include "tracekws/errors.h"
 
-#define PCM_CHUNK 80 /* samples taken from the microphone at a time */
 #define MAX_SAMPLES (TKWS_APP_MAX_DATA / 2)
 
 static int start(tkws_app *app, uint8_t session)
@@ -61,11 +61,6 @@ int tkws_app_record(tkws_app *app, const uint8_t *body, size_t n_body)
     return start(app, TKWS_APP_RECORDING);
 }
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* An index below twice the ring's room, in the ring. */
 static size_t wrapped(const tkws_app_ring *ring, size_t index)
 {
@@ -84,8 +79,8 @@ static void keep(tkws_app *app, const int16_t *pcm, size_t n_samples)
 int tkws_app_microphone_hear(tkws_app *app)
 {
     const tkws_board *board = app->board;
-    int16_t pcm[PCM_CHUNK];
-    size_t room = PCM_CHUNK;
+    int16_t pcm[TKWS_APP_PCM_CHUNK];
+    size_t room = TKWS_APP_PCM_CHUNK;
     if (app->session == TKWS_APP_RECORDING)
         room = least(room, app->ring.n_samples - app->ring.n_held);
     int n = room > 0 ? board->microphone_read(board->context, pcm, room) : 0;

@@ -3,10 +3,9 @@
 #include <string.h>
 
 #include "app_internal.h"
+#include "least.h"
 #include "tracekws/bytes.h"
 #include "tracekws/errors.h"
-
-#define PCM_CHUNK 80 /* samples turned from bytes at a time */
 
 void tkws_app_open(tkws_app *app, uint8_t session)
 {
@@ -48,9 +47,9 @@ int tkws_app_check_sound(const tkws_app *app, uint32_t number, size_t n_bytes)
 }
 
 /* The first samples of a part. @return how many */
-static size_t get_samples(const tkws_app_part *part, int16_t pcm[PCM_CHUNK])
+static size_t get_samples(const tkws_app_part *part, int16_t pcm[TKWS_APP_PCM_CHUNK])
 {
-    size_t n = part->n_bytes / 2 < PCM_CHUNK ? part->n_bytes / 2 : PCM_CHUNK;
+    size_t n = least(part->n_bytes / 2, TKWS_APP_PCM_CHUNK);
     for (size_t i = 0; i < n; i++)
         pcm[i] = tkws_bytes_get_i16(part->at + 2 * i);
     return n;
@@ -77,7 +76,7 @@ void tkws_app_take_stream(tkws_app *app, const int16_t *pcm, size_t n_samples)
 int tkws_app_take_line(tkws_app *app, uint32_t number, const uint8_t *data, size_t n_bytes)
 {
     (void)number;
-    int16_t pcm[PCM_CHUNK];
+    int16_t pcm[TKWS_APP_PCM_CHUNK];
     tkws_app_part part = {data, n_bytes};
     while (part.n_bytes > 0) {
         size_t n = get_samples(&part, pcm);
@@ -89,7 +88,7 @@ int tkws_app_take_line(tkws_app *app, uint32_t number, const uint8_t *data, size
 
 static bool next_of_pcm(tkws_app *app, tkws_app_part *part, int8_t *features)
 {
-    int16_t pcm[PCM_CHUNK];
+    int16_t pcm[TKWS_APP_PCM_CHUNK];
     bool complete = false;
     while (!complete && part->n_bytes > 0) {
         size_t n = get_samples(part, pcm);

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "generation.h"
+#include "least.h"
 #include "protocol.h"
 #include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
@@ -45,11 +46,6 @@ static size_t body_room(const tkws_app_storage *s)
 static int flash_read(const tkws_app_storage *s, size_t offset, uint8_t *bytes, size_t n_bytes)
 {
     return s->board->flash_read(s->board->context, offset, bytes, n_bytes);
-}
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 static bool are_ones(const uint8_t *bytes, size_t n_bytes)
