@@ -27,9 +27,7 @@ NOT_RUN = {
 }
 NO_MICROPHONE = {"--mic", "--record", "--live"}
 EXTRA = {
-    "load": ["--yes"],
     "evaluate": ["--workers", "1"],
-    "bench adapt": ["--workers", "1", "--draws", "1", "--method", "none"],
     "bench stream": ["--workers", "1", "--hours", "0.05", "--snr", "40"],
 }
 """What makes a command cheap enough to run here."""
