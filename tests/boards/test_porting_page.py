@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firmware import need_virtual_board
-from given_commands import given_commands, parse, see_make_target
+from given_commands import given_commands, see_make_target
 from toolchain import ROOT
 from tracekws import cli
 from tracekws.boards.virtual import virtual_board
@@ -96,11 +96,6 @@ def test_the_lines_of_the_page_run_as_they_stand(checkout: Path, tmp_path: Path)
 @pytest.mark.parametrize("words", MAKES, ids=" ".join)
 def test_make_targets_of_the_page_exist(words: list[str]) -> None:
     see_make_target(words)
-
-
-@pytest.mark.parametrize("words", OURS, ids=" ".join)
-def test_commands_of_the_page_exist(words: list[str]) -> None:
-    assert len(parse(words)) == 1
 
 
 def test_cheap_commands_of_the_page_run(

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that the pages of docs/ and beside README.md give: they exist, with their options."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from given_commands import given_commands, parse
+from toolchain import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+TARGETS = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+
+
+def check(program: str, words: list[str]) -> None:
+    """See that a command is there; a text may name it, or an option of it, without the rest."""
+    if program == "make":
+        options = [word for word in words if "=" not in word]
+        assert options[0] in (*TARGETS, "-f"), words
+        return
+    said = ""
+    try:
+        parse(words)
+    except Exception as error:
+        said = str(error)
+    assert not said or "Missing parameter" in said, (words, said)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_a_page_exist(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for program, *words in given_commands(page.read_text()):
+        check(program, words)
+
+
+def test_most_pages_give_commands() -> None:
+    assert sum(bool(given_commands(page.read_text())) for page in PAGES) > 12
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "said"),
+    [
+        ("make", "setup-everything", "setup-everything"),
+        ("tracekws", "shout", "No such command"),
+        ("tracekws", "lab run --seed 1", "No such option"),
+        ("tracekws", "listen --sensitivity LEVEL", "valid integer"),
+    ],
+)
+def test_one_that_does_not_exist_is_found(program: str, words: str, said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        check(program, words.split())
+
+
+@pytest.mark.parametrize("words", ["train", "bench adapt --against MODEL"])
+def test_a_command_may_be_named_alone(words: str) -> None:
+    check("tracekws", words.split())
