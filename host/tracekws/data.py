@@ -34,6 +34,8 @@ NAME = re.compile(r"(?P<speaker>.+?)_(?:nohash|NO)_(?P<take>\d+)$")
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the number in all."""
+Stage = Callable[[str], Progress]
+"""Gives what is to be called of a part of the work, by the part's name."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ docs/robust.md says what each row is. Everything is drawn from SEED; nothing of 
 is for training: of talk the testing speakers, of the other sets the testing part.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,7 @@ from tracekws.bench.streams import CLEAN_DB, NOISY_DB, PIECE, minutes_of
 from tracekws.bench.streams import SEED as STREAM_SEED
 from tracekws.bench.tones import Beep, Sweep, beeps, sweeps
 from tracekws.core import Model
-from tracekws.data import Clip, Progress, Recordings, Tree, read_tree
+from tracekws.data import Clip, Recordings, Stage, Tree, read_tree
 from tracekws.errors import DataError
 
 SEED = 7
@@ -154,7 +154,6 @@ class Share:
 
 
 Row = Events | Share
-Stage = Callable[[str], Progress]
 
 
 @dataclass

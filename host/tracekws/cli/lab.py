@@ -33,7 +33,7 @@ from tracekws.cli.options import (
 )
 from tracekws.core import Model
 from tracekws.data import read_names, read_tree
-from tracekws.errors import DataError, MissingTool
+from tracekws.errors import MissingTool
 from tracekws.names import normalised
 from tracekws.shipped import MODEL, install_command
 
@@ -261,15 +261,8 @@ def show_report(
     Example: `tracekws lab report lab.jsonl --picture lab.png`
     """
     with torch_there():
-        from tracekws.lab import experiment, report
-    results = []
-    for path in files:
-        if not path.is_file():
-            raise DataError(f"{path}: there is no such file; `tracekws lab compare` writes one")
-        results += experiment.read_results(path, experiment.Result)
-    rows = report.rows_of(results)
-    if not rows:
-        raise DataError(f"{', '.join(map(str, files))}: no results but trials yet")
+        from tracekws.lab import report
+    rows = report.read_rows(files)
     if picture is not None:
         report.picture(rows, picture)
     if as_json:

@@ -10,7 +10,13 @@ from numpy.typing import ArrayLike
 
 from tracekws.errors import DataError
 from tracekws.figure import write_figure
-from tracekws.lab.experiment import Result, RuleSettings, config_of, rule_named
+from tracekws.lab.experiment import (
+    Result,
+    RuleSettings,
+    config_of,
+    read_results,
+    rule_named,
+)
 from tracekws.lab.fingerprint import fingerprint
 from tracekws.lab.tasks import task_of
 
@@ -94,6 +100,23 @@ def rows_of(results: Sequence[Result]) -> list[RuleRow]:
             )
         )
     return sorted(rows, key=lambda row: (row.task, row.config, row.data, -row.test))
+
+
+def read_rows(paths: Sequence[Path]) -> list[RuleRow]:
+    """Rows of the results in files.
+
+    Raises:
+        DataError: there is no such file, it is none of results, or it has none but trials.
+    """
+    results: list[Result] = []
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file; `tracekws lab compare` writes one")
+        results += read_results(path, Result)
+    rows = rows_of(results)
+    if not rows:
+        raise DataError(f"{', '.join(map(str, paths))}: no results but trials yet")
+    return rows
 
 
 def by_task(rows: Sequence[RuleRow]) -> dict[str, list[RuleRow]]:

@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `lab run` and `lab shots` do: plans of what was asked for, carried out, and their rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracekws.data import Progress
+from tracekws.data import Stage
 from tracekws.files import check_writable
 from tracekws.lab import experiment, report, shots
 from tracekws.lab.data import Config, Task
 from tracekws.lab.experiment import Plan, RuleSettings
 from tracekws.lab.fingerprint import fingerprint
 from tracekws.lab.tasks.commands import Commands, Splitting
-
-Stage = Callable[[str], Progress]
-"""Gives the progress of a part of the work, by its name."""
 
 
 def plans_of(
