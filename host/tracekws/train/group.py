@@ -9,6 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+# Its functions' default arguments are the group of processes of the time when it is imported.
+# Optimizers import it: a group that was there by then would never be let go of, and its threads
+# would run into the interpreter's end, with tensors, and abort it.
+from torch.distributed.nn import functional as _early  # noqa: F401
+
 
 class MeanOverProcesses(torch.autograd.Function):
     """A tensor's mean over the processes, forward as backward."""
