@@ -26,12 +26,12 @@ Hearing = Callable[[np.ndarray], VirtualBoard]
 
 @pytest.fixture
 def hearing(built: None, model: Path, tmp_path: Path) -> Iterator[Hearing]:
-    """Start a board whose microphone hears some sound, four times as fast."""
+    """Start a board whose microphone hears some sound, as fast as it is asked."""
 
     def start(pcm: np.ndarray) -> VirtualBoard:
         sound = tmp_path / "sound.raw"
         sound.write_bytes(pcm.astype("<i2").tobytes())
-        extra = ["--microphone", str(sound), "--speed", "4"]
+        extra = ["--microphone", str(sound), "--by-requests"]
         return stack.enter_context(virtual_board(model, tmp_path / "flash", extra=extra))
 
     with ExitStack() as stack:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference_device as reference
+from host_cli import HANG_SECONDS
 from images import make_image
 from loopback_device import Board, Flash, Lossy, connect
 from reference_device import Start
@@ -328,7 +329,7 @@ def test_any_requests(folder: Path, image: bytes, pcm: np.ndarray, data: st.Data
     assert not board.runs
 
 
-# --- the virtual board's, in real time ------------------------------------------------------------
+# --- the virtual board's, which hears as fast as it is asked --------------------------------------
 
 
 @pytest.fixture
@@ -340,7 +341,7 @@ def sound(pcm: np.ndarray, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def live(start: Start, sound: Path) -> Iterator[Device]:
-    board = start(extra=["--microphone", str(sound), "--speed", "4"])
+    board = start(extra=["--microphone", str(sound), "--by-requests"])
     with Device.open(board.port) as device:
         yield device
 
@@ -348,12 +349,23 @@ def live(start: Start, sound: Path) -> Iterator[Device]:
 def test_the_virtual_microphone_is_recorded_from_where_it_stopped(
     live: Device, pcm: np.ndarray
 ) -> None:
-    first = live.record(1)
+    first = live.record(0.25)
     second = live.record(3)
     assert (first.overruns, second.overruns) == (0, 0)
-    assert first.pcm.tolist() == pcm[:16000].tolist()
-    where = (i for i in range(16000, 47950) if (pcm[i : i + 50] == second.pcm[:50]).all())
+    assert first.pcm.tolist() == pcm[:4000].tolist()
+    where = (i for i in range(4000, 47950) if (pcm[i : i + 50] == second.pcm[:50]).all())
     assert second.pcm.tolist() == np.roll(pcm, -next(where)).tolist(), "and over and over"
+
+
+def test_the_virtual_microphone_waits_for_requests(start: Start, sound: Path) -> None:
+    """Each brings 50 ms, heard after its answer; that nobody asks loses nothing."""
+    board = start(extra=["--microphone", str(sound), "--by-requests"])
+    with Device.open(board.port, HANG_SECONDS) as device, closing(device.listen_live(0)) as live:
+        for n_before, heard in zip(range(10), live, strict=False):
+            assert heard.seconds <= 0.05 * n_before + 1e-9
+            assert heard.overruns == 0
+        heard = next(one for one in live if one.seconds > 1)
+        assert heard.overruns == 0
 
 
 def test_the_virtual_microphone_is_heard(
@@ -364,7 +376,7 @@ def test_the_virtual_microphone_is_heard(
     )
     model = tmp_path / "quiet.tkws"
     model.write_bytes(quiet)
-    board = start(model=model, extra=["--microphone", str(sound), "--speed", "4"])
+    board = start(model=model, extra=["--microphone", str(sound), "--by-requests"])
     with Device.open(board.port) as device:
         heard = hear(device, 3)
     expected = [event for event in reference.events(quiet, pcm) if event.end <= heard[-1].seconds]

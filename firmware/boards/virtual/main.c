@@ -23,7 +23,6 @@
 
 #define WAIT_MS 200   /* how often a wait looks whether a signal has come just before it */
 #define SAMPLES_MS 10 /* how often the microphone is looked at when it runs */
-#define MAX_SPEED 1000u
 
 #define EXIT_USAGE 2
 
@@ -34,9 +33,9 @@ typedef struct {
     bool pty;
     bool tcp;
     bool ends_with_stdin;
+    bool by_requests;
     unsigned long port;
     unsigned long ram;
-    unsigned long speed;
     unsigned long cut_after;
 } options;
 
@@ -52,7 +51,7 @@ typedef struct {
 
 static const char usage[] =
     "usage: tracekws-board MODEL --flash FILE (--pty | --tcp PORT) [--ram BYTES] [--stdin]\n"
-    "                      [--microphone FILE] [--speed N] [--cut-after N]\n"
+    "                      [--microphone FILE] [--by-requests] [--cut-after N]\n"
     "  MODEL          the model image, as flashed into a microcontroller\n"
     "  --flash FILE   what is learned is kept here; made if it is not there\n"
     "  --pty          the serial line is a pseudo terminal\n"
@@ -61,7 +60,7 @@ static const char usage[] =
     "  --stdin        end when standard input ends\n"
     "  --microphone FILE  what its microphone hears, over and over: int16 samples, little endian, "
     "16 kHz\n"
-    "  --speed N      it hears N seconds in one (default 1)\n"
+    "  --by-requests  its sound goes on by 50 ms with each request, not by the clock (for tests)\n"
     "  --cut-after N  end at the Nth flash operation, as by a power cut (for tests)\n"
     "Prints the line's URL, then serves it until SIGINT or SIGTERM.\n";
 
@@ -100,8 +99,6 @@ static bool parse_value(options *o, const char *name, const char *value)
         o->microphone = value;
         return true;
     }
-    if (strcmp(name, "--speed") == 0)
-        return parse_number(value, MAX_SPEED, &o->speed) && o->speed > 0;
     if (strcmp(name, "--tcp") == 0) {
         o->tcp = true;
         return parse_number(value, 65535, &o->port);
@@ -120,6 +117,8 @@ static bool parse_options(options *o, int argc, char **argv)
             o->pty = true;
         else if (strcmp(argv[i], "--stdin") == 0)
             o->ends_with_stdin = true;
+        else if (strcmp(argv[i], "--by-requests") == 0)
+            o->by_requests = true;
         else if (argv[i][0] != '-' && o->model == NULL)
             o->model = argv[i];
         else if (i + 1 < argc && parse_value(o, argv[i], argv[i + 1]))
@@ -195,7 +194,11 @@ static int serve(machine *m, tkws_app *app)
 
 static int link_read_of(void *context, uint8_t *bytes, size_t n_bytes)
 {
-    return link_read(&((machine *)context)->link, bytes, n_bytes);
+    machine *m = context;
+    int n = link_read(&m->link, bytes, n_bytes);
+    if (n > 0 && bytes[n - 1] == 0)
+        microphone_ask(&m->microphone);
+    return n;
 }
 
 static int link_write_of(void *context, const uint8_t *bytes, size_t n_bytes)
@@ -260,7 +263,7 @@ static const char *wire_microphone(machine *m, const options *o)
         return why;
     m->microphone.samples = m->samples;
     m->microphone.n_samples = n_bytes / 2;
-    m->microphone.speed = o->speed;
+    m->microphone.by_requests = o->by_requests;
     m->board.microphone_start = microphone_start_of;
     m->board.microphone_read = microphone_read_of;
     m->board.microphone_stop = microphone_stop_of;
@@ -313,7 +316,7 @@ static void catch_signals(void)
 
 int main(int argc, char **argv)
 {
-    options o = {.ram = DEFAULT_RAM, .speed = 1};
+    options o = {.ram = DEFAULT_RAM};
     machine m;
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         (void)fputs(usage, stdout);
