@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,11 @@ os.environ["COLUMNS"] = "200"
 settings.register_profile("default", deadline=None, derandomize=True)
 settings.register_profile("few", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# A shell starts what is in the background of a script with SIGINT ignored. Processes would inherit
+# it from here, and those that a test ends by Ctrl-C would go on.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MISSING = re.compile(r"(\S+) is not installed")
 """In the reasons of skips for want of a tool, and in the notices of `make lint`."""

@@ -3,8 +3,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,8 +36,23 @@ def test_erases():
 """
 
 
-def run_tests(folder: Path, *options: object) -> list[str]:
-    """The lines that a run of SKIPS, or of what it is given, prints."""
+INTERRUPTS = """
+import signal
+import subprocess
+import sys
+
+def test_a_process_ends_by_ctrl_c():
+    presses = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", presses], stderr=subprocess.PIPE)
+    assert done.returncode == -signal.SIGINT
+    assert b"KeyboardInterrupt" in done.stderr
+"""
+
+
+def run_tests(
+    folder: Path, *options: object, start: Callable[[], object] | None = None
+) -> list[str]:
+    """The lines that a run of SKIPS, or of what it is given, prints; `start` is done before it."""
     shutil.copy(ROOT / "tests" / "conftest.py", folder)
     (folder / "pytest.ini").touch()
     done = subprocess.run(
@@ -42,6 +60,7 @@ def run_tests(folder: Path, *options: object) -> list[str]:
         cwd=folder,
         capture_output=True,
         text=True,
+        preexec_fn=start,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
@@ -64,6 +83,14 @@ def test_a_run_ends_with_what_was_left_out(options: list[str], tmp_path: Path) -
 def test_a_run_where_all_is_there_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text("def test_passes():\n    pass\n")
     assert "1 passed" in run_tests(tmp_path, "--notices", tmp_path / "none")[-1]
+
+
+@pytest.mark.parametrize("options", [[], ["-n", "1"]], ids=["here", "by xdist"])
+def test_a_run_in_the_background_of_a_script(options: list[str], tmp_path: Path) -> None:
+    """A shell starts it with SIGINT ignored, and what tests start would ignore Ctrl-C as well."""
+    (tmp_path / "test_some.py").write_text(INTERRUPTS)
+    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    assert "1 passed" in run_tests(tmp_path, *options, start=ignore)[-1]
 
 
 @pytest.fixture
