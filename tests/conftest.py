@@ -9,15 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Tables are as wide wherever the tests run: Rich reads this when it makes a console, at import, and
 # a process of pytest-xdist has a value of its own.
 os.environ["COLUMNS"] = "200"
 
 # The same examples every time, on a machine of any speed; fewer on the slow sanitized build.
-settings.register_profile("default", deadline=None, derandomize=True)
-settings.register_profile("few", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile(
+    "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("few", settings.get_profile("default"), max_examples=25)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # A shell starts what is in the background of a script with SIGINT ignored. Processes would inherit

@@ -11,6 +11,7 @@ import pytest
 
 from firmware import need_virtual_board
 from given_commands import given_commands, see_make_target
+from host_cli import HANG_SECONDS
 from toolchain import ROOT
 from tracekws import cli
 from tracekws.boards.virtual import virtual_board
@@ -34,7 +35,6 @@ NEEDED = ("Makefile", "pyproject.toml", "firmware", "tests", "models", "examples
 """Of a checkout, by the page's commands."""
 COPIED = ("firmware", "tests")
 """What they write into, or find their place by."""
-SECONDS = 600
 
 
 def sh(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def sh(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env={name: value for name, value in os.environ.items() if name != "MAKEFLAGS"},
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=HANG_SECONDS,
         check=False,
     )
 

@@ -376,7 +376,7 @@ def test_bytes_of_a_host_that_has_gone_do_not_arrive(firmware: Path, flash: Path
     board.emulator.hang_up()
     board.emulator.boot()
     assert not board.emulator.sent
-    with Device.over(board, "pico", timeout=60) as device:
+    with Device.over(board, "pico", timeout=HANG_SECONDS) as device:
         assert (device.info().generation, device.info().erases) == (0, 0)
 
 
@@ -386,11 +386,11 @@ def test_process_on_tcp(firmware: Path, flash: Path) -> None:
         with strangers.connect(board.port) as client:
             strangers.send(client, strangers.FIRST["http"])
             assert strangers.until_closed(client) == b""
-        with Device.open(board.port, timeout=600) as device:
+        with Device.open(board.port, timeout=HANG_SECONDS) as device:
             board.process.send_signal(signal.SIGSTOP)
             device._link.transport.write(strangers.SAVE + strangers.FORGET)
         board.process.send_signal(signal.SIGCONT)
-        with Device.open(board.port, timeout=600) as device:
+        with Device.open(board.port, timeout=HANG_SECONDS) as device:
             assert (device.info().generation, device.info().erases) == (0, 0)
 
 

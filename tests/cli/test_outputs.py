@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from host_cli import HANG_SECONDS
 from tracekws.boards.virtual import VirtualBoard
 from tracekws.cli.console import out
 from tracekws.device import adapt as adaptation
@@ -146,7 +147,12 @@ def test_an_output_that_takes_nothing_is_refused_first(command, output, said, bo
         words = ["sh", "-c", 'exec "$@" >&-', "sh", *words]
     descriptor = output() if output else os.open(os.devnull, os.O_WRONLY)
     done = subprocess.run(
-        words, stdout=descriptor, stderr=subprocess.PIPE, text=True, timeout=300, check=False
+        words,
+        stdout=descriptor,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
     )
     os.close(descriptor)
     assert done.returncode == 1
