@@ -71,7 +71,16 @@ def test_words_of_a_text(text, words):
         ([("file", "text")], "index.tsv: no rows"),
         ([("file", "text"), ("a",)], "line 2 has not as many values as the first line"),
         ([("file", "text"), ("a", "b", "c")], "line 2 has not as many values"),
-        ([("file", "text"), ("b", "c")], "index.tsv: names 'b', and there is no such recording"),
+        ([("file", "text"), ("",), ("a", "b"), ("",), ("a",)], "index.tsv: line 5 has not as many"),
+        (
+            [("file", "text"), ("",), ("b", "c")],
+            "index.tsv: line 3 names 'b', and there is no such",
+        ),
+        ([("file", "text"), ("",), ("../b", "c")], "index.tsv: line 3: '../b' is no path in"),
+        (
+            [("file", "text"), ("b", "c")],
+            "index.tsv: line 2 names 'b', and there is no such recording",
+        ),
         ([("file", "text"), ("b" * 300, "c")], "and there is no such recording"),
         ([("file", "text"), ("a", "c" * 200000)], "index.tsv: not a table with tabs (field larger"),
         ([("file", "text"), ("r", "c")], "8000 Hz with 1 channel(s), but 16000 Hz mono is needed"),

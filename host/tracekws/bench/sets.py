@@ -78,24 +78,24 @@ def words_in(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"[\w']+", said))
 
 
-def find(folder: Path, name: str) -> Path:
-    """The file that a table names, perhaps converted to another form since.
+def find(folder: Path, name: str, line: int) -> Path:
+    """The file that a line of a table names, perhaps converted to another form since.
 
     Raises:
         DataError: there is none, or it is named by a path that leads out of the folder.
     """
-    table = folder / "index.tsv"
+    where = f"{folder / 'index.tsv'}: line {line}"
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise DataError(f"{table}: '{name}' is no path in the folder; put the recordings into it")
+        raise DataError(f"{where}: '{name}' is no path in the folder; put the recordings into it")
     bare = name.removesuffix(next((end for end in SUFFIXES if name.lower().endswith(end)), ""))
     for path in (folder / name, *(folder / f"{bare}{suffix}" for suffix in SUFFIXES)):
         if os.path.isfile(path):  # what can be no name of a file is none
             return path
-    raise DataError(f"{table}: names '{name}', and there is no such recording")
+    raise DataError(f"{where} names '{name}', and there is no such recording")
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a table with tabs.
+def read_table(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
+    """Rows of a table with tabs, by their lines in the file, from 1; blank lines are no rows.
 
     Raises:
         DataError: it cannot be read, or lacks a column or a value.
@@ -103,14 +103,16 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     lines = io.StringIO(read_text(path), newline="")
     try:
         reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        rows = list(reader)
+        rows = {}
+        for row in reader:
+            rows[reader.line_num] = row
         names = reader.fieldnames or ()
     except csv.Error as error:
         raise DataError(f"{path}: not a table with tabs ({error})") from error
     for column in columns:
         if column not in names:
             raise DataError(f"{path}: no column '{column}'; it has {', '.join(names) or 'none'}")
-    for line, row in enumerate(rows, 2):
+    for line, row in rows.items():
         if None in row or None in row.values():
             raise DataError(f"{path}: line {line} has not as many values as the first line")
     if not rows:
@@ -133,8 +135,9 @@ def read_set(folder: Path, text: bool = False) -> list[Recording]:
             form.
     """
     recordings = []
-    for row in read_table(folder / "index.tsv", ("file", "text") if text else ("file",)):
-        path = find(folder, row["file"])
+    rows = read_table(folder / "index.tsv", ("file", "text") if text else ("file",))
+    for line, row in rows.items():
+        path = find(folder, row["file"], line)
         name = path.relative_to(folder).with_suffix("").as_posix()
         first = name.split("/")[0]
         recordings.append(
