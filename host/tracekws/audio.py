@@ -35,6 +35,8 @@ UNKNOWN_LENGTH = 0x7FFF0000
 """From here on a header's length only says that its writer could not go back to fill it in."""
 CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.M)
 """What libsndfile notes of a header that promises more bytes than there are."""
+OGG_CUT_SHORT = re.compile(r"^Ogg ?: (?:Last page lacks|Junk after the last page)", re.M)
+"""What it notes of an Ogg file without the page that is marked as the last, and reads on."""
 
 
 class Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -65,6 +67,11 @@ def recording(path: Path) -> Iterator[Forward]:
                         f"{path}: cut short: its header promises {promised} bytes of sound, "
                         f"{there} are there; record or copy it again, or remove it"
                     )
+            if OGG_CUT_SHORT.search(file.extra_info):
+                raise DataError(
+                    f"{path}: cut short: its last page is missing or not whole; "
+                    "record or copy it again, or remove it"
+                )
             check_numbers(path, file.samplerate, file.channels, file.frames)
             yield file
     except (OSError, TypeError, ValueError, soundfile.SoundFileError) as error:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every form of recording gives the same samples, or one line that says what is wrong with it."""
 
+import re
 import struct
 from pathlib import Path
 
@@ -179,6 +180,27 @@ def test_a_compressed_file_that_ends_early_is_an_error(name, tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=r"not readable as audio|they end after"):
         audio.read_clip(path)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("at", ["one byte", "in a page", "between pages", "after the first pages"])
+def test_an_ogg_file_that_ends_early_is_an_error(subtype, at, tmp_path):
+    path = tmp_path / "a.ogg"
+    noise = np.random.default_rng(2).normal(0, 0.1, 60000)
+    soundfile.write(path, noise, 16000, format="OGG", subtype=subtype)
+    content = path.read_bytes()
+    assert len(audio.read_clip(path)) == 60000
+    *_, last = pages = [place.start() for place in re.finditer(b"OggS", content)]
+    end = {
+        "one byte": len(content) - 1,
+        "in a page": last - 100,
+        "between pages": last,
+        "after the first pages": pages[3],
+    }[at]
+    path.write_bytes(content[:end])
+    for read in (audio.read_clip, audio.check_format):
+        with pytest.raises(DataError, match=r"a\.ogg: cut short: its last page is missing"):
+            read(path)
 
 
 def test_more_than_an_hour_is_refused_before_it_is_read(tmp_path):
