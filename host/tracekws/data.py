@@ -297,6 +297,21 @@ def read_recordings(
     )
 
 
+def read_all(clips: Sequence[Clip]) -> Recordings:
+    """Read clips like read_recordings(), where a result must be of all of them.
+
+    Raises:
+        DataError: files are not readable.
+    """
+    recordings = read_recordings(clips)
+    if recordings.bad:
+        raise DataError(
+            f"{len(recordings.bad)} clips cannot be used, the first is {recordings.bad[0][1]};"
+            " `tracekws data check` names all"
+        )
+    return recordings
+
+
 def read_noise(paths: Iterable[Path], part: str) -> list[NDArray[np.int16]]:
     """Background recordings, int16: the first four fifths for training, the last for evaluation.
 

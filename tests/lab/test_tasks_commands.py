@@ -21,6 +21,7 @@ from tracekws.lab.tasks.commands import (
     Adaptation,
     Commands,
     HeldOut,
+    Splitting,
     features_of,
 )
 
@@ -130,6 +131,14 @@ def test_training_features_have_one_scale(tree: Path) -> None:
     deviation = split.train.events.float().flatten(0, 1).std(0)
     assert deviation.min() > 0.98
     assert deviation.max() < 1.02
+
+
+@pytest.mark.parametrize("splitting", ["distinct", "published"])
+def test_a_clip_that_is_not_readable_is_named(splitting: Splitting, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path, RECORDINGS)
+    (tree / "go" / "aaaa_nohash_7.wav").write_bytes(b"no sound at all")
+    with pytest.raises(DataError, match=r"aaaa_nohash_7\.wav: not readable as audio"):
+        Commands(splitting=splitting).prepare(tree, seed=0)
 
 
 def test_missing_speaker_is_one_line(tree: Path, tmp_path: Path, distinct: HeldOut) -> None:

@@ -106,6 +106,13 @@ def test_lists_split_the_digits_by_speaker(tree: Path) -> None:
     assert SpokenDigits().load(tree, seed=1).digest == split.digest
 
 
+def test_a_clip_that_is_not_readable_is_named(tree: Path) -> None:
+    for name in ("aa_nohash_2", "aa_nohash_3"):
+        (tree / "one" / f"{name}.wav").write_bytes(b"no sound at all")
+    with pytest.raises(DataError, match=r"2 clips .* first is .*aa_nohash_2\.wav: not readable"):
+        SpokenDigits().load(tree, seed=0)
+
+
 def test_tree_without_lists_or_digits_is_refused(tree: Path, tmp_path: Path) -> None:
     for name in ("validation", "testing"):
         (tree / f"{name}_list.txt").unlink()

@@ -37,8 +37,8 @@ from tracekws.data import (
     UNKNOWN,
     Clip,
     Tree,
+    read_all,
     read_names,
-    read_recordings,
     read_tree,
     recording_key,
 )
@@ -187,17 +187,15 @@ class HeldOut:
 
 
 def read_all_names(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], NDArray[np.int16]]:
-    """Every readable clip, repeated recordings under each of their names; (N, 16000)."""
-    kept: list[Clip] = []
+    """Every clip, repeated recordings under each of their names; (N, 16000).
+
+    Raises:
+        DataError: one is not readable.
+    """
     pcm = np.zeros((len(clips), SAMPLE_RATE), dtype=np.int16)
-    for clip in clips:
-        try:
-            samples = read_clip(clip.path)
-        except DataError:
-            continue
-        pcm[len(kept)] = one_second(samples)
-        kept.append(clip)
-    return tuple(kept), pcm[: len(kept)]
+    for i, clip in enumerate(clips):
+        pcm[i] = one_second(read_clip(clip.path))
+    return tuple(clips), pcm
 
 
 def drawn_evenly(labels: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -265,14 +263,15 @@ class Commands(Configured):
         """Read the tree once; the seed matters for `published` alone.
 
         Raises:
-            DataError: no tree, no lists, a missing speaker, or nothing left for a split.
+            DataError: no tree, no lists, a missing speaker, a clip that is not readable, or nothing
+                left for a split.
             MissingTool: librosa is not installed.
         """
         tree = read_tree(need_folder(data, self.name, self.needs))
         tree.of(SPLITS[0])  # says what is wrong where there are no lists
         speakers = held_out_speakers(tree, self.speakers)
         if self.splitting == "distinct":
-            recordings = read_recordings(tree.clips)
+            recordings = read_all(tree.clips)
             names, pcm = recordings.clips, recordings.pcm
         else:
             names, pcm = read_all_names(tree.clips)

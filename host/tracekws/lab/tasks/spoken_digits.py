@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.data import CLIP_SAMPLES, SPLITS, Recordings, read_recordings, read_tree
+from tracekws.data import CLIP_SAMPLES, SPLITS, Recordings, read_all, read_tree
 from tracekws.errors import DataError
 from tracekws.lab.data import (
     SPEECH_COMMANDS,
@@ -161,14 +161,14 @@ class SpokenDigits(Configured):
         """Read and encode the digits, each distinct recording once.
 
         Raises:
-            DataError: no tree, no lists, or a split has no digits.
+            DataError: no tree, no lists, a split has no digits, or a clip is not readable.
         """
         tree = read_tree(need_folder(data, self.name, self.needs))
         tree.of(SPLITS[0])  # says what is wrong where there are no lists
         found = [clip for clip in tree.clips if clip.word in WORDS]
         if not found:
             raise DataError(f"{tree.root}: none of the words zero to nine is there")
-        recordings = read_recordings(found)
+        recordings = read_all(found)
         names = sorted({clip.speaker for clip in recordings.clips})
         speakers = {name: i for i, name in enumerate(names)}
         train, validation, test = (clips_of(recordings, split, speakers) for split in SPLITS)
