@@ -419,6 +419,19 @@ def test_what_is_missing_is_left_out_and_named(model_file, folder, tmp_path) -> 
     assert "left out: talk" not in done.stderr
 
 
+def test_clips_that_are_bad_or_long_are_told(model_file, folder, tmp_path) -> None:
+    shutil.copytree(folder / "asc", tmp_path / "sets" / "asc")
+    first, second, third, *_ = sorted((tmp_path / "sets" / "asc").glob("*/*.wav"))
+    first.write_bytes(b"no sound at all")
+    second.write_bytes(b"nor here")
+    write_sound(third, 2, 5)
+    words = ("bench", "robust", str(model_file), "--data", str(tmp_path / "sets"), "--workers", "1")
+    done = tracekws(*words)
+    assert done.returncode == 0, done.stderr
+    assert f"left out: 2 bad files, the first is {first}: not readable" in done.stderr
+    assert "left out: all but the loudest second of 1 longer clips" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

@@ -164,8 +164,22 @@ class Bench:
     folder: Path
     workers: int | None
     stage: Stage
+    read_so_far: list[Recordings] = field(default_factory=list)
 
     # --- what there is ---
+
+    def some(self, tree: Tree, split: str, name: str) -> Recordings:
+        """Read the recordings of a split."""
+        recordings, _ = read_some(tree, split, self.stage(name))
+        self.read_so_far.append(recordings)
+        return recordings
+
+    def left_out(self) -> list[str]:
+        """What of the clips read so far was not heard."""
+        bad = [reason for recordings in self.read_so_far for _, reason in recordings.bad]
+        long = sum(len(recordings.long) for recordings in self.read_so_far)
+        told = [f"{len(bad)} bad files, the first is {bad[0]}"] if bad else []
+        return told + ([f"all but the loudest second of {long} longer clips"] if long else [])
 
     @cached_property
     def tree(self) -> Tree | None:
@@ -177,7 +191,7 @@ class Bench:
     def testing(self) -> Recordings:
         """Words of testing speakers; asked for only where there is a tree."""
         assert self.tree is not None
-        return read_some(self.tree, "testing", self.stage("reading testing"))[0]
+        return self.some(self.tree, "testing", "reading testing")
 
     def recordings(self, name: str) -> list[Recording]:
         """The testing part of a set; none where it is missing."""
@@ -215,7 +229,7 @@ class Bench:
         if not sets.has_set(self.folder, FOREIGN):
             return None
         tree = read_tree(self.folder / FOREIGN)
-        return read_some(tree, "all", self.stage("reading foreign words"))[0]
+        return self.some(tree, "all", "reading foreign words")
 
     def read(self) -> None:
         """Read what there is, so that what is wrong with it is said before the work begins."""
@@ -471,7 +485,7 @@ def rows_of_speech(bench: Bench) -> list[Row]:
         rows.append(under("hall", what, bench.in_rooms(halls)))
     if rooms:
         rows.append(under("room", "a room as measured", bench.in_rooms(rooms)))
-    held = read_some(bench.tree, "validation", bench.stage("reading validation"))[0]
+    held = bench.some(bench.tree, "validation", "reading validation")
     rows.append(bench.clips("clips, validation", "clips heard right, validation", held))
     rows.append(bench.clips("clips, testing", "clips heard right, testing", bench.testing))
     return rows
@@ -545,4 +559,5 @@ def measure(
         missing.append("changed voices (librosa: make setup-lab)")
     bench.read()
     rows = rows_of_speech(bench) if bench.tree else []
-    return Report(model, (*rows, *rows_of_others(bench)), tuple(missing))
+    rows += rows_of_others(bench)
+    return Report(model, tuple(rows), (*missing, *bench.left_out()))
