@@ -29,6 +29,7 @@ extern const int16_t cost_pcm[];
 static tkws_board board;
 static tkws_app app;
 static int8_t features[2 * STEPS][TKWS_FEATURES];
+static int32_t loudness[2 * STEPS];
 static uint32_t own; /* instructions of reading the counter */
 static int error;    /* the first that there was */
 
@@ -103,6 +104,7 @@ static uint32_t count_frontend(const int16_t *pcm, uint32_t *counted)
         uint32_t first = counter();
         int step = tkws_frontend_push(frontend, pcm, TKWS_HOP, &used, features[frame / TKWS_STACK]);
         uint32_t count = since(first);
+        loudness[frame / TKWS_STACK] = frontend->loudness;
         pcm += TKWS_HOP;
         if (frame < COST_FRAMES)
             continue;
@@ -125,7 +127,7 @@ static void count_recognizer(uint32_t *network, uint32_t *detector)
         tkws_network_scores(&app.recognizer.network, scores);
         uint32_t count = since(first);
         first = counter();
-        (void)tkws_detector_step(&app.recognizer.detector, scores, &event);
+        (void)tkws_detector_step(&app.recognizer.detector, scores, loudness[step], &event);
         uint32_t detector_count = since(first);
         if (step < STEPS)
             continue;

@@ -19,6 +19,7 @@ static tkws_network network;
 static tkws_detector detector;
 static tkws_learner learner;
 static int8_t features[MAX_STEPS][TKWS_FEATURES];
+static int32_t loudness[MAX_STEPS];
 static int32_t scores[MAX_STEPS][TKWS_MAX_CLASSES];
 
 static void *allocate(size_t n_bytes)
@@ -51,6 +52,7 @@ static size_t run_frontend(const int16_t *pcm, size_t n_samples)
     size_t n_consumed = 0;
     while (n_steps < MAX_STEPS &&
            tkws_frontend_push(&frontend, pcm, n_samples, &n_consumed, features[n_steps]) == 1) {
+        loudness[n_steps] = frontend.loudness;
         n_steps++;
         pcm += n_consumed;
         n_samples -= n_consumed;
@@ -70,7 +72,7 @@ static void run_detector(size_t n_steps)
 {
     tkws_event event;
     for (size_t t = 0; t < n_steps; t++)
-        (void)tkws_detector_step(&detector, scores[t], &event);
+        (void)tkws_detector_step(&detector, scores[t], loudness[t], &event);
 }
 
 static void run_learner(size_t n_steps)
@@ -124,7 +126,7 @@ static void start(const uint8_t *image, size_t n_bytes)
     (void)tkws_learner_init(&learner, &network, allocate(learner_bytes), learner_bytes, 1);
     tkws_detector_init(&detector, &model);
     (void)tkws_frontend_init(&frontend, (int16_t)model.header.alpha_q15, model.header.mean_shift,
-                             model.header.energy_floor);
+                             model.header.fall_shift, model.header.energy_floor);
 }
 
 int main(int argc, char **argv)

@@ -26,6 +26,7 @@ HEADERS = (
     "network",
     "learner",
     "softmax",
+    "segmenter",
     "detector",
     "recognizer",
 )
@@ -88,7 +89,7 @@ static void batch_energies(const int16_t *pcm, size_t n_clips, size_t n_samples,
     size_t n_consumed;
     int8_t features[TKWS_FEATURES];
     for (size_t clip = 0; clip < n_clips; clip++, pcm += n_samples) {
-        (void)tkws_frontend_init(&frontend, 0, 1, 1);
+        (void)tkws_frontend_init(&frontend, 0, 1, 1, 1);
         size_t at = 0;
         for (size_t end = TKWS_WINDOW; end <= n_samples; end += TKWS_HOP) {
             frontend.has_mean = 0;

@@ -23,7 +23,9 @@ def teach(device: Device, seed: int) -> bytes:
     return device.weights()
 
 
-def events(image: bytes, pcm: np.ndarray, odds_q8: int = lib.TKWS_ODDS_ONE) -> list[Event]:
+def events(
+    image: bytes, pcm: np.ndarray, odds_q8: int = lib.TKWS_ODDS_ONE, isolated: bool = False
+) -> list[Event]:
     """The words that the recognizer hears in a stream."""
     model = Model(image)
     counts = lib.tkws_model_weight_counts(model.c)
@@ -35,7 +37,9 @@ def events(image: bytes, pcm: np.ndarray, odds_q8: int = lib.TKWS_ODDS_ONE) -> l
     memory = ffi.new("int32_t[]", n_bytes // 4)
     recognizer = ffi.new("tkws_recognizer *")
     assert lib.tkws_recognizer_init(recognizer, model.c, weights, memory, n_bytes) == 0
-    lib.tkws_detector_set_odds(ffi.addressof(recognizer, "detector"), odds_q8)
+    detector = ffi.addressof(recognizer, "detector")
+    lib.tkws_detector_set_odds(detector, odds_q8)
+    lib.tkws_detector_set_isolated(detector, isolated)
     event, consumed = ffi.new("tkws_event *"), ffi.new("size_t *")
     samples = ffi.from_buffer("int16_t[]", pcm)
     heard, at = [], 0

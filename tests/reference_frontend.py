@@ -29,19 +29,30 @@ def energies(pcm: np.ndarray) -> np.ndarray:
     return power @ mel_filters().T
 
 
-def normalised(energy: np.ndarray, alpha: float, mean_shift: int, floor: float) -> np.ndarray:
-    """PCEN of energies in the core's unit, 1/16 squared PCM step; the mean starts full."""
+FAR_BELOW = 256
+
+
+def normalised(
+    energy: np.ndarray, alpha: float, mean_shift: int, fall_shift: int, floor: float
+) -> np.ndarray:
+    """PCEN of energies in the core's unit, 1/16 squared PCM step; the mean starts full.
+
+    It falls by another rate to energies that are far below it.
+    """
     e = energy * 16
     mean = e[0].copy()
     out = np.empty_like(e)
     for t in range(len(e)):
-        mean += (e[t] - mean) / 2**mean_shift
+        falls = e[t] < mean / FAR_BELOW
+        mean += (e[t] - mean) / np.where(falls, 2**fall_shift, 2**mean_shift)
         out[t] = (np.maximum(e[t], 1) / (mean + floor) ** alpha + 2) ** 0.5 - 2**0.5
     return out
 
 
-def features(pcm: np.ndarray, alpha_q15: int, mean_shift: int, floor: int) -> np.ndarray:
+def features(
+    pcm: np.ndarray, alpha_q15: int, mean_shift: int, fall_shift: int, floor: int
+) -> np.ndarray:
     """Q4 features before rounding, two frames a row: steps x 80."""
-    frames = 16 * normalised(energies(pcm), alpha_q15 / 32768, mean_shift, floor)
+    frames = 16 * normalised(energies(pcm), alpha_q15 / 32768, mean_shift, fall_shift, floor)
     n_steps = len(frames) // 2
     return np.clip(frames[: 2 * n_steps].reshape(n_steps, 2 * CHANNELS), 0, 127)

@@ -48,9 +48,18 @@ void tkws_app_open(tkws_app *app, uint8_t session);
 /** Open one whose data comes over the line, and answer the credit. @return TKWS_OK, or TKWS_E_BUSY */
 int tkws_app_open_line(tkws_app *app, uint8_t session);
 
-/** Read the body of a request to listen: nothing, or u16, the detector's odds_q8.
- *  @return TKWS_OK; TKWS_E_LENGTH or TKWS_E_ARGUMENT with odds_q8 untouched */
-int tkws_app_odds(const uint8_t *body, size_t n_body, uint16_t *odds_q8);
+/** How a stream is heard: what a request to listen asks for. */
+typedef struct {
+    uint16_t odds_q8; /**< of the detector */
+    uint8_t words;    /**< TKWS_APP_WORDS_* */
+} tkws_app_hearing;
+
+/** Read the body of a request to listen: nothing, or u16 odds_q8, or these and u8 words.
+ *  @return TKWS_OK; TKWS_E_LENGTH or TKWS_E_ARGUMENT with hearing untouched */
+int tkws_app_read_hearing(const uint8_t *body, size_t n_body, tkws_app_hearing *hearing);
+
+/** Set the detector, which is at rest. */
+void tkws_app_set_hearing(tkws_app *app, const tkws_app_hearing *hearing);
 
 /** Whether data is of whole samples or steps, and fits a message. @return TKWS_OK or TKWS_E_LENGTH */
 int tkws_app_check_sound(const tkws_app *app, uint32_t number, size_t n_bytes);

@@ -45,12 +45,12 @@ int tkws_app_microphone_end(tkws_app *app)
 
 int tkws_app_live(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    uint16_t odds_q8 = 0;
-    int error = tkws_app_odds(body, n_body, &odds_q8);
+    tkws_app_hearing hearing;
+    int error = tkws_app_read_hearing(body, n_body, &hearing);
     if (error == TKWS_OK)
         error = start(app, TKWS_APP_HEARING);
     if (error == TKWS_OK)
-        tkws_detector_set_odds(&app->recognizer.detector, odds_q8);
+        tkws_app_set_hearing(app, &hearing);
     return error;
 }
 

@@ -40,6 +40,13 @@ enum {
     TKWS_APP_RECORDING = 6, /**< its microphone is recorded */
 };
 
+/** Which words a stream is heard for. */
+enum {
+    TKWS_APP_WORDS_MODEL = 0,     /**< as the model says */
+    TKWS_APP_WORDS_ISOLATED = 1,  /**< those that stand by themselves */
+    TKWS_APP_WORDS_CONNECTED = 2, /**< those in flowing speech, too */
+};
+
 /** Kinds of data in a take. */
 enum {
     TKWS_APP_PCM = 1,

@@ -27,15 +27,25 @@ int tkws_app_open_line(tkws_app *app, uint8_t session)
     return TKWS_OK;
 }
 
-int tkws_app_odds(const uint8_t *body, size_t n_body, uint16_t *odds_q8)
+int tkws_app_read_hearing(const uint8_t *body, size_t n_body, tkws_app_hearing *hearing)
 {
-    if (n_body != 0 && n_body != 2)
+    if (n_body != 0 && n_body != 2 && n_body != 3)
         return TKWS_E_LENGTH;
-    uint16_t odds = n_body == 2 ? tkws_bytes_get_u16(body) : TKWS_ODDS_ONE;
-    if (odds == 0)
+    uint16_t odds = n_body >= 2 ? tkws_bytes_get_u16(body) : TKWS_ODDS_ONE;
+    uint8_t words = n_body == 3 ? body[2] : TKWS_APP_WORDS_MODEL;
+    if (odds == 0 || words > TKWS_APP_WORDS_CONNECTED)
         return TKWS_E_ARGUMENT;
-    *odds_q8 = odds;
+    hearing->odds_q8 = odds;
+    hearing->words = words;
     return TKWS_OK;
+}
+
+void tkws_app_set_hearing(tkws_app *app, const tkws_app_hearing *hearing)
+{
+    tkws_detector *detector = &app->recognizer.detector;
+    tkws_detector_set_odds(detector, hearing->odds_q8);
+    if (hearing->words != TKWS_APP_WORDS_MODEL)
+        tkws_detector_set_isolated(detector, hearing->words == TKWS_APP_WORDS_ISOLATED);
 }
 
 int tkws_app_check_sound(const tkws_app *app, uint32_t number, size_t n_bytes)

@@ -34,6 +34,7 @@ class FeatureConfig:
 
     alpha_q15: int = 32113
     mean_shift: int = 6
+    fall_shift: int = 3
     energy_floor: int = 1 << 20
 
 
@@ -131,7 +132,12 @@ class Model:
     def front_end(self) -> FeatureConfig:
         """Settings of the model's front end: what features() takes."""
         h = self.header
-        return FeatureConfig(h.alpha_q15, h.mean_shift, h.energy_floor)
+        return FeatureConfig(h.alpha_q15, h.mean_shift, h.fall_shift, h.energy_floor)
+
+    @property
+    def isolated(self) -> bool:
+        """Whether only words that stand by themselves are heard, unless it is asked for."""
+        return bool(self.header.isolated)
 
     @property
     def trainable_bytes(self) -> int:
@@ -158,16 +164,38 @@ def frontend_at_rest(config: FeatureConfig) -> Any:
     """The state of a front end that has heard nothing."""
     frontend = ffi.new("tkws_frontend *")
     check(
-        lib.tkws_frontend_init(frontend, config.alpha_q15, config.mean_shift, config.energy_floor)
+        lib.tkws_frontend_init(
+            frontend,
+            config.alpha_q15,
+            config.mean_shift,
+            config.fall_shift,
+            config.energy_floor,
+        )
     )
     return frontend
 
 
 def features(pcm: NDArray[np.int16], config: FeatureConfig) -> NDArray[np.int8]:
     """Features of a recording, heard from reset: int8 (steps, 80), Q4, a step every 20 ms."""
+    return features_and_loudness(pcm, config)[0]
+
+
+def features_and_loudness(
+    pcm: NDArray[np.int16], config: FeatureConfig
+) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+    """Features of a recording, as features(), and the loudness of its steps.
+
+    Args:
+        pcm: (samples,).
+        config: of the normalisation; loudness does not depend on it.
+
+    Returns:
+        Features, and (steps,) logarithms to base 2 of energies, Q10: 340 is 1 dB.
+    """
     frontend = frontend_at_rest(config)
     pcm = np.ascontiguousarray(pcm, dtype=np.int16)
     out = np.empty((len(pcm) // STEP_SAMPLES + 1, FEATURES), dtype=np.int8)
+    loudness = np.empty(len(out), dtype=np.int32)
     source = ffi.from_buffer("int16_t[]", pcm)
     consumed = ffi.new("size_t *")
     at = steps = 0
@@ -175,8 +203,10 @@ def features(pcm: NDArray[np.int16], config: FeatureConfig) -> NDArray[np.int8]:
         row = ffi.from_buffer("int8_t[]", out[steps])
         done = lib.tkws_frontend_push(frontend, source + at, len(pcm) - at, consumed, row)
         at += consumed[0]
-        steps += done
-    return out[:steps].copy()
+        if done:
+            loudness[steps] = frontend.loudness
+            steps += 1
+    return out[:steps].copy(), loudness[:steps].copy()
 
 
 def energies(pcm: NDArray[np.int16]) -> NDArray[np.uint64]:
@@ -330,22 +360,32 @@ class Network:
 
 
 def detect(
-    model: Model, scores: NDArray[np.int32], odds_q8: int = ODDS_ONE
+    model: Model,
+    scores: NDArray[np.int32],
+    loudness: NDArray[np.int32],
+    odds_q8: int = ODDS_ONE,
+    isolated: bool | None = None,
 ) -> list[tuple[int, int]]:
     """Events of the model's detector over a stream's scores: class and end sample of each.
 
     Args:
         model: gives thresholds, smoothing and refractory time.
         scores: int32 (steps, classes), Q10, from Network.stream().
+        loudness: (steps,), from features_and_loudness().
         odds_q8: what the thresholds' odds are multiplied by (detector.h).
+        isolated: whether only words that stand by themselves are heard; as the model says by
+            default.
     """
     detector = ffi.new("tkws_detector *")
     event = ffi.new("tkws_event *")
     lib.tkws_detector_init(detector, model.c)
     lib.tkws_detector_set_odds(detector, odds_q8)
+    if isolated is not None:
+        lib.tkws_detector_set_isolated(detector, isolated)
     rows = ffi.from_buffer("int32_t[]", np.ascontiguousarray(scores))
     events = []
-    for at in range(0, scores.size, scores.shape[1]):
-        if lib.tkws_detector_step(detector, rows + at, event):
+    for step, loud in enumerate(loudness):
+        at = step * scores.shape[1]
+        if lib.tkws_detector_step(detector, rows + at, int(loud), event):
             events.append((event.word, event.end_sample))
     return events

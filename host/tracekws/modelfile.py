@@ -52,6 +52,8 @@ class Detector:
     """Smoothed posterior above which a word is an event, for every word."""
     smoothing_shift: int = 3
     refractory_steps: int = 50
+    gap_steps: int = 10
+    isolated: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def header_numbers(arrays: Arrays, learning: Learning, detector: Detector) -> di
         "contrast_gain_q8": round(CONTRAST_GAIN / neurons**0.5 * 256),
         "smoothing_shift": detector.smoothing_shift,
         "refractory_steps": detector.refractory_steps,
+        "gap_steps": detector.gap_steps,
+        "isolated": int(detector.isolated),
         **learning_numbers(learning, weight_q, recurrent_q),
     }
 
@@ -182,6 +186,7 @@ def build_image(
         "stack": lib.TKWS_STACK,
         "alpha_q15": features.alpha_q15,
         "mean_shift": features.mean_shift,
+        "fall_shift": features.fall_shift,
         "energy_floor": features.energy_floor,
         "n_classes": len(labels),
         "unknown_class": labels.index(unknown),

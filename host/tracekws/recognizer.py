@@ -42,17 +42,26 @@ class Recognizer:
         weights: what was learned, as Learner.weights or Device.weights() give it; the model's own
             by default.
         sensitivity: one of sensitivity.LEVELS: more hears more words and more false alarms.
+        isolated: whether only words that stand by themselves are heard, or words in flowing
+            speech, too; as the model says by default.
 
     Raises:
         TraceKwsError: the weights are of another model, or there is no such sensitivity.
     """
 
-    def __init__(self, model: Model, weights: bytes | None = None, sensitivity: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        weights: bytes | None = None,
+        sensitivity: int = 0,
+        isolated: bool | None = None,
+    ) -> None:
         """Start at silence."""
         if sensitivity not in LEVELS:
             raise TraceKwsError(f"sensitivity {sensitivity} is none of {LEVELS[0]} to {LEVELS[-1]}")
         self.model = model
         self._odds = odds_q8(sensitivity)
+        self._isolated = isolated
         self._weights = Weights(model, weights)
         self._memory = network_memory(model)
         self._recognizer = ffi.new("tkws_recognizer *")
@@ -69,7 +78,10 @@ class Recognizer:
     def reset(self) -> None:
         """Back to silence: time starts at 0 again."""
         lib.tkws_recognizer_reset(self._recognizer)
-        lib.tkws_detector_set_odds(ffi.addressof(self._recognizer, "detector"), self._odds)
+        detector = ffi.addressof(self._recognizer, "detector")
+        lib.tkws_detector_set_odds(detector, self._odds)
+        if self._isolated is not None:
+            lib.tkws_detector_set_isolated(detector, self._isolated)
 
     def push(self, pcm: NDArray[np.int16]) -> list[Event]:
         """Hear samples; give the words that were heard in them, in order.

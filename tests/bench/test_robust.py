@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from host_cli import tracekws, tracekws_json
 from images import make_eventful_image, write_image
+from listening import detections
 from recordings import changing_noise
 from tones import utterance, write_tree
 from tracekws.bench import robust, sets, tones
@@ -27,7 +28,7 @@ from tracekws.bench.scenes import (
     voiced,
 )
 from tracekws.bench.stream import Sound, judge, word_bounds
-from tracekws.core import Model, Network, detect, features
+from tracekws.core import Model, Network
 from tracekws.data import KEYWORDS, read_tree
 from tracekws.errors import DataError
 
@@ -103,8 +104,7 @@ def report(model_file: Path, folder: Path) -> robust.Report:
 
 def events(model: Model, pcm: NDArray[np.int16]) -> list[tuple[str, int]]:
     """Words heard and their ends."""
-    scores = Network(model).stream(features(pcm, model.front_end))
-    return [(model.labels[word], end) for word, end in detect(model, scores)]
+    return detections(Network(model), pcm)
 
 
 # --- what conditions do ---------------------------------------------------------------------------
@@ -306,7 +306,7 @@ def test_scenes_are_judged_by_the_rule_of_streams(report, model_file) -> None:
 
 def test_pairs_and_words_alone_by_hand(report, model_file, folder) -> None:
     model = Model.load(model_file)
-    bench = robust.Bench(model, folder, 1, lambda name: lambda done, total: None)
+    bench = robust.Bench(model, folder, 1, lambda name: lambda done, total: None, isolated=False)
     pairs = []
     alone = []
     words = bench.words

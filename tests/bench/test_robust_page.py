@@ -11,10 +11,12 @@ from tracekws.core import Model
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = {
-    one["model"]["name"]: one for one in json.loads((ROOT / "benchmarks/robust.json").read_text())
+    (one["model"]["name"], one["isolated"]): one
+    for one in json.loads((ROOT / "benchmarks/robust.json").read_text())
 }
+COLUMNS = [("base", False), ("small", False), ("base", True), ("small", True)]
 PAGE = (ROOT / "docs" / "robust.md").read_text()
-NAMES = [row["name"] for row in REPORTS["base"]["rows"]]
+NAMES = [row["name"] for row in REPORTS["base", False]["rows"]]
 
 
 def told(row: dict[str, Any]) -> str:
@@ -37,14 +39,14 @@ def test_the_page_has_the_row_of_both_models(name: str) -> None:
     *_, line = [line for line in PAGE.splitlines() if line.startswith(f"| {name} |")]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     rows = [
-        next(row for row in REPORTS[model]["rows"] if row["name"] == name)
-        for model in ("base", "small")
+        next(row for row in REPORTS[column]["rows"] if row["name"] == name) for column in COLUMNS
     ]
-    assert cells[-2:] == [told(row) for row in rows]
+    assert cells[-4:] == [told(row) for row in rows]
 
 
-@pytest.mark.parametrize("name", ["base", "small"])
-def test_the_file_is_of_the_model_that_ships(name: str) -> None:
-    model = Model.load(ROOT / "models" / f"{name}.tkws")
-    assert REPORTS[name]["model"] == model.identity
-    assert REPORTS[name]["missing"] == []
+@pytest.mark.parametrize("column", COLUMNS, ids=str)
+def test_the_file_is_of_the_model_that_ships(column: tuple[str, bool]) -> None:
+    model = Model.load(ROOT / "models" / f"{column[0]}.tkws")
+    assert REPORTS[column]["model"] == model.identity
+    assert REPORTS[column]["missing"] == []
+    assert not model.isolated

@@ -8,8 +8,9 @@ import soundfile
 
 from host_cli import tracekws, tracekws_json
 from images import make_eventful_image, write_image
+from listening import detections
 from recordings import changing_noise
-from tracekws.core import Model, Network, detect, features
+from tracekws.core import Model, Network
 from tracekws.sensitivity import LEVELS, odds_q8
 
 SECONDS = 6
@@ -47,8 +48,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def heard(model: Model, path: Path, level: int) -> list[str]:
     """Words of a sentence's events."""
     pcm, _ = soundfile.read(path, dtype="int16")
-    scores = Network(model).stream(features(pcm, model.front_end))
-    return [model.labels[word] for word, _ in detect(model, scores, odds_q8(level))]
+    return [word for word, _ in detections(Network(model), pcm, odds_q8(level))]
 
 
 @pytest.mark.parametrize("split", ["training", "testing"])

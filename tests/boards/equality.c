@@ -95,7 +95,8 @@ static void step(const int8_t *features)
     tkws_network_scores(network, scores);
     for (size_t i = 0; i < app.model.header.n_classes; i++)
         add(SCORES, (uint32_t)scores[i]);
-    if (tkws_detector_step(&app.recognizer.detector, scores, &event) == 0)
+    if (tkws_detector_step(&app.recognizer.detector, scores, app.recognizer.frontend.loudness,
+                           &event) == 0)
         return;
     s.heard++;
     add(EVENTS, event.word);

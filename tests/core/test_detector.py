@@ -15,6 +15,7 @@ from tracekws._core import ffi, lib
 
 YES, NO, UP, UNKNOWN, SILENCE = range(5)
 SURE = 10 * 1024
+QUIET, LOUD = 25 * 1024, 35 * 1024
 
 
 class Detector:
@@ -26,13 +27,15 @@ class Detector:
         self.event = ffi.new("tkws_event *")
         lib.tkws_detector_init(self.state, self.model.pointer)
 
-    def hear(self, word: int, n_steps: int = 1, logit: int = SURE) -> list[tuple[int, Any]]:
+    def hear(
+        self, word: int, n_steps: int = 1, logit: int = SURE, loudness: int = LOUD
+    ) -> list[tuple[int, Any]]:
         """Steps (from 1) at which an event came, with the event."""
         scores = ffi.new("int32_t[]", [logit if c == word else 0 for c in range(5)])
         events = []
         for _ in range(n_steps):
             ffi.memmove(self.event, b"\x77" * ffi.sizeof("tkws_event"), ffi.sizeof("tkws_event"))
-            result = lib.tkws_detector_step(self.state, scores, self.event)
+            result = lib.tkws_detector_step(self.state, scores, loudness, self.event)
             if result == 1:
                 events.append((self.state.n_steps, ffi.new("tkws_event *", self.event[0])))
             else:
@@ -71,7 +74,7 @@ class Recognizer:
                 self.state, model, self.machine.weights, memory.pointer, memory.n_bytes
             )
         )
-        rng = np.random.default_rng(1)
+        rng = np.random.default_rng(2)
         noise = rng.normal(0, 3000, 30_000)
         loudness = rng.choice([0, 0.1, 1], 75).repeat(400)
         self.samples = (noise * loudness).astype(np.int16)
@@ -133,9 +136,9 @@ def test_a_word_must_be_the_largest_of_all_classes() -> None:
     detector = Detector(image)
     scores = ffi.new("int32_t[]", [2000, 0, 0, 2100, 0])  # unknown is a little larger than yes
     for _ in range(50):
-        assert lib.tkws_detector_step(detector.state, scores, detector.event) == 0
+        assert lib.tkws_detector_step(detector.state, scores, LOUD, detector.event) == 0
     scores[YES] = 2200
-    assert lib.tkws_detector_step(detector.state, scores, detector.event) == 1
+    assert lib.tkws_detector_step(detector.state, scores, LOUD, detector.event) == 1
     assert detector.event.word == YES
 
 
@@ -143,6 +146,79 @@ def test_no_event_within_the_refractory_time() -> None:
     detector = Detector(window_steps=1, smoothing_shift=0, refractory_steps=7)
     assert heard(detector.hear(YES, 1)) == [(1, YES)]
     assert heard(detector.hear(NO, 20)) == [(9, NO)]  # seven steps without, then the next
+
+
+def test_another_word_may_come_sooner_than_the_same_one() -> None:
+    detector = Detector(window_steps=1, smoothing_shift=0, refractory_steps=20, gap_steps=3)
+    assert heard(detector.hear(YES, 1)) == [(1, YES)]
+    assert not detector.hear(SILENCE, 5)
+    assert not detector.hear(YES, 5)
+    assert heard(detector.hear(NO, 4)) == [(12, NO)]
+    assert heard(detector.hear(UP, 10)) == [(16, UP)]  # three steps without, then the next
+
+
+# --- words that stand by themselves ---------------------------------------------------------------
+
+
+def said(detector: Detector, steps: int, quiet: int = 30) -> list[tuple[int, int]]:
+    """Events while a word is said for so many steps, and in the quiet behind it."""
+    return heard(detector.hear(YES, steps) + detector.hear(YES, quiet, loudness=QUIET))
+
+
+def isolated(**fields: int) -> Detector:
+    detector = Detector(window_steps=1, smoothing_shift=0, isolated=1, **fields)
+    assert not detector.hear(SILENCE, 100, loudness=QUIET)
+    return detector
+
+
+def test_a_word_by_itself_is_an_event_when_the_pause_is_over() -> None:
+    assert said(isolated(), 30) == [(100 + 30 + lib.TKWS_PAUSE, YES)]
+
+
+def test_a_word_in_a_run_that_is_too_long_is_none() -> None:
+    longest = lib.TKWS_RUN_LONGEST
+    assert len(said(isolated(), longest)) == 1
+    assert said(isolated(), longest + 1) == []
+    detector = isolated()
+    lib.tkws_detector_set_isolated(detector.state, False)
+    assert said(detector, longest + 1) == [(101, YES)]
+
+
+@pytest.mark.parametrize(("pause", "events"), [(4, 0), (5, 0), (6, 1), (20, 1)])
+def test_a_word_too_soon_behind_others_is_none(pause: int, events: int) -> None:
+    detector = isolated()
+    detector.hear(SILENCE, 30)
+    detector.hear(SILENCE, pause, loudness=QUIET)
+    assert len(said(detector, 30)) == events
+
+
+def test_a_word_that_is_heard_late_is_an_event_for_a_while() -> None:
+    for late, events in ((lib.TKWS_RUN_LATE, 1), (lib.TKWS_RUN_LATE + 10, 0)):
+        detector = isolated()
+        detector.hear(SILENCE, 30)
+        detector.hear(SILENCE, late, loudness=QUIET)
+        assert len(detector.hear(YES, 20, loudness=QUIET)) == events
+
+
+def test_steady_noise_becomes_the_floor() -> None:
+    """Noise 25 dB louder is speech at first; seconds later a word stands out of it."""
+    detector = isolated()
+    noise = QUIET + 8502
+    detector.hear(SILENCE, 20, loudness=noise)
+    assert said(detector, 30, 0) == []
+    detector.hear(SILENCE, 300, loudness=noise)
+    events = detector.hear(YES, 30, loudness=noise + 6802)
+    events += detector.hear(YES, 30, loudness=noise)
+    assert len(events) == 1
+
+
+def test_what_is_set_holds_until_the_next_start() -> None:
+    detector = Detector(isolated=1)
+    assert detector.state.isolated
+    lib.tkws_detector_set_isolated(detector.state, False)
+    assert not detector.state.isolated
+    lib.tkws_detector_init(detector.state, detector.model.pointer)
+    assert detector.state.isolated
 
 
 def test_a_word_comes_again_only_after_it_has_faded() -> None:

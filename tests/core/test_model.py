@@ -54,7 +54,8 @@ FIELDS: list[tuple[str, list[int], str, list[int]]] = [
     ("channels", [0, 39, 41], "MODEL_FEATURES", []),
     ("stack", [0, 1, 3], "MODEL_FEATURES", []),
     ("alpha_q15", [32768, BIG], "MODEL_FEATURES", [0, 32767]),
-    ("mean_shift", [0, 13, BIG], "MODEL_FEATURES", [1, 12]),
+    ("mean_shift", [0, 13, BIG], "MODEL_FEATURES", [3, 12]),
+    ("fall_shift", [0, 7, BIG], "MODEL_FEATURES", [1, 6]),  # at most mean_shift, which is 6
     ("energy_floor", [0], "MODEL_FEATURES", [1, BIG]),
     ("n_classes", [0, 1, 2, 33, BIG], "MODEL_CLASSES", []),
     ("unknown_class", [5, BIG, 4], "MODEL_CLASSES", [0, 3]),  # 4 is the silence class
@@ -80,6 +81,8 @@ FIELDS: list[tuple[str, list[int], str, list[int]]] = [
     ("sequences_per_take", [5, BIG], "MODEL_LEARNING", [0, 4]),
     ("smoothing_shift", [7, BIG], "MODEL_DETECTOR", [0, 6]),
     ("refractory_steps", [1001, BIG], "MODEL_DETECTOR", [0, 1000]),
+    ("gap_steps", [1001, BIG], "MODEL_DETECTOR", [0, 1000]),
+    ("isolated", [2, BIG], "MODEL_DETECTOR", [0, 1]),
     ("n_latent", [4097, BIG], "MODEL_REPLAY", []),
     ("n_sequences", [257, BIG], "MODEL_REPLAY", []),
     ("sequence_steps", [0, 201, BIG], "MODEL_REPLAY", []),

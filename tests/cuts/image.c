@@ -23,6 +23,7 @@ static const tkws_model_header header = {
     .stack = TKWS_STACK,
     .alpha_q15 = 32113,
     .mean_shift = 6,
+    .fall_shift = 3,
     .energy_floor = 16,
     .n_classes = CLASSES,
     .unknown_class = 1,

@@ -410,6 +410,22 @@ def test_a_sensitivity_holds_for_one_session(make: Make, choosy: bytes, pcm: np.
         assert list(device.listen([pcm])) == expected[2], "nothing of it is kept"
 
 
+def test_words_by_themselves_hold_for_one_session(make: Make, pcm: np.ndarray) -> None:
+    """Sound between stretches that are nearly quiet."""
+    fields = {"smoothing_shift": 0, "refractory_steps": 0, "window_steps": 2}
+    image = make_image(seed=24, n_neurons=16, arrays={"word_threshold": np.zeros(5)}, **fields)
+    quiet = pcm[:12000] // 1000
+    sound = np.concatenate([x for part in np.split(pcm, 4) for x in (part, quiet)])
+    expected = {
+        isolated: reference.events(image, sound, isolated=isolated) for isolated in (True, False)
+    }
+    assert 0 < len(expected[True]) < len(expected[False])
+    device = connect(make(image=image))
+    for isolated, events in expected.items():
+        assert list(device.listen([sound], isolated=isolated)) == events
+        assert list(device.listen([sound])) == expected[False], "the model's own is kept"
+
+
 def test_a_sensitivity_of_the_boards_own_microphone(
     make: Make, choosy: bytes, pcm: np.ndarray
 ) -> None:
@@ -426,7 +442,8 @@ def test_a_sensitivity_of_the_boards_own_microphone(
 
 @pytest.mark.parametrize("command", [protocol.LISTEN, protocol.LIVE])
 @pytest.mark.parametrize(
-    ("body", "name"), [(b"\0", "LENGTH"), (bytes(2), "ARGUMENT"), (b"\0\1\0", "LENGTH")]
+    ("body", "name"),
+    [(b"\0", "LENGTH"), (bytes(2), "ARGUMENT"), (b"\0\1\0\0", "LENGTH"), (b"\0\1\3", "ARGUMENT")],
 )
 def test_a_wrong_sensitivity_opens_no_session(
     make: Make, command: int, body: bytes, name: str

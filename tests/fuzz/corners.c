@@ -356,7 +356,7 @@ static void try_frontends(void)
     tkws_frontend frontend;
     for (unsigned ends = 0; ends < 8; ends++) {
         CHECK(tkws_frontend_init(&frontend, (ends & 1u) != 0 ? FULL : 0, (ends & 2u) != 0 ? 12 : 1,
-                                 (ends & 4u) != 0 ? UINT32_MAX : 1) == TKWS_OK);
+                                 1, (ends & 4u) != 0 ? UINT32_MAX : 1) == TKWS_OK);
         try_energies(&frontend);
     }
     try_sounds(&frontend);

@@ -134,6 +134,7 @@ void maker_read_header(fuzz_input *in, uint32_t max_neurons, tkws_model_header *
     h->version = input_u32(in);
     h->alpha_q15 = input_within(in, 0, INT16_MAX);
     h->mean_shift = input_within(in, 1, 12);
+    h->fall_shift = input_within(in, 1, h->mean_shift);
     h->energy_floor = input_within(in, 1, UINT32_MAX);
     read_network(in, max_neurons, h);
     read_learning(in, h);
@@ -142,6 +143,8 @@ void maker_read_header(fuzz_input *in, uint32_t max_neurons, tkws_model_header *
         in, 1, most_steps < TKWS_MAX_WINDOW_STEPS ? most_steps : TKWS_MAX_WINDOW_STEPS);
     h->smoothing_shift = input_within(in, 0, 6);
     h->refractory_steps = input_within(in, 0, 1000);
+    h->gap_steps = input_within(in, 0, 1000);
+    h->isolated = input_within(in, 0, 1);
 }
 
 size_t maker_label(uint32_t word, uint8_t cell[TKWS_NAME_BYTES])
@@ -316,6 +319,7 @@ void maker_known_header(size_t which, tkws_model_header *h)
     start_header(h);
     h->alpha_q15 = 32113;
     h->mean_shift = 6;
+    h->fall_shift = 3;
     h->energy_floor = 16;
     h->n_classes = classes[which];
     h->unknown_class = 1;

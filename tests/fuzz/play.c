@@ -36,12 +36,15 @@ static size_t hello(player *p, uint8_t how, uint8_t *body)
     return 2;
 }
 
-static size_t odds(player *p, uint8_t how, uint8_t *body)
+static size_t hearing(player *p, uint8_t how, uint8_t *body)
 {
     if ((how & PLAY_WRONG_A) == 0)
         return 0;
     tkws_bytes_put_u16(body, input_u16(p->in));
-    return 2;
+    if ((how & PLAY_OTHER) == 0)
+        return 2;
+    body[2] = input_u8(p->in);
+    return 3;
 }
 
 static size_t learn(player *p, uint8_t *body)
@@ -186,7 +189,7 @@ static size_t make_body(player *p, uint8_t how, uint8_t *body)
         return hello(p, how, body);
     case TKWS_APP_LISTEN:
     case TKWS_APP_LIVE:
-        return odds(p, how, body);
+        return hearing(p, how, body);
     case TKWS_APP_LEARN:
         return learn(p, body);
     case TKWS_APP_TAKE:

@@ -153,6 +153,9 @@ static void check_same_state(const tkws_recognizer *a, const tkws_recognizer *b)
     CHECK(memcmp(f->features, g->features, f->n_stacked * (size_t)TKWS_CHANNELS) == 0);
     CHECK(memcmp(a->detector.posterior_q15, b->detector.posterior_q15,
                  sizeof a->detector.posterior_q15) == 0);
+    CHECK(f->energy == g->energy && f->loudness == g->loudness);
+    CHECK(a->detector.segmenter.floor == b->detector.segmenter.floor);
+    CHECK(a->detector.segmenter.run == b->detector.segmenter.run);
 }
 
 /* The totals are what the steps of the window add up to. */
@@ -222,6 +225,8 @@ static void set_odds(runner *r, fuzz_input *in)
     odds_q8 = odds_q8 > 0 ? odds_q8 : 1;
     tkws_detector_set_odds(&r->recognizer.detector, odds_q8);
     tkws_detector_set_odds(&r->other.detector, odds_q8);
+    tkws_detector_set_isolated(&r->recognizer.detector, odds_q8 % 2 != 0);
+    tkws_detector_set_isolated(&r->other.detector, odds_q8 % 2 != 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)

@@ -58,7 +58,7 @@ def test_listening_hears_speech(desk: Path, capsys: pytest.CaptureFixture[str]) 
     pcm, rate = soundfile.read(SPEECH / "stream.flac", dtype="int16")
     soundfile.write(desk / "take.wav", pcm, rate)
     heard = run(PROGRAMS[0], capsys).splitlines()
-    assert len(heard) >= 5
+    assert len(heard) >= 3
     assert all(re.fullmatch(r"\w+ at [\d.]+ s, 0\.\d\d", line) for line in heard)
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from images import make_image
+from listening import detections
 from recordings import changing_noise
 from tracekws._core import lib
-from tracekws.core import Model, Network, detect, features
+from tracekws.core import Model, Network, features
 from tracekws.errors import DataError, ModelError, TraceKwsError
 from tracekws.learner import Learner, schedule
 from tracekws.recognizer import Event, Recognizer
@@ -39,8 +40,7 @@ WHOLE = Recognizer(MODEL).push(PCM)
 
 def test_events_are_those_of_the_parts() -> None:
     """Front end, network and detector one after the other, over the whole stream."""
-    scores = Network(MODEL).stream(features(PCM, MODEL.front_end))
-    parts = [(MODEL.labels[word], end / 16000) for word, end in detect(MODEL, scores)]
+    parts = [(word, end / 16000) for word, end in detections(Network(MODEL), PCM)]
     assert [(event.word, event.end) for event in WHOLE] == parts
     assert len(WHOLE) > 3
     window = (2 * lib.TKWS_STEP_SAMPLES + 240) / 16000
@@ -48,6 +48,19 @@ def test_events_are_those_of_the_parts() -> None:
         assert isinstance(event, Event)
         assert 0 <= event.score <= 1
         assert event.end - event.start == pytest.approx(window)
+
+
+def test_words_by_themselves_are_fewer_and_the_same() -> None:
+    """Bursts of a second: an event of a word by itself comes with the pause behind it."""
+    pcm = np.concatenate(
+        [np.concatenate([PCM[at : at + 12000], PCM[:12000] // 1000]) for at in (0, 12000, 24000)]
+    )
+    flowing = Recognizer(MODEL).push(pcm)
+    alone = Recognizer(MODEL, isolated=True).push(pcm)
+    assert 0 < len(alone) < len(flowing)
+    assert Recognizer(MODEL, isolated=False).push(pcm) == flowing
+    for event in alone:
+        assert event.end % 1.5 > 0.75
 
 
 @given(st.lists(st.integers(0, 20000), max_size=8))
@@ -75,8 +88,8 @@ def test_learned_weights_are_listened_with() -> None:
     learner = Learner(MODEL)
     learner.learn([("no", PCM[:12000])])
     learned = Recognizer(MODEL, learner.weights).push(PCM)
-    scores = learner.stream(features(PCM, MODEL.front_end))
-    assert [event.end for event in learned] == [end / 16000 for _, end in detect(MODEL, scores)]
+    parts = detections(Network(MODEL, learner.weights), PCM)
+    assert [event.end for event in learned] == [end / 16000 for _, end in parts]
     assert learner.weights != Network(MODEL).weights
 
 

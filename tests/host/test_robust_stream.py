@@ -12,8 +12,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from listening import detections
 from tracekws.bench.stream import Counts, Said, judge
-from tracekws.core import Model, Network, detect, features
+from tracekws.core import Model, Network
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "base.tkws"
 SECOND = 16000
@@ -47,8 +48,7 @@ class Listener:
     def events(self, pcm: Pcm) -> list[tuple[str, int]]:
         """Words and end samples; what is beyond int16 is clipped."""
         clipped = np.clip(np.rint(pcm), -32768, 32767).astype(np.int16)
-        scores = self.learner.stream(features(clipped, self.model.front_end))
-        return [(self.model.labels[word], end) for word, end in detect(self.model, scores)]
+        return detections(self.learner, clipped)
 
     def speech(self, lead: int) -> tuple[Pcm, list[Said]]:
         """Background for lead samples, then all words, a second and a half of it behind each."""

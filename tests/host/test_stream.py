@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Streams: how they are made and judged, and what the command says of a model on them."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ from scipy import stats
 
 from host_cli import tracekws, tracekws_json
 from images import make_eventful_image, write_image
+from listening import detections
 from recordings import write_take
-from tracekws.bench import stream, streams
+from tracekws.bench import stream
 from tracekws.bench.intervals import poisson_interval
 from tracekws.bench.stream import (
     GRACE,
@@ -25,7 +25,7 @@ from tracekws.bench.stream import (
     judge,
     word_bounds,
 )
-from tracekws.core import Model, Network, detect, features
+from tracekws.core import Model, Network
 from tracekws.data import KEYWORDS, Recordings, read_recordings, read_tree
 from tracekws.errors import DataError
 from tracekws.modelfile import thresholds, with_thresholds
@@ -189,8 +189,7 @@ def by_hand(model: Model, minutes: list[stream.Minute], level: int) -> Counts:
     parts = []
     for minute in minutes:
         pcm, said = minute.mix()
-        scores = learner.stream(features(pcm, model.front_end))
-        events = [(model.labels[w], end) for w, end in detect(model, scores, odds_q8(level))]
+        events = detections(learner, pcm, odds_q8(level))
         parts.append(judge(events, said, model.keywords, len(pcm)))
     return stream.add(parts)
 
@@ -259,7 +258,7 @@ def test_background_is_heard_by_itself(model_file, tmp_path) -> None:
     count = 0
     for name in ("b.wav", "deep/a.flac"):
         pcm, _ = soundfile.read(folder / name, dtype="int16")
-        count += len(detect(model, Network(model).stream(features(pcm, model.front_end))))
+        count += len(detections(Network(model), pcm))
     assert heard["false_alarms"] == count > 0
     assert heard["false_alarms_per_hour"]["mean"] == pytest.approx(60 * count)
     assert [level["sensitivity"] for level in heard["levels"]] == list(LEVELS)
@@ -323,35 +322,6 @@ def test_thresholds_are_read_and_written(model_file) -> None:
 
 def test_levels_halve_the_odds() -> None:
     assert [odds_q8(level) for level in (-6, -1, 0, 1, 6)] == [16384, 512, 256, 128, 4]
-
-
-def test_thresholds_are_chosen_within_the_bound(model_file, tree) -> None:
-    """A random model: what counts is the bound, and that a word's threshold is its own."""
-    model = Model.load(model_file)
-    found = read_tree(tree)
-    chosen, results = streams.calibrate(model, found, 1)
-    assert set(results) == {"validation", "testing"}
-    assert [part["snr_db"] for part in results["testing"]] == [40, 10]
-    json.dumps(results)
-    before, after = (
-        streams.bench_speech(
-            m,
-            read_recordings(found.of("validation")),
-            stream.held_back(found.noises),
-            6,
-            streams.CLEAN_DB,
-            seed=streams.CALIBRATION_SEEDS[1],
-            workers=1,
-        ).own
-        for m in (model, chosen)
-    )
-    assert after.false_per_100 <= streams.FALSE_PER_100 < before.false_per_100
-
-
-def test_a_tree_without_validation_leaves_the_model_as_it_is(model_file, tree, tmp_path) -> None:
-    write_take(tmp_path / "yes" / "a_nohash_0.wav", 1)
-    model = Model.load(model_file)
-    assert streams.calibrate(model, read_tree(tmp_path), 1) == (model, {})
 
 
 def test_a_stream_needs_background(recordings) -> None:

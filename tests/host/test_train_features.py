@@ -28,8 +28,18 @@ NOTHING = replace(
     talker_share=0.0,
     room_share=0.0,
     mask_share=0.0,
+    warp_share=0.0,
+    cut_share=0.0,
 )
-ALWAYS = replace(BASE.augment, noise_share=1.0, talker_share=1.0, room_share=1.0, mask_share=1.0)
+ALWAYS = replace(
+    BASE.augment,
+    noise_share=1.0,
+    talker_share=1.0,
+    room_share=1.0,
+    mask_share=1.0,
+    warp_share=1.0,
+    cut_share=1.0,
+)
 
 
 @pytest.fixture(scope="module")

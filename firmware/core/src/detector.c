@@ -15,13 +15,21 @@ void tkws_detector_init(tkws_detector *detector, const tkws_model *model)
 {
     memset(detector, 0, sizeof *detector);
     detector->model = model;
-    detector->fired = (uint16_t)model->header.n_classes;
+    tkws_segmenter_init(&detector->segmenter);
+    detector->last = (uint16_t)model->header.n_classes;
+    detector->fired = detector->last;
     detector->odds_q8 = TKWS_ODDS_ONE;
+    detector->isolated = model->header.isolated != 0;
 }
 
 void tkws_detector_set_odds(tkws_detector *detector, uint16_t odds_q8)
 {
     detector->odds_q8 = odds_q8;
+}
+
+void tkws_detector_set_isolated(tkws_detector *detector, bool isolated)
+{
+    detector->isolated = isolated;
 }
 
 /* Whether p / (1 - p) > factor t / (1 - t), without the divisions; p > t where the factor is one. */
@@ -57,22 +65,41 @@ static size_t largest(const tkws_detector *d)
     return best;
 }
 
-int tkws_detector_step(tkws_detector *detector, const int32_t *scores, tkws_event *event)
+static void count_down(uint16_t *steps)
+{
+    if (*steps > 0)
+        --*steps;
+}
+
+/* Whether a word may be an event in this step, whatever its posterior. */
+static bool may_fire(const tkws_detector *d, size_t word)
+{
+    const tkws_model_header *h = &d->model->header;
+    if (d->n_steps < h->window_steps || word == h->unknown_class || word == h->silence_class)
+        return false;
+    if (d->gap > 0 || word == d->fired || (word == d->last && d->refractory > 0))
+        return false;
+    return !d->isolated || tkws_segmenter_stood_alone(&d->segmenter);
+}
+
+int tkws_detector_step(tkws_detector *detector, const int32_t *scores, int32_t loudness,
+                       tkws_event *event)
 {
     const tkws_model_header *h = &detector->model->header;
     smooth(detector, scores);
+    tkws_segmenter_step(&detector->segmenter, loudness);
     detector->n_steps++;
     if (detector->fired < h->n_classes && !above_threshold(detector, detector->fired))
         detector->fired = (uint16_t)h->n_classes;
-    if (detector->refractory > 0) {
-        detector->refractory--;
-        return 0;
-    }
     size_t word = largest(detector);
-    if (detector->n_steps < h->window_steps || word == h->unknown_class ||
-        word == h->silence_class || word == detector->fired || !above_threshold(detector, word))
+    bool fires = may_fire(detector, word) && above_threshold(detector, word);
+    count_down(&detector->gap);
+    count_down(&detector->refractory);
+    if (!fires)
         return 0;
+    detector->last = (uint16_t)word;
     detector->fired = (uint16_t)word;
+    detector->gap = (uint16_t)h->gap_steps;
     detector->refractory = (uint16_t)h->refractory_steps;
     event->word = (uint16_t)word;
     event->score_q15 = (int16_t)detector->posterior_q15[word];

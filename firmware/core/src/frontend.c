@@ -201,7 +201,7 @@ static inline int8_t normalise(tkws_frontend *fe, size_t c, uint64_t e)
     if (e >= m)
         m += (e - m) >> fe->mean_shift;
     else
-        m -= (m - e) >> fe->mean_shift;
+        m -= (m - e) >> (e < m >> TKWS_FALL_BITS ? fe->fall_shift : fe->mean_shift);
     fe->mean[c] = m;
     int32_t log_mean = log2_of(m + fe->energy_floor);
     int32_t d_q10 = log2_of(e) - tkws_fx_shr_round(tkws_fx_mul(log_mean, fe->alpha_q15), 15);
@@ -213,19 +213,21 @@ static void frame_features(tkws_frontend *fe, int8_t *features)
 {
     uint64_t energy[TKWS_CHANNELS];
     mel_energies(fe->window, fe->fft, energy);
+    tkws_frontend_normalise(fe, energy, features);
     for (size_t c = 0; c < TKWS_CHANNELS; c++)
-        features[c] = normalise(fe, c, energy[c]);
-    fe->has_mean = 1;
+        fe->energy += energy[c];
 }
 
 int tkws_frontend_init(tkws_frontend *frontend, int16_t alpha_q15, unsigned mean_shift,
-                       uint32_t energy_floor)
+                       unsigned fall_shift, uint32_t energy_floor)
 {
-    if (alpha_q15 < 0 || mean_shift < 1 || mean_shift > 12 || energy_floor == 0)
+    if (alpha_q15 < 0 || mean_shift < 1 || mean_shift > 12 || fall_shift < 1 ||
+        fall_shift > mean_shift || energy_floor == 0)
         return TKWS_E_ARGUMENT;
     memset(frontend, 0, sizeof *frontend);
     frontend->alpha_q15 = alpha_q15;
     frontend->mean_shift = (uint8_t)mean_shift;
+    frontend->fall_shift = (uint8_t)fall_shift;
     frontend->energy_floor = energy_floor;
     return TKWS_OK;
 }
@@ -234,8 +236,9 @@ void tkws_frontend_reset(tkws_frontend *frontend)
 {
     int16_t alpha_q15 = frontend->alpha_q15;
     unsigned mean_shift = frontend->mean_shift;
+    unsigned fall_shift = frontend->fall_shift;
     uint32_t energy_floor = frontend->energy_floor;
-    (void)tkws_frontend_init(frontend, alpha_q15, mean_shift, energy_floor);
+    (void)tkws_frontend_init(frontend, alpha_q15, mean_shift, fall_shift, energy_floor);
 }
 
 int tkws_frontend_push(tkws_frontend *frontend, const int16_t *pcm, size_t n_samples,
@@ -255,6 +258,8 @@ int tkws_frontend_push(tkws_frontend *frontend, const int16_t *pcm, size_t n_sam
         dsp_copy(frontend->window, frontend->window + TKWS_HOP, frontend->n_filled);
         if (++frontend->n_stacked == TKWS_STACK) {
             frontend->n_stacked = 0;
+            frontend->loudness = log2_of(frontend->energy);
+            frontend->energy = 0;
             dsp_copy_bytes(features, frontend->features, TKWS_FEATURES);
             *n_consumed = consumed;
             return 1;

@@ -64,8 +64,8 @@ static int check_features(const tkws_model_header *h)
 {
     bool known = h->sample_rate == TKWS_SAMPLE_RATE && h->window == TKWS_WINDOW &&
                  h->hop == TKWS_HOP && h->channels == TKWS_CHANNELS && h->stack == TKWS_STACK;
-    bool in_range =
-        h->alpha_q15 <= INT16_MAX && within(h->mean_shift, 1, 12) && h->energy_floor != 0;
+    bool in_range = h->alpha_q15 <= INT16_MAX && within(h->mean_shift, 1, 12) &&
+                    within(h->fall_shift, 1, h->mean_shift) && h->energy_floor != 0;
     return known && in_range ? TKWS_OK : TKWS_E_MODEL_FEATURES;
 }
 
@@ -102,7 +102,7 @@ static int check_learning(const tkws_model_header *h)
     /* the window's sum of readout weights must fit int32 even if every neuron always fires */
     if (!within(h->window_steps, 1, TKWS_MAX_WINDOW_STEPS) ||
         h->window_steps * h->n_neurons > UINT16_MAX || h->smoothing_shift > 6 ||
-        h->refractory_steps > 1000)
+        h->refractory_steps > 1000 || h->gap_steps > 1000 || h->isolated > 1)
         return TKWS_E_MODEL_DETECTOR;
     if (h->n_latent > 4096 || h->n_sequences > 256 ||
         (h->n_sequences > 0 && !within(h->sequence_steps, 1, 200)))

@@ -12,7 +12,7 @@ int tkws_recognizer_init(tkws_recognizer *recognizer, const tkws_model *model,
         return error;
     tkws_detector_init(&recognizer->detector, model);
     return tkws_frontend_init(&recognizer->frontend, (int16_t)h->alpha_q15, h->mean_shift,
-                              h->energy_floor);
+                              h->fall_shift, h->energy_floor);
 }
 
 void tkws_recognizer_reset(tkws_recognizer *recognizer)
@@ -37,7 +37,8 @@ int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t
             continue;
         tkws_network_step(&recognizer->network, features);
         tkws_network_scores(&recognizer->network, scores);
-        if (tkws_detector_step(&recognizer->detector, scores, event) != 0) {
+        if (tkws_detector_step(&recognizer->detector, scores, recognizer->frontend.loudness,
+                               event) != 0) {
             *n_consumed = consumed;
             return 1;
         }

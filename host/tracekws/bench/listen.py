@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.bench.stream import Said, Sound
-from tracekws.core import ODDS_ONE, Model, Network, detect, features
+from tracekws.core import ODDS_ONE, Model, Network, detect, features_and_loudness
 from tracekws.data import Progress
 from tracekws.parallel import spread
 
@@ -47,20 +47,31 @@ class Heard:
 
 
 class Ear:
-    """One process's copy of the model, and the odds of the detectors that listen to it."""
+    """One process's copy of the model, and the settings of the detectors that listen to it."""
 
-    def __init__(self, image: bytes, weights: bytes | None, odds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        image: bytes,
+        weights: bytes | None,
+        odds: Sequence[int],
+        isolated: bool | None,
+    ) -> None:
         """Load the model, with its own weights or with learned ones."""
         self.model = Model(image)
         self.network = Network(self.model, weights)
         self.odds = odds
+        self.isolated = isolated
 
     def hear(self, part: Part) -> Heard:
         """Make a part, and hear it from rest."""
         pcm, said = part.mix()
-        scores = self.network.stream(features(pcm, self.model.front_end))
+        steps, loudness = features_and_loudness(pcm, self.model.front_end)
+        scores = self.network.stream(steps)
         events = (
-            tuple((self.model.labels[word], end) for word, end in detect(self.model, scores, odds))
+            tuple(
+                (self.model.labels[word], end)
+                for word, end in detect(self.model, scores, loudness, odds, self.isolated)
+            )
             for odds in self.odds
         )
         return Heard(tuple(events), tuple(said), len(pcm))
@@ -73,6 +84,7 @@ def listen(
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
     weights: bytes | None = None,
+    isolated: bool | None = None,
 ) -> list[Heard]:
     """Run the core over parts, each from rest.
 
@@ -83,8 +95,10 @@ def listen(
         workers: processes; all cores by default.
         progress: over the parts.
         weights: what the model has learned; its own by default.
+        isolated: whether only words that stand by themselves are heard; as the model says by
+            default.
     """
-    make = partial(Ear, model.image, weights, tuple(odds))
+    make = partial(Ear, model.image, weights, tuple(odds), isolated)
     heard = []
     for one in spread(Ear.hear, parts, workers, make):
         heard.append(one)

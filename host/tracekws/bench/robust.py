@@ -164,6 +164,8 @@ class Bench:
     folder: Path
     workers: int | None
     stage: Stage
+    isolated: bool
+    """Whether only words that stand by themselves are heard."""
     read_so_far: list[Recordings] = field(default_factory=list)
 
     # --- what there is ---
@@ -243,7 +245,13 @@ class Bench:
 
     def hear(self, name: str, parts: Sequence[Part]) -> list[Heard]:
         """Run the model at its own thresholds."""
-        return listen(self.model, parts, workers=self.workers, progress=self.stage(name))
+        return listen(
+            self.model,
+            parts,
+            workers=self.workers,
+            progress=self.stage(name),
+            isolated=self.isolated,
+        )
 
     # --- rows without words ---
 
@@ -518,6 +526,8 @@ class Report:
     """The table of a model."""
 
     model: Model
+    isolated: bool
+    """Whether only words that stand by themselves were heard."""
     rows: tuple[Row, ...]
     missing: tuple[str, ...]
     """What was left out, and why."""
@@ -526,6 +536,7 @@ class Report:
         """Plain data for --json."""
         return {
             "model": self.model.identity,
+            "isolated": self.isolated,
             "seed": SEED,
             "rows": [row.summary() for row in self.rows],
             "missing": list(self.missing),
@@ -537,6 +548,7 @@ def measure(
     folder: Path,
     workers: int | None = None,
     stage: Stage = lambda name: lambda done, total: None,
+    isolated: bool | None = None,
 ) -> Report:
     """Measure a model outside of clean single words.
 
@@ -545,13 +557,17 @@ def measure(
         folder: of sets, under the names of SETS; or a Speech Commands tree alone.
         workers: processes; all cores by default.
         stage: gives, for the name of a stage, what its progress is reported to.
+        isolated: whether only words that stand by themselves are heard; as the model says by
+            default.
 
     Raises:
         DataError: no such folder, or a set that is not usable.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    bench = Bench(model, folder, workers, stage)
+    if isolated is None:
+        isolated = model.isolated
+    bench = Bench(model, folder, workers, stage, isolated)
     missing = [f"{name} ({what})" for name, what in SETS.items() if not sets.has_set(folder, name)]
     if bench.tree is not None:
         missing = [text for text in missing if not text.startswith(f"{sets.SPEECH} ")]
@@ -560,4 +576,4 @@ def measure(
     bench.read()
     rows = rows_of_speech(bench) if bench.tree else []
     rows += rows_of_others(bench)
-    return Report(model, tuple(rows), (*missing, *bench.left_out()))
+    return Report(model, isolated, tuple(rows), (*missing, *bench.left_out()))

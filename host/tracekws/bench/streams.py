@@ -5,14 +5,12 @@ The streams are those of the module stream. A background is heard by itself, ten
 at a time: no word is to be heard in it, so every event is a false alarm.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.clips import read_some
@@ -25,7 +23,6 @@ from tracekws.bench.stream import (
     MINUTE,
     OTHERS_A_KEYWORD,
     Counts,
-    Minute,
     Sound,
     add,
     compose,
@@ -34,19 +31,15 @@ from tracekws.bench.stream import (
     read_background,
 )
 from tracekws.bench.talk import Talk, bench_talk
-from tracekws.core import ODDS_ONE, Model
-from tracekws.data import CLIP_SAMPLES, Progress, Recordings, Tree, read_tree
+from tracekws.core import Model
+from tracekws.data import CLIP_SAMPLES, Progress, Recordings, read_tree
 from tracekws.errors import DataError
-from tracekws.modelfile import with_thresholds
 from tracekws.sensitivity import LEVELS, odds_q8
 
 PIECE = 10 * MINUTE
 CLEAN_DB, NOISY_DB = 40.0, 10.0
 """Background below the recordings' own, and one that is plainly heard."""
-FALSE_PER_100 = 1.0
-"""False alarms in 100 other words that thresholds are chosen for."""
 SEED = 1
-CALIBRATION_SEEDS = (2, 3)
 CLIP_HOURS = CLIP_SAMPLES / SAMPLE_RATE / 3600
 
 
@@ -68,9 +61,10 @@ def hear(
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
     weights: bytes | None = None,
+    isolated: bool | None = None,
 ) -> list[list[Counts]]:
     """Run the core over the parts of a stream: for each, what each detector heard; see listen()."""
-    heard = listen(model, parts, odds, workers, progress, weights)
+    heard = listen(model, parts, odds, workers, progress, weights, isolated)
     return [
         [judge(events, one.said, model.keywords, one.samples) for events in one.events]
         for one in heard
@@ -170,6 +164,7 @@ def bench_speech(
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
     weights: bytes | None = None,
+    isolated: bool | None = None,
 ) -> Speech:
     """Measure a model on a stream of words.
 
@@ -183,12 +178,15 @@ def bench_speech(
         workers: processes; all cores by default.
         progress: over minutes.
         weights: what the model has learned; its own by default.
+        isolated: whether only words that stand by themselves are heard; as the model says by
+            default.
 
     Raises:
         DataError: no keywords, no other words, or no background.
     """
     planned = compose(recordings, model.keywords, sounds, minutes, snr_db, seed)
-    heard = hear(model, planned, [odds_q8(level) for level in LEVELS], workers, progress, weights)
+    odds = [odds_q8(level) for level in LEVELS]
+    heard = hear(model, planned, odds, workers, progress, weights, isolated)
     levels = tuple(add(part) for part in zip(*heard, strict=True))
     if not levels[0].total or not levels[0].other_words:
         raise DataError("the stream is so short that a kind of word is missing: give more --hours")
@@ -203,10 +201,12 @@ def bench_background(
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
     weights: bytes | None = None,
+    isolated: bool | None = None,
 ) -> Background:
     """Count false alarms over recordings in which no keyword is said; arguments as above."""
     pieces = [Plain(piece) for sound in sounds for piece in sound.pieces(PIECE)]
-    heard = hear(model, pieces, [odds_q8(level) for level in LEVELS], workers, progress, weights)
+    odds = [odds_q8(level) for level in LEVELS]
+    heard = hear(model, pieces, odds, workers, progress, weights, isolated)
     return Background(tuple(add(part) for part in zip(*heard, strict=True)))
 
 
@@ -257,6 +257,7 @@ def measure(
     workers: int | None = None,
     stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
     weights: bytes | None = None,
+    isolated: bool | None = None,
 ) -> Report:
     """Measure a model on streams of a data set's words, on a background alone, on talk.
 
@@ -273,6 +274,8 @@ def measure(
         workers: processes; all cores by default.
         stage: gives, for the name of a stage, what its progress is reported to.
         weights: what the model has learned; its own by default.
+        isolated: whether only words that stand by themselves are heard; as the model says by
+            default.
 
     Raises:
         DataError: a folder that is not usable, no keywords, no other words, or no background.
@@ -293,13 +296,26 @@ def measure(
             progress = stage(f"hearing words at {ratio:g} dB")
             speech.append(
                 bench_speech(
-                    model, recordings, behind, minutes, ratio, seed, workers, progress, weights
+                    model,
+                    recordings,
+                    behind,
+                    minutes,
+                    ratio,
+                    seed,
+                    workers,
+                    progress,
+                    weights,
+                    isolated,
                 )
             )
     if background is not None:
         progress = stage("hearing the background alone")
-        alone = bench_background(model, sounds, workers, progress, weights)
-    talks = bench_talk(model, spoken, workers, stage("hearing talk"), weights) if spoken else []
+        alone = bench_background(model, sounds, workers, progress, weights, isolated)
+    talks = (
+        bench_talk(model, spoken, workers, stage("hearing talk"), weights, isolated)
+        if spoken
+        else []
+    )
     return Report(
         split if folder else None,
         seed,
@@ -311,130 +327,3 @@ def measure(
         long,
         digest,
     )
-
-
-# --- thresholds -----------------------------------------------------------------------------------
-
-EVEN = 0.5
-"""A threshold whose odds are one."""
-CANDIDATES = np.arange(-1.0, 5.51, 0.5)
-"""Log-odds of thresholds to choose from."""
-PRIOR = 20
-"""Keywords said, heard as all words are, that count with each word's own."""
-STEPS = np.arange(0.0, 3.01, 0.2)
-"""Log-odds by which all words' thresholds are raised until the false alarms are few enough."""
-
-
-def to_odds(log_odds: NDArray[np.float64]) -> list[int]:
-    """Factors of odds in Q8."""
-    return [round(ODDS_ONE * math.exp(value)) for value in log_odds]
-
-
-def to_thresholds(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Posteriors with these log-odds."""
-    return np.asarray(1 / (1 + np.exp(-log_odds)))
-
-
-def choose(
-    model: Model,
-    minutes: Sequence[Minute],
-    fresh: Sequence[Minute],
-    false_per_100: float,
-    workers: int | None = None,
-    progress: Progress = lambda done, total: None,
-) -> bytes:
-    """The image with thresholds a word that hear most keywords at so many false alarms.
-
-    Words are taken as independent at first: the share of each that is heard, and the false alarms,
-    by the word heard, are counted with equal thresholds for all; then the price of a false alarm in
-    hits is raised until what the words choose is within the bound. A word with few clips goes by
-    what all words do. What the thresholds then do together is measured on another stream, where
-    they have no luck of choice, and all are raised until that is within the bound too.
-
-    Args:
-        model: its own thresholds do not matter.
-        minutes: of compose(), with clips that the figures to be reported are not from.
-        fresh: another stream, to raise the thresholds on.
-        false_per_100: the bound: false alarms in 100 other words.
-        workers: processes; all cores by default.
-        progress: over both rounds.
-    """
-
-    def count(
-        image: bytes, minutes: Sequence[Minute], log_odds: NDArray[np.float64], before: int
-    ) -> list[Counts]:
-        def told(done: int, _: int) -> None:
-            progress(before + done, total)
-
-        heard = hear(Model(image), minutes, to_odds(log_odds), workers, told)
-        return [add(part) for part in zip(*heard, strict=True)]
-
-    keywords = model.keywords
-    labels = len(model.labels)
-    total = len(minutes) + len(fresh)
-    runs = count(with_thresholds(model, np.full(labels, EVEN)), minutes, CANDIDATES, 0)
-    said = np.array([runs[0].keywords[word] for word in keywords])
-    heard = np.array([[run.hits[word] for word in keywords] for run in runs])
-    all_words = heard.sum(1, keepdims=True) / said.sum()
-    hits = (heard + PRIOR * all_words) / (said + PRIOR)
-    false = np.array([[run.false_alarms[word] for word in keywords] for run in runs])
-    budget = false_per_100 / 100 * runs[0].other_words
-    chosen = np.full(len(keywords), len(CANDIDATES) - 1)
-    for price in np.geomspace(1e-4, 10, 300):
-        # of equal ones the highest threshold
-        chosen = len(CANDIDATES) - 1 - (hits - price * false)[::-1].argmax(0)
-        if false[chosen, np.arange(len(keywords))].sum() <= budget:
-            break
-    values = np.full(labels, float(CANDIDATES[chosen].mean()))
-    values[[model.class_of(word) for word in keywords]] = CANDIDATES[chosen]
-    first = with_thresholds(model, to_thresholds(values))
-    raised = count(first, fresh, STEPS, len(minutes))
-    budget = false_per_100 / 100 * raised[0].other_words
-    step = next((s for s, at in zip(STEPS, raised, strict=True) if at.false <= budget), STEPS[-1])
-    return with_thresholds(model, to_thresholds(values + step))
-
-
-def calibrate(
-    model: Model,
-    tree: Tree,
-    workers: int | None = None,
-    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
-) -> tuple[Model, dict[str, list[dict[str, Any]]]]:
-    """Give a model thresholds, chosen on validation in clean speech, and measure what they do.
-
-    Args:
-        model: as it was trained.
-        tree: the data set.
-        workers: processes; all cores by default.
-        stage: gives, for the name of a stage, what its progress is reported to.
-
-    Returns:
-        The model, and for its card by split what Speech.summary() says, clean and with noise. The
-        model as it is, and nothing, where the tree has no noise, or no keywords and other words for
-        validation.
-
-    Raises:
-        DataError: a bad noise recording.
-    """
-    results: dict[str, list[dict[str, Any]]] = {}
-    sounds = held_back(tree.noises)
-    for split in ("validation", "testing") if tree.has_lists and sounds else ():
-        kinds = {clip.word in model.keywords for clip in tree.of(split)}
-        if len(kinds) < 2:
-            break  # without validation no testing either
-        recordings, _ = read_some(tree, split, lambda done, total: None)
-        once = minutes_of(recordings, model)
-        if split == "validation":
-            first, fresh = (
-                compose(recordings, model.keywords, sounds, 2 * once, CLEAN_DB, seed)
-                for seed in CALIBRATION_SEEDS
-            )
-            progress = stage("thresholds")
-            model = Model(choose(model, first, fresh, FALSE_PER_100, workers, progress))
-        results[split] = [
-            bench_speech(
-                model, recordings, sounds, once, snr, SEED, workers, stage(f"{split} stream")
-            ).summary()
-            for snr in (CLEAN_DB, NOISY_DB)
-        ]
-    return model, results

@@ -83,6 +83,7 @@ def bench_talk(
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
     weights: bytes | None = None,
+    isolated: bool | None = None,
 ) -> list[Talk]:
     """Measure a model on talk, split by split, in the order of the table.
 
@@ -92,10 +93,12 @@ def bench_talk(
         workers: processes; all cores by default.
         progress: over sentences.
         weights: what the model has learned; its own by default.
+        isolated: whether only words that stand by themselves are heard; as the model says by
+            default.
     """
     odds = [odds_q8(level) for level in LEVELS]
     parts = [Plain(one.sound) for one in sentences]
-    heard = listen(model, parts, odds, workers, progress, weights)
+    heard = listen(model, parts, odds, workers, progress, weights, isolated)
     talks = []
     for split in dict.fromkeys(sentence.split for sentence in sentences):
         rows = [i for i, sentence in enumerate(sentences) if sentence.split == split]

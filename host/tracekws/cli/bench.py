@@ -16,6 +16,7 @@ from tracekws.cli.options import (
     Against,
     DataOption,
     Draws,
+    Isolated,
     Json,
     Methods,
     ModelArgument,
@@ -139,6 +140,7 @@ def bench_stream(
             help="Draw hits over false alarms into this PNG, SVG or PDF.", callback=picture_file
         ),
     ] = None,
+    isolated: Isolated = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -160,7 +162,18 @@ def bench_stream(
     weights = learned_weights(port, model_path, model) if port else None
     with stages() as stage:
         report = streams.measure(
-            model, folder, split, background, sentences, hours, snr, seed, workers, stage, weights
+            model,
+            folder,
+            split,
+            background,
+            sentences,
+            hours,
+            snr,
+            seed,
+            workers,
+            stage,
+            weights,
+            isolated,
         )
     if picture is not None:
         from tracekws.bench.pictures import stream_picture
@@ -168,7 +181,15 @@ def bench_stream(
         stream_picture(model.name, report.speech, picture)
         talk.print(f"hits over false alarms: {picture}")
     if as_json:
-        print_json({"model": model.identity, "learned_on": port, **report.summary()})
+        setting = model.isolated if isolated is None else isolated
+        print_json(
+            {
+                "model": model.identity,
+                "learned_on": port,
+                "isolated": setting,
+                **report.summary(),
+            }
+        )
         return
     for one in report.speech:
         show_speech(model.name, split, one.summary())
@@ -254,6 +275,7 @@ def bench_robust(
         Path | None,
         typer.Option(help="Draw the tables into this PNG, SVG or PDF.", callback=picture_file),
     ] = None,
+    isolated: Isolated = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -265,7 +287,9 @@ def bench_robust(
     """
     models = [Model.load(path) for path in model_paths or [MODEL]]
     with stages() as stage:
-        reports = [robust.measure(model, folder, workers, stage).summary() for model in models]
+        reports = [
+            robust.measure(model, folder, workers, stage, isolated).summary() for model in models
+        ]
     if picture is not None:
         from tracekws.bench.pictures import robust_picture
 
@@ -288,7 +312,8 @@ def ranged(interval: dict[str, float], sign: str = "") -> str:
 
 def show_robust(report: dict[str, Any]) -> None:
     """The rows of a model: shares, and then counts."""
-    name = report["model"]["name"]
+    setting = "words by themselves" if report["isolated"] else "words in flow, too"
+    name = f"{report['model']['name']}, {setting}"
     shares = Table("row", "percent", "of", "without", "difference", "false alarms", title=name)
     events = Table("row", "false alarms", "hours", "an hour", "words said", title=name)
     for row in report["rows"]:

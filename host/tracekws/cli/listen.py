@@ -21,7 +21,7 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import open_device
-from tracekws.cli.options import Json, Port
+from tracekws.cli.options import Isolated, Json, Port
 from tracekws.device import microphone
 from tracekws.device.driver import Device, DeviceInfo
 from tracekws.device.takes import chunks
@@ -52,6 +52,7 @@ def listen(
             max=LEVELS[-1],
         ),
     ] = None,
+    isolated: Isolated = None,
     model: Annotated[
         Path, typer.Option(help="The device's model: its card says what to expect.")
     ] = MODEL,
@@ -62,8 +63,8 @@ def listen(
 
     A second of silence follows each recording, so that a word at its end is heard. With --json
     each word is a line of its own: file, word, score, start and end in seconds. With --live no
-    sound leaves the board. A sensitivity holds for this command, and nothing of it stays on the
-    board; what to expect of it is said first.
+    sound leaves the board. A sensitivity, --isolated and --connected hold for this command, and
+    nothing of them stays on the board; what to expect of a sensitivity is said first.
 
     Example: `tracekws listen hello.wav`
     """
@@ -77,7 +78,7 @@ def listen(
         with open_device(port) as device:
             if sensitivity is not None:
                 say_expected(device.info(), model, level)
-            listen_live(device, seconds, level, as_json)
+            listen_live(device, seconds, level, isolated, as_json)
         return
     streams: list[tuple[str | None, Iterable[NDArray[np.int16]]]]
     streams = [(str(file), chunks(read_clip(file))) for file in files]
@@ -91,7 +92,7 @@ def listen(
         for name, stream in streams:
             if name and not as_json and len(streams) > 1:
                 say(talk, name)
-            for event in device.listen(stream, level):
+            for event in device.listen(stream, level, isolated):
                 heard += 1
                 show_event(event, name, as_json)
     if not heard and not as_json:
@@ -126,10 +127,12 @@ def say_expected(about: DeviceInfo, model: Path, level: int) -> None:
         )
 
 
-def listen_live(device: Device, seconds: float | None, level: int, as_json: bool) -> None:
+def listen_live(
+    device: Device, seconds: float | None, level: int, isolated: bool | None, as_json: bool
+) -> None:
     """Show what a board hears through its own microphone, until Ctrl-C or for so many seconds."""
     count = overruns = missed = 0
-    with closing(device.listen_live(sensitivity=level)) as live:
+    with closing(device.listen_live(sensitivity=level, isolated=isolated)) as live:
         for heard in live:
             for event in heard.events:
                 show_event(event, None, as_json)

@@ -29,6 +29,15 @@ Port = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Isolated = Annotated[
+    bool | None,
+    typer.Option(
+        "--isolated/--connected",
+        help="Hear only words that stand by themselves, with a short pause on both sides: hardly"
+        " any false alarms in talk; or words in flowing speech, too. As the model says by default.",
+        show_default=False,
+    ),
+]
 ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
 DataOption = Annotated[
     Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")

@@ -206,12 +206,18 @@ class Device:
             max_pcm_credit=self._hello.credit,
         )
 
-    def listen(self, chunks: Iterable[NDArray[np.int16]], sensitivity: int = 0) -> Iterator[Event]:
+    def listen(
+        self,
+        chunks: Iterable[NDArray[np.int16]],
+        sensitivity: int = 0,
+        isolated: bool | None = None,
+    ) -> Iterator[Event]:
         """Stream PCM (int16, 16 kHz, mono, chunks of any size); give the words as they are heard.
 
         The stream starts at silence with the first event that is asked for, and ends with the
-        chunks or when the iterator is closed. `sensitivity` is one of sensitivity.LEVELS and holds
-        for this stream; 0 is the model's own.
+        chunks or when the iterator is closed. `sensitivity` is one of sensitivity.LEVELS; 0 is the
+        model's own. `isolated` hears only words that stand by themselves, or words in flowing
+        speech, too, where it is not as the model says. Both hold for this stream.
         """
         labels = self._known_labels()
         heard: list[Event] = []
@@ -220,7 +226,7 @@ class Device:
             n_samples = position.next * self._data_bytes // 2
             heard.extend(_event(event, labels, n_samples) for event in position.events)
 
-        credit = self._open_stream(protocol.LISTEN, protocol.pack_listen(sensitivity))
+        credit = self._open_stream(protocol.LISTEN, protocol.pack_listen(sensitivity, isolated))
         ended = False
         try:
             for _ in self._link.stream(self._pcm_data(chunks), credit, take):
@@ -233,16 +239,16 @@ class Device:
                 self._abort()
 
     def listen_live(
-        self, interval: float = 0.05, sensitivity: int = 0
+        self, interval: float = 0.05, sensitivity: int = 0, isolated: bool | None = None
     ) -> Generator[Heard, None, None]:
         """Let the device hear through its own microphone; tell every `interval` seconds what.
 
         The stream starts at silence, and goes on until the iterator is closed. No sound leaves the
-        device. `sensitivity` is as for listen(). Raises DeviceError UNSUPPORTED for a board without
-        a microphone.
+        device. `sensitivity` and `isolated` are as for listen(). Raises DeviceError UNSUPPORTED for
+        a board without a microphone.
         """
         labels = self._known_labels()
-        self._link.request(protocol.LIVE, protocol.pack_listen(sensitivity))
+        self._link.request(protocol.LIVE, protocol.pack_listen(sensitivity, isolated))
         n_seen = n_samples = 0
         try:
             while True:

@@ -389,8 +389,11 @@ def _events(body: bytes, at: int, n_events: int, what: str) -> tuple[RawEvent, .
     return tuple(RawEvent(*event) for event in _EVENT.iter_unpack(body[at:]))
 
 
-def pack_listen(sensitivity: int) -> bytes:
-    """Body of LISTEN and LIVE; none for the model's own sensitivity, which any firmware knows."""
+def pack_listen(sensitivity: int, isolated: bool | None = None) -> bytes:
+    """Body of LISTEN and LIVE; none for the model's own settings."""
+    if isolated is not None:
+        words = _lib.TKWS_APP_WORDS_ISOLATED if isolated else _lib.TKWS_APP_WORDS_CONNECTED
+        return struct.pack("<HB", odds_q8(sensitivity), words)
     return struct.pack("<H", odds_q8(sensitivity)) if sensitivity else b""
 
 

@@ -7,11 +7,13 @@ noise also interfere within a channel is left out.
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracekws._core import lib
+from tracekws.bench.stream import WORD_RANGE_DB
 from tracekws.core import CHANNELS, energies
 from tracekws.data import CLIP_SAMPLES
 from tracekws.train.config import AugmentConfig
@@ -133,6 +135,10 @@ class Changes:
     """Clips that are said before, where the batch has a context."""
     before_level: NDArray[np.float32]
     """Factor of their energy."""
+    warp: NDArray[np.float32]
+    """Factor of the clips' frequencies; 1 as they are."""
+    cut: NDArray[np.int64]
+    """Frames that are missing of the word's start."""
     mask_steps: NDArray[np.int64]
     """(clips, 2): first and behind the last."""
     mask_channels: NDArray[np.int64]
@@ -162,6 +168,26 @@ def draw_mask(
     width[rng.random(count) >= share] = 0
     start = rng.integers(0, size - width)
     return np.stack([start, start + width], axis=1)
+
+
+def draw_warp(count: int, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Factors of frequencies, even in their logarithm."""
+    if not config.warp_share:
+        return np.ones(count, dtype=np.float32)
+    low, high = np.log(config.warp)
+    factor = np.exp(rng.uniform(low, high, count))
+    factor[rng.random(count) >= config.warp_share] = 1
+    return factor.astype(np.float32)
+
+
+def draw_cut(count: int, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Frames that are missing of words' starts."""
+    if not config.cut_share:
+        return np.zeros(count, dtype=np.int64)
+    most = round(config.cut_ms / FRAME_MS)
+    frames = rng.integers(1, most + 1, count)
+    frames[rng.random(count) >= config.cut_share] = 0
+    return frames
 
 
 def draw(
@@ -203,7 +229,40 @@ def draw(
         mask_channels=draw_mask(count, config.mask_channels, CHANNELS, config.mask_share, rng),
         before=rng.integers(0, clips, count),
         before_level=ratio(rng.uniform(-6, 6, count)),
+        warp=draw_warp(count, config, rng),
+        cut=draw_cut(count, config, rng),
     )
+
+
+def centres() -> NDArray[np.float64]:
+    """Hertz of the channels' middles: even on the mel scale, from 60 Hz to 7600 Hz."""
+    edges = np.linspace(mel(60.0), mel(7600.0), CHANNELS + 2)[1:-1]
+    return np.asarray(700 * (10 ** (edges / 2595) - 1))
+
+
+def mel(hertz: NDArray[np.float64] | float) -> Any:
+    """The mel scale."""
+    return 2595 * np.log10(1 + np.asarray(hertz) / 700)
+
+
+def warp(clips: NDArray[np.float32], factors: NDArray[np.float32]) -> None:
+    """Move, in place, the frequencies of clips: what was heard at f comes at f times the factor."""
+    middles = centres()
+    for clip in np.flatnonzero(factors != 1) if clips.size else ():
+        at = np.interp(middles / factors[clip], middles, np.arange(CHANNELS))
+        low = np.minimum(at.astype(int), CHANNELS - 2)
+        part = (at - low).astype(np.float32)
+        logs = np.log2(np.maximum(clips[clip], 1))
+        clips[clip] = np.exp2(logs[:, low] * (1 - part) + logs[:, low + 1] * part)
+
+
+def cut_onsets(clips: NDArray[np.float32], frames: NDArray[np.int64]) -> None:
+    """Take away, in place, what is heard before some frames behind the word's start."""
+    for clip in np.flatnonzero(frames):
+        energy = clips[clip].sum(1)
+        start = int((energy >= energy.max() * 10 ** (-WORD_RANGE_DB / 10)).argmax())
+        quiet = clips[clip][energy.argmin()]
+        clips[clip, : min(start + frames[clip], FRAMES)] = quiet
 
 
 def mean_energy(clips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -261,6 +320,9 @@ def changed(
         (clips, frames before and of the clip, 40).
     """
     clips = moved(speech, changes.frames)
+    warp(clips, changes.warp)
+    warp(before, changes.warp)
+    cut_onsets(clips, changes.cut)
     reverberate(clips, changes.room_decay, changes.room_level)
     add(clips, talkers, changes.talker_level)
     clips *= changes.response[:, None, :]

@@ -23,6 +23,7 @@ LEAST = {
     "channels": 1,
     "temperature": 0.1,
     "unknown_weight": 0.01,
+    "warp": 0.5,
 }
 """Smallest values; of other numbers it is 0 (of those in a pair there is none)."""
 MOST = {
@@ -40,6 +41,9 @@ MOST = {
     "mask_steps": 20,
     "mask_channels": 20,
     "shift_ms": 400,
+    "cut_ms": 400,
+    "warp_share": 1.0,
+    "cut_share": 1.0,
 }
 LARGEST = (1 << 31) - 1
 """Of numbers that MOST does not name."""
@@ -61,6 +65,16 @@ class TeacherConfig:
 
 
 @dataclass(frozen=True)
+class SetsConfig:
+    """How much oftener seconds of each set are drawn than a keyword; see base.toml."""
+
+    talk: float
+    phrases: float
+    sounds: float
+    tones: float
+
+
+@dataclass(frozen=True)
 class AugmentConfig:
     """What is done to clips before the network hears them; base.toml explains each setting."""
 
@@ -69,6 +83,10 @@ class AugmentConfig:
     stretch: float
     shift_ms: int
     tempo: float
+    warp_share: float
+    warp: tuple[float, float]
+    cut_share: float
+    cut_ms: int
     gain_db: tuple[float, float]
     equaliser_db: float
     noise_share: float
@@ -107,6 +125,7 @@ class TrainConfig:
     temperature: float
     teacher: TeacherConfig
     augment: AugmentConfig
+    sets: SetsConfig
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -118,7 +137,7 @@ class TrainConfig:
         """The settings that a teacher depends on, its number aside."""
         names = ("words", "clips_per_epoch", "unknown_weight", "context_share", "label_smoothing")
         settings = asdict(self)
-        return {name: settings[name] for name in (*names, "teacher", "augment")}
+        return {name: settings[name] for name in (*names, "teacher", "augment", "sets")}
 
 
 def check_number(where: str, key: str, value: float, least: float) -> None:
@@ -141,7 +160,7 @@ def converted(where: str, key: str, value: Any, model: Any, least: float = 0) ->
     """
     names = {int: "a whole number", float: "a number", str: "a text"}
     if isinstance(model, list):
-        pair = key.endswith("_db")
+        pair = key.endswith("_db") or key == "warp"
         if not isinstance(value, list) or not value or (pair and len(value) != 2):
             raise DataError(f"{where}: {key} must be a list{' of two' if pair else ''}")
         least = -LARGEST if pair else LEAST.get(key, 0)
@@ -245,4 +264,5 @@ def load_config(name: str, **changes: Any) -> TrainConfig:
             raise DataError(f"{where}: clips_per_epoch is less than {name} = {batch}")
     settings["teacher"] = TeacherConfig(**settings["teacher"])
     settings["augment"] = AugmentConfig(**settings["augment"])
+    settings["sets"] = SetsConfig(**settings["sets"])
     return TrainConfig(**settings)

@@ -26,6 +26,7 @@ from tracekws.data import (
 )
 from tracekws.errors import DataError
 from tracekws.names import bytes_of
+from tracekws.train.seconds import Part, Seconds
 
 CLIPS_PER_SILENCE = 13
 """One made-up clip of silence is there for so many clips of words."""
@@ -37,10 +38,24 @@ class Source:
 
     pcm: NDArray[np.int16]
     labels: NDArray[np.int64]
-    """Classes of the rows: those of the clips, then silence."""
+    """Classes of the rows: those of the clips, then of the seconds of sets, then silence."""
     words: NDArray[np.int64]
     """Words of the rows, numbered as in words_of()."""
     noises: list[NDArray[np.int16]]
+    seconds: Seconds | None = None
+    """Those of sets; their samples are in pcm, too."""
+
+    @property
+    def clips(self) -> int:
+        """Rows that are clips of words."""
+        return len(self.pcm) - (len(self.seconds.pcm) if self.seconds else 0)
+
+    @property
+    def of_sets(self) -> NDArray[np.bool_]:
+        """Which rows are seconds of sets."""
+        rows = np.arange(len(self.labels))
+        inside: NDArray[np.bool_] = (rows >= self.clips) & (rows < len(self.pcm))
+        return inside
 
 
 @dataclass(frozen=True)
@@ -94,9 +109,10 @@ def training_clips(tree: Tree, exclude: frozenset[str], classes: Sequence[str]) 
     return clips
 
 
-def names_digest(clips: Sequence[Clip]) -> str:
-    """SHA-256 over the names of clips, 16 hexadecimal digits."""
+def names_digest(clips: Sequence[Clip], parts: Sequence[Part] = ()) -> str:
+    """SHA-256 over the names of clips and of recordings of sets, 16 hexadecimal digits."""
     names = sorted(f"{clip.word}/{clip.path.stem}" for clip in clips)
+    names += [f"{part.name}/{one.name}" for part in parts for one in part.recordings]
     return hashlib.sha256(bytes_of("\n".join(names))).hexdigest()[:16]
 
 
@@ -120,6 +136,7 @@ def read_training(
     config: FeatureConfig,
     classes: Sequence[str],
     progress: Progress,
+    seconds: Seconds | None = None,
 ) -> tuple[Source, Evaluation, Recordings]:
     """Training clips without the excluded speakers, and the validation split.
 
@@ -137,13 +154,20 @@ def read_training(
     if not len(validation.labels):
         raise DataError(f"{tree.root}: the validation split has no readable clips")
     said = [clip.word for clip in recordings.clips]
-    said += [SILENCE] * (1 + len(said) // CLIPS_PER_SILENCE)
+    pcm = recordings.pcm
+    silence = 1 + len(said) // CLIPS_PER_SILENCE
     words = words_of(clips, classes[:-2])
+    other = words[len(classes) - 2]
+    if seconds:
+        said += [other if speech else SILENCE for speech in seconds.is_speech]
+        pcm = np.concatenate([pcm, seconds.pcm])
+    said += [SILENCE] * silence
     numbers = {word: number for number, word in enumerate(words)}
     source = Source(
-        recordings.pcm,
+        pcm,
         np.array([class_index(word, classes) for word in said]),
         np.array([numbers[word] for word in said]),
         noises,
+        seconds,
     )
     return source, validation, recordings

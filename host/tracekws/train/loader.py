@@ -56,6 +56,8 @@ class Batch:
     """As in Source."""
     window: Window | None
     """Of batches with a context: one of the seconds before the clips are all there."""
+    no_word: NDArray[np.bool_] | None = None
+    """(clips,) which are seconds of sets: nothing is asked but that no keyword is heard."""
 
 
 class Maker:
@@ -68,14 +70,32 @@ class Maker:
         noises: Noises,
         front_end: FeatureConfig,
         config: TrainConfig,
+        clips: int,
+        continues: NDArray[np.bool_],
     ) -> None:
-        """Open the copies."""
+        """Open the copies.
+
+        Args:
+            files: of the copies.
+            labels: of all rows.
+            noises: to be laid under clips.
+            front_end: normalisation.
+            config: of the run.
+            clips: rows before those of sets.
+            continues: of the rows, whether they go on where the row before them ends.
+        """
         self.copies = [open_memmap(path, mode="r") for path in files]
         self.labels = labels
         self.noises = noises
         self.front_end = front_end
         self.classes = len(config.classes)
         self.config = config.augment
+        self.clips = clips
+        self.continues = continues
+
+    def of_sets(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows are seconds of sets."""
+        return (rows >= self.clips) & (rows < len(self.copies[0]))
 
     def speech(self, copies: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Energies of clips; of rows that are silence, those of another."""
@@ -105,19 +125,27 @@ class Maker:
             talkers[heard] = self.speech(changes.copies[heard], changes.talkers[heard])
         speech = self.speech(changes.copies, rows)
         is_silence = rows >= clips
+        follows = self.continues[rows]
+        changes.before[follows] = rows[follows] - 1
+        changes.before_level[follows] = 1
         before = np.zeros((len(rows), context, CHANNELS), dtype=np.float32)
         window = None
         if context:
             earlier = self.speech(changes.copies, changes.before)
             gap = int(rng.integers(context // 2 + 1))
             before[:, : context - gap] = earlier[:, gap - context :]
+            before[follows] = earlier[follows, -context:]
             end = augment.STEPS + int(rng.integers(context // lib.TKWS_STACK))
             clip = augment.moved(speech.sum(2), changes.frames)
             words = np.stack([bounds(earlier.sum(2)) - gap - augment.FRAMES, bounds(clip)], axis=1)
             words[is_silence, 1] = NOWHERE
+            words[follows, 0] += gap
+            sound = self.of_sets(changes.before) & (self.labels[changes.before] == self.classes - 1)
+            words[sound, 0] = NOWHERE
             labels = np.stack([self.labels[changes.before], self.labels[rows]], axis=1)
             right = right_answers(labels, in_steps(words + context), end, self.classes)
             right[is_silence, -2:] = True  # its noise may drown what is said before
+            right[self.of_sets(rows), -2:] = True
             window = Window(end, right)
         energies = augment.changed(speech, talkers, before, is_silence, self.noises, changes)
         out = normalise(energies, self.front_end)
@@ -148,17 +176,26 @@ def make_maker(
     noises: Noises,
     front_end: FeatureConfig,
     config: TrainConfig,
+    clips: int,
+    continues: NDArray[np.bool_],
 ) -> Maker:
     """A process's own view."""
     live_with_parent()
-    return Maker(files, labels, noises, front_end, config)
+    return Maker(files, labels, noises, front_end, config, clips, continues)
 
 
-def sampling_weights(labels: NDArray[np.int64], config: TrainConfig) -> NDArray[np.float64]:
-    """Probability of each row, so that classes are drawn evenly, unknown unknown_weight times."""
+def sampling_weights(source: Source, config: TrainConfig) -> NDArray[np.float64]:
+    """Probability of each row, so that classes are drawn evenly, unknown unknown_weight times.
+
+    Seconds of sets are drawn beside them, by their own weights.
+    """
     share = np.ones(len(config.classes))
     share[config.classes.index(UNKNOWN)] = config.unknown_weight
-    weight = (share / np.maximum(1, np.bincount(labels, minlength=len(share))))[labels]
+    labels, inside = source.labels, source.of_sets
+    counts = np.bincount(labels[~inside], minlength=len(share))
+    weight = (share / np.maximum(1, counts))[labels]
+    if source.seconds:
+        weight[inside] = source.seconds.weight
     total: float = weight.sum()
     return weight / total
 
@@ -191,6 +228,7 @@ class Loader:
         """Make what the cache lacks."""
         self.labels = source.labels
         self.words = source.words
+        self.of_sets = source.of_sets
         self.config = config
         self.part = part
         settings, seed = config.augment, config.augment.seed
@@ -201,9 +239,13 @@ class Loader:
             with ProcessPoolExecutor(workers, context, live_with_parent) as pool:
                 cache.fill(files, source.pcm, settings.stretch, seed, pool, progress)
         noises = Noises.of(source.noises, seed)
-        own = partial(make_maker, files, source.labels, noises, front_end, config)
+        continues = np.zeros(len(source.labels), dtype=bool)
+        if source.seconds:
+            continues[source.of_sets] = source.seconds.continues
+        of_clips = (source.labels, noises, front_end, config, source.clips, continues)
+        own = partial(make_maker, files, *of_clips)
         self.pool = ProcessPoolExecutor(workers, context, start_worker, (own,))
-        self.weights = sampling_weights(self.labels, config)
+        self.weights = sampling_weights(source, config)
 
     def make(
         self, rows: NDArray[np.int64], key: tuple[int, ...], part: slice, context: int, masked: bool
@@ -259,7 +301,8 @@ class Loader:
                 order()
                 features, window = job.result()
                 rows = rows[self.part]
-                yield Batch(features, self.labels[rows], self.words[rows], window)
+                labels, words, no_word = self.labels[rows], self.words[rows], self.of_sets[rows]
+                yield Batch(features, labels, words, window, no_word)
 
         try:
             for _ in range(count):
@@ -271,8 +314,9 @@ class Loader:
                 job.cancel()
 
     def each_once(self) -> NDArray[np.int8]:
-        """Features of every row, augmented, in their order; nothing is blanked."""
-        parts = np.array_split(np.arange(len(self.labels)), -(-len(self.labels) // 256))
+        """Features of every row but those of sets, augmented, in order; nothing is blanked."""
+        (rows,) = np.nonzero(~self.of_sets)
+        parts = np.array_split(rows, -(-len(rows) // 256))
         keys = [(self.config.seed, REPLAY_STREAM, 0, number) for number in range(len(parts))]
         jobs = [
             self.make(rows, key, slice(None), 0, masked=False)

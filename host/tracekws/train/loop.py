@@ -7,7 +7,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +29,7 @@ from tracekws.train.group import Group
 from tracekws.train.loader import STUDENT_STREAM, TEACHER_STREAM, Batch, Loader, Sampling
 from tracekws.train.network import READOUT_GAIN, SpikingNetwork
 from tracekws.train.teacher import TeacherNetwork, answer, over_classes, taught
-from tracekws.train.windows import set_loss
+from tracekws.train.windows import set_loss, set_losses
 
 MOST_CHECKPOINT_BYTES = 1024 * files.MIB
 FEATURE_SCALE = 1 / (1 << lib.TKWS_FEATURE_Q)
@@ -289,6 +288,26 @@ class Run(ABC):
                 report(self.history[-1])
 
 
+def label_loss(scores: Tensor, labels: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
+    """Mean cross-entropy of labels; of seconds of sets, minus log of the probability of no keyword.
+
+    Args:
+        scores: (B, C) logits of classes or of words: keywords first.
+        labels: (B,) of clips.
+        batch: of which rows are seconds of sets.
+        config: of the run.
+    """
+    if batch.no_word is None or not batch.no_word.any():
+        return functional.cross_entropy(scores, labels, label_smoothing=config.label_smoothing)
+    losses = functional.cross_entropy(
+        scores, labels, label_smoothing=config.label_smoothing, reduction="none"
+    )
+    right = np.ones(tuple(scores.shape), dtype=bool)
+    right[:, : len(config.words)] = False
+    none = torch.from_numpy(batch.no_word).to(scores.device)
+    return torch.where(none, set_losses(scores, right), losses).mean()
+
+
 class TeacherRun(Run):
     """Training of one teacher, which tells every word of the data apart."""
 
@@ -326,11 +345,7 @@ class TeacherRun(Run):
             heard = batch.window.of(inputs)
             scores = over_classes(self.network(heard), len(self.config.words))
             return set_loss(scores, batch.window.right)
-        return functional.cross_entropy(
-            self.network(inputs),
-            self.tensor(batch.words),
-            label_smoothing=self.config.label_smoothing,
-        )
+        return label_loss(self.network(inputs), self.tensor(batch.words), batch, self.config)
 
     def measure(self, held: Evaluation) -> tuple[float, float | None, float | None]:
         """Accuracy."""
@@ -401,12 +416,12 @@ class StudentRun(Run):
         """The weighted sum."""
         config, window = self.config, batch.window
         labels, words = self.tensor(batch.labels), self.tensor(batch.words)
-        cross_entropy = partial(functional.cross_entropy, label_smoothing=config.label_smoothing)
         out = self.network(inputs, window.end if window else None)
         answer_words, answer_classes = self.answer(inputs[:, -STEPS:])
-        loss = taught(cross_entropy(out.scores, labels), out.scores, answer_classes, config)
+        loss = label_loss(out.scores, labels, batch, config)
+        loss = taught(loss, out.scores, answer_classes, config)
         scores = self.network.words(READOUT_GAIN * out.rates)
-        of_words = taught(cross_entropy(scores, words), scores, answer_words, config)
+        of_words = taught(label_loss(scores, words, batch, config), scores, answer_words, config)
         loss = loss + config.word_weight * of_words
         if window and out.window is not None:
             _, answer_classes = self.answer(window.of(inputs))

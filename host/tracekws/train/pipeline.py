@@ -13,7 +13,8 @@ import torch
 from tracekws import files
 from tracekws.bench import cards
 from tracekws.bench.clips import Result, evaluate
-from tracekws.bench.streams import calibrate
+from tracekws.bench.sets import SPEECH, TALK, Recording, has_set, read_set, speech_of
+from tracekws.bench.thresholds import calibrate
 from tracekws.core import FeatureConfig, Model
 from tracekws.data import Progress, Recordings, read_tree, split_by_hash
 from tracekws.errors import DataError
@@ -33,6 +34,7 @@ from tracekws.train.loader import Loader
 from tracekws.train.loop import Epoch, StudentRun, TeacherRun
 from tracekws.train.loop import evaluate as evaluate_float
 from tracekws.train.progress import Log
+from tracekws.train.seconds import read_seconds, training_parts
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,13 @@ def check_output(output: Path) -> None:
         raise DataError(f"{output}: a model is a file NAME.tkws, and a name is {RULE}")
     for path in (output, *cards_of(output)):
         files.check_writable(path)
+
+
+def held_talk(folder: Path) -> list[Recording]:
+    """Talk of validation speakers in a folder of sets, to choose thresholds by; perhaps none."""
+    if not has_set(folder, TALK):
+        return []
+    return [one for one in read_set(folder / TALK, text=True) if one.split == "validation"]
 
 
 def cards_of(output: Path) -> tuple[Path, Path]:
@@ -132,14 +141,16 @@ def train_with(
         if batch % group.size:
             raise DataError(f"a batch of {batch} clips is not for {group.size} processes alike")
     check_output(job.output)
-    tree = read_tree(job.data)
+    root = speech_of(job.data)
+    tree = read_tree(root or job.data / SPEECH)
     has_lists = tree.has_lists
     if not has_lists:
         tree = split_by_hash(tree)
     clips = training_clips(tree, job.exclude, config.classes)
     files.check_folder(job.run)
     files.check_folder(job.cache)
-    digest, words = names_digest(clips), len(words_of(clips, config.words))
+    parts = training_parts(job.data, config.words, config.sets)
+    digest, words = names_digest(clips, parts), len(words_of(clips, config.words))
     if group.share(digest) != digest:
         raise DataError(f"{job.data}: not the clips that the first process has")
     teachers = [
@@ -151,8 +162,9 @@ def train_with(
     if len(student.history) == config.epochs:
         runs = [student]  # its teachers are not needed any more
     front_end = FeatureConfig()
+    seconds = read_seconds(parts, config.sets, config.augment.seed)
     source, held, recordings = read_training(
-        tree, job.exclude, front_end, config.classes, stage("reading")
+        tree, job.exclude, front_end, config.classes, stage("reading"), seconds
     )
     total = sum(run.epochs for run in runs)
     bar = stage("epochs")
@@ -166,10 +178,10 @@ def train_with(
         fills=group.local_rank == 0,
         progress=stage("energies"),
     )
-    facts = data_facts(recordings)
+    facts = {**data_facts(recordings), "sets": {one.name: len(one.recordings) for one in parts}}
     if group.leads:
         tell_of(recordings, tell)
-    del source, recordings  # a gigabyte, perhaps
+    del source, recordings, seconds  # a gigabyte, perhaps
     try:
         group.wait()  # for the cache
         for run in runs:
@@ -189,15 +201,15 @@ def train_with(
             student.network,
             config.classes,
             loader.each_once(),
-            loader.labels,
-            loader.words,
+            loader.labels[~loader.of_sets],
+            loader.words[~loader.of_sets],
             front_end,
             learning,
             detector,
         )
     finally:
         loader.close()
-    model, streams = calibrate(Model(image), tree, stage=stage)
+    model, streams = calibrate(Model(image), tree, held_talk(job.data), stage=stage)
     results = {
         split: evaluate(model, tree, split, None, stage)
         for split in ("validation", "testing")
@@ -279,7 +291,7 @@ def card_of(
 
     A folder with Speech Commands' lists is taken for it, and it is named.
     """
-    facts = {
+    facts: dict[str, Any] = {
         **model.identity,
         "image_bytes": len(model.image),
         "trainable_bytes": model.trainable_bytes,
@@ -336,6 +348,8 @@ def card_of(
             f"speakers, digest {facts['training_data']}",
         ),
     ]
+    if sets := ", ".join(f"{count:,} of {name}" for name, count in facts["sets"].items()):
+        rows.append(("Recordings of sets, as what is no keyword", sets))
     lines = [
         f"# {model.name}",
         "",

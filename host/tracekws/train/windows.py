@@ -75,8 +75,8 @@ def right_answers(
     return right
 
 
-def set_loss(scores: Tensor, right: NDArray[np.bool_]) -> Tensor:
-    """Mean of -log of the probability of all right answers together.
+def set_losses(scores: Tensor, right: NDArray[np.bool_]) -> Tensor:
+    """Minus log of the probability of all right answers together, (B,).
 
     Args:
         scores: (B, C) logits.
@@ -84,4 +84,9 @@ def set_loss(scores: Tensor, right: NDArray[np.bool_]) -> Tensor:
     """
     wrong = torch.from_numpy(~right).to(scores.device)
     ours = torch.logsumexp(scores.masked_fill(wrong, -torch.inf), 1)
-    return (torch.logsumexp(scores, 1) - ours).mean()
+    return torch.logsumexp(scores, 1) - ours
+
+
+def set_loss(scores: Tensor, right: NDArray[np.bool_]) -> Tensor:
+    """Mean of set_losses()."""
+    return set_losses(scores, right).mean()

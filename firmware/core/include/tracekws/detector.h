@@ -3,9 +3,11 @@
 #ifndef TRACEKWS_DETECTOR_H
 #define TRACEKWS_DETECTOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tracekws/model.h"
+#include "tracekws/segmenter.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,27 +26,38 @@ typedef struct {
 /** State of the detector. The model is the caller's and must outlive it. */
 typedef struct {
     const tkws_model *model;
+    tkws_segmenter segmenter;
     uint64_t n_steps;    /**< since the stream's start */
     uint16_t odds_q8;    /**< what the thresholds' odds are multiplied by, Q8 */
-    uint16_t refractory; /**< steps left without a further event */
-    uint16_t fired;      /**< word of the last event until it has faded, or n_classes */
+    bool isolated;       /**< whether only words that stand by themselves are events */
+    uint16_t gap;        /**< steps left without any further event */
+    uint16_t refractory; /**< steps left without a further event of the last one's word */
+    uint16_t last;       /**< word of the last event, or n_classes */
+    uint16_t fired;      /**< the same until it has faded, or n_classes */
     uint16_t posterior_q15[TKWS_MAX_CLASSES]; /**< smoothed */
 } tkws_detector;
 
-/** Start at silence, with the model's own thresholds. */
+/** Start at silence, with the model's own thresholds and setting. */
 void tkws_detector_init(tkws_detector *detector, const tkws_model *model);
 
 /** Hear more, or less: multiply the odds, t / (1 - t), of each threshold t by a factor.
  *  @param odds_q8  the factor in Q8, 1..65535: TKWS_ODDS_ONE is the model's own, less hears more */
 void tkws_detector_set_odds(tkws_detector *detector, uint16_t odds_q8);
 
+/** Hear words that stand by themselves (segmenter.h), or words in flowing speech, too. */
+void tkws_detector_set_isolated(tkws_detector *detector, bool isolated);
+
 /** Take the scores of one step.
  *  A word is an event when its smoothed posterior is the largest of all classes, unknown and silence
- *  included, and above the word's threshold, no event came in the last refractory_steps, and the word
- *  has faded below its threshold since its own last event. No event comes before the window is full.
- *  @param scores  n_classes int32, Q10
+ *  included, and above the word's threshold, no event came in the last gap_steps and none of the same word
+ *  in the last refractory_steps, and the word has faded below its threshold since its own last event. Where
+ *  only words that stand by themselves are heard, the speech before must have ended as such. No event comes
+ *  before the window is full.
+ *  @param scores    n_classes int32, Q10
+ *  @param loudness  of the step, as tkws_frontend has it
  *  @return 1 with event written, else 0 with event untouched */
-int tkws_detector_step(tkws_detector *detector, const int32_t *scores, tkws_event *event);
+int tkws_detector_step(tkws_detector *detector, const int32_t *scores, int32_t loudness,
+                       tkws_event *event);
 
 #ifdef __cplusplus
 }

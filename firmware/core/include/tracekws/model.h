@@ -80,8 +80,9 @@ typedef struct {
     uint32_t hop;         /**< samples */
     uint32_t channels;    /**< mel channels a frame */
     uint32_t stack;       /**< frames a step */
-    uint32_t alpha_q15;   /**< energy normalisation, as are the next two: see frontend.h */
+    uint32_t alpha_q15;   /**< energy normalisation, as are the next three: see frontend.h */
     uint32_t mean_shift;
+    uint32_t fall_shift;
     uint32_t energy_floor;
     uint32_t n_classes;        /**< 3..TKWS_MAX_CLASSES */
     uint32_t unknown_class;    /**< index of the class for other words */
@@ -109,14 +110,18 @@ typedef struct {
     uint32_t latent_per_take;    /**< latent replays after each take, 0..16 */
     uint32_t sequences_per_take; /**< replayed sequences after each take, 0..4 */
     uint32_t smoothing_shift;    /**< detector: posteriors are smoothed by 1 / 2^n a step, 0..6 */
-    uint32_t refractory_steps;   /**< detector: steps without a further event, 0..1000 */
-    uint32_t n_latent;           /**< latent replay vectors, 0..4096 */
-    uint32_t n_sequences;        /**< replay sequences, 0..256 */
-    uint32_t sequence_steps;     /**< steps of each sequence, 1..200 when there are any */
+    uint32_t
+        refractory_steps; /**< detector: steps without a further event of the same word, 0..1000 */
+    uint32_t gap_steps;   /**< detector: steps without any further event, 0..1000 */
+    uint32_t
+        isolated; /**< detector: 1 to hear words that stand alone only, as it is set at first; else 0 */
+    uint32_t n_latent;       /**< latent replay vectors, 0..4096 */
+    uint32_t n_sequences;    /**< replay sequences, 0..256 */
+    uint32_t sequence_steps; /**< steps of each sequence, 1..200 when there are any */
 } tkws_model_header;
 
 /** Bytes of tkws_model_header in an image: the payload of section Numb. */
-#define TKWS_MODEL_HEADER_BYTES 156
+#define TKWS_MODEL_HEADER_BYTES 168
 
 /** A checked view of an image. The image stays the caller's and must outlive the model. */
 typedef struct {

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Thresholds a word: chosen on streams of words and on talk, so that false alarms are few in both.
+
+Words are taken as independent at first: the share of each that is heard, and the false alarms in
+words and in talk, by the word heard, are counted with equal thresholds for all; then prices of a
+false alarm in either, in hits, are sought with which the words' own choices keep both bounds and
+hear most. A word with few clips goes by what all words do. What the thresholds then do together is
+measured on another stream, where they have no luck of choice, and in the talk again; all are raised
+until that keeps both bounds.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.audio import SAMPLE_RATE
+from tracekws.bench.clips import read_some
+from tracekws.bench.listen import Plain, listen
+from tracekws.bench.sets import Recording
+from tracekws.bench.stream import Minute, add, compose, held_back
+from tracekws.bench.streams import CLEAN_DB, NOISY_DB, SEED, bench_speech, hear, minutes_of
+from tracekws.bench.talk import count
+from tracekws.core import ODDS_ONE, Model
+from tracekws.data import Progress, Tree
+from tracekws.modelfile import with_thresholds
+
+FALSE_PER_100 = 0.6
+"""False alarms in 100 other words that thresholds are chosen for."""
+FALSE_PER_HOUR = 8.0
+"""False alarms in an hour of talk, where there is some to choose by."""
+CALIBRATION_SEEDS = (2, 3, 4)
+"""Of streams; thresholds are chosen on all but the last, and raised on that."""
+MIDDLE = 2.0
+"""Log-odds of a threshold from which the detectors' factors of odds reach all candidates."""
+CANDIDATES = np.arange(-1.0, 7.01, 0.25)
+"""Log-odds of thresholds to choose from."""
+PRIOR = 20
+"""Keywords said, heard as all words are, that count with each word's own."""
+PRICES = np.array([0.0, *np.geomspace(1e-3, 30, 60)])
+"""Of as many false alarms as the bound, in shares of a word that is heard."""
+STEPS = np.arange(0.0, 3.01, 0.1)
+"""Log-odds by which all words' thresholds are raised until the false alarms are few enough."""
+
+
+def to_odds(log_odds: NDArray[np.float64]) -> list[int]:
+    """Factors of odds in Q8."""
+    return [round(ODDS_ONE * math.exp(value)) for value in log_odds]
+
+
+def to_thresholds(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Posteriors with these log-odds."""
+    return np.asarray(1 / (1 + np.exp(-log_odds)))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What detectors hear; a row a detector, a column a keyword."""
+
+    hits: NDArray[np.int64]
+    false: NDArray[np.int64]
+    """Of false alarms over the words."""
+    in_talk: NDArray[np.int64]
+    """Of those in talk, words of its text aside."""
+    said: NDArray[np.int64]
+    """(keywords,) how often each is said."""
+    others: int
+    """Other words."""
+    hours: float
+    """Of talk."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """False alarms that are allowed over the words, and in talk."""
+        return FALSE_PER_100 / 100 * self.others, FALSE_PER_HOUR * self.hours
+
+
+def count_all(
+    model: Model,
+    minutes: Sequence[Minute],
+    talk: Sequence[Recording],
+    log_odds: NDArray[np.float64],
+    workers: int | None,
+    progress: Progress,
+) -> Counted:
+    """Hear words and talk with detectors whose thresholds are raised by some log-odds."""
+    odds, words = to_odds(log_odds), model.keywords
+    total = len(minutes) + len(talk)
+    heard = hear(model, minutes, odds, workers, lambda done, _: progress(done, total))
+    runs = [add(part) for part in zip(*heard, strict=True)]
+    parts = [Plain(one.sound) for one in talk]
+    events = listen(
+        model, parts, odds, workers, lambda done, _: progress(len(minutes) + done, total)
+    )
+    talks = [
+        count([one.events[i] for one in events], talk, words).false for i in range(len(log_odds))
+    ]
+    return Counted(
+        np.array([[run.hits[word] for word in words] for run in runs]),
+        np.array([[run.false_alarms[word] for word in words] for run in runs]),
+        np.array([[row[word] for word in words] for row in talks]),
+        np.array([runs[0].keywords[word] for word in words]),
+        runs[0].other_words,
+        sum(one.sound.samples for one in talk) / SAMPLE_RATE / 3600,
+    )
+
+
+def best(counted: Counted) -> NDArray[np.int64]:
+    """Which detector is each word's, by the module's rule."""
+    rows, columns = counted.hits.shape
+    all_words = counted.hits.sum(1, keepdims=True) / max(1, counted.said.sum())
+    hits = (counted.hits + PRIOR * all_words) / (counted.said + PRIOR)
+    among, an_hour = counted.bounds
+    column = np.arange(columns)
+    chosen = np.full(columns, rows - 1)
+    most = -1.0
+    for price in PRICES:
+        for price_in_talk in PRICES:
+            cost = price * counted.false / max(among, 1)
+            cost = cost + price_in_talk * counted.in_talk / max(an_hour, 1)
+            # of equal ones the highest threshold
+            at = rows - 1 - (hits - cost)[::-1].argmax(0)
+            few = counted.false[at, column].sum() <= among
+            few = few and counted.in_talk[at, column].sum() <= an_hour
+            if few and hits[at, column].mean() > most:
+                most, chosen = hits[at, column].mean(), at
+    return chosen
+
+
+def choose(
+    model: Model,
+    minutes: Sequence[Minute],
+    fresh: Sequence[Minute],
+    talk: Sequence[Recording] = (),
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> bytes:
+    """The image with thresholds a word that hear most at so many false alarms.
+
+    Args:
+        model: its own thresholds do not matter.
+        minutes: of compose(), with clips that the figures to be reported are not from.
+        fresh: another stream, to raise the thresholds on.
+        talk: sentences with their texts; none leaves talk out.
+        workers: processes; all cores by default.
+        progress: over both rounds, in percent.
+    """
+    labels = len(model.labels)
+
+    def round_of(number: int) -> Progress:
+        return lambda done, total: progress(50 * number + 50 * done // total, 100)
+
+    middle = Model(with_thresholds(model, to_thresholds(np.full(labels, MIDDLE))))
+    counted = count_all(middle, minutes, talk, CANDIDATES - MIDDLE, workers, round_of(0))
+    chosen = CANDIDATES[best(counted)]
+    values = np.full(labels, float(chosen.mean()))
+    values[[model.class_of(word) for word in model.keywords]] = chosen
+    first = Model(with_thresholds(model, to_thresholds(values)))
+    counted = count_all(first, fresh, talk, STEPS, workers, round_of(1))
+    among, an_hour = counted.bounds
+    few = (counted.false.sum(1) <= among) & (counted.in_talk.sum(1) <= an_hour)
+    step = STEPS[few.argmax()] if few.any() else STEPS[-1]
+    return with_thresholds(model, to_thresholds(values + step))
+
+
+def calibrate(
+    model: Model,
+    tree: Tree,
+    talk: Sequence[Recording] = (),
+    workers: int | None = None,
+    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+) -> tuple[Model, dict[str, list[dict[str, Any]]]]:
+    """Give a model thresholds, chosen on validation in clean speech, and measure what they do.
+
+    Args:
+        model: as it was trained.
+        tree: the data set.
+        talk: sentences of validation speakers, to choose by beside the words.
+        workers: processes; all cores by default.
+        stage: gives, for the name of a stage, what its progress is reported to.
+
+    Returns:
+        The model, and for its card by split what Speech.summary() says, clean and with noise. The
+        model as it is, and nothing, where the tree has no noise, or no keywords and other words for
+        validation.
+
+    Raises:
+        DataError: a bad noise recording.
+    """
+    results: dict[str, list[dict[str, Any]]] = {}
+    sounds = held_back(tree.noises)
+    for split in ("validation", "testing") if tree.has_lists and sounds else ():
+        kinds = {clip.word in model.keywords for clip in tree.of(split)}
+        if len(kinds) < 2:
+            break  # without validation no testing either
+        recordings, _ = read_some(tree, split, lambda done, total: None)
+        once = minutes_of(recordings, model)
+        if split == "validation":
+            *chosen_on, fresh = (
+                compose(recordings, model.keywords, sounds, 2 * once, CLEAN_DB, seed)
+                for seed in CALIBRATION_SEEDS
+            )
+            minutes = [minute for stream in chosen_on for minute in stream]
+            progress = stage("thresholds")
+            model = Model(choose(model, minutes, fresh, talk, workers, progress))
+        results[split] = [
+            bench_speech(
+                model, recordings, sounds, once, snr, SEED, workers, stage(f"{split} stream")
+            ).summary()
+            for snr in (CLEAN_DB, NOISY_DB)
+        ]
+    return model, results
