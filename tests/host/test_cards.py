@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions on a model's card: put there, put anew, and never those of another model."""
+"""What is measured later on a model's card: put there, put anew, never that of another model."""
 
 import json
 import shutil
@@ -33,6 +33,7 @@ def model(model_file, tmp_path):
         f"| {cards.WHAT} | {cards.not_counted('tiny')} |",
         "| Accuracy, validation, C core | 90.00 % |",
         "| Accuracy, testing, C core | 80.00 % |",
+        "| Made by | `tracekws train` |",
     ]
     path.with_suffix(".md").write_text("\n".join(["# tiny", "", *rows, "", "The end."]) + "\n")
     return path
@@ -51,6 +52,27 @@ def test_a_card_gets_its_instructions_once(model, has_row):
     facts = json.loads(model.with_suffix(".json").read_text())
     assert facts["cost"] == [cost.summary() for cost in COSTS]
     assert facts["neurons"] == 24
+
+
+def test_a_card_gets_what_is_heard_once(model):
+    interval = {"mean": 61.75, "low": 55.6, "high": 68.1}
+    share = {"name": "stream, 40 dB", "percent": interval, "of": 1400, "other_words": 50}
+    share["false_alarms_per_100_other_words"] = {"mean": 1.56}
+    events = {"name": "talk", "events": 4, "hours": 0.619}
+    as_text = model.with_suffix(".md")
+    before = as_text.read_text().splitlines()
+    for rows in ([events], [share, events], [share, events]):
+        cards.complete_heard(model, {"rows": rows})
+    assert as_text.read_text().splitlines() == [
+        *before[:6],
+        f"| {cards.HEARD}, stream, 40 dB | 61.8 % (55.6 to 68.1) of 1,400, 1.6 false alarms in 100"
+        " other words |",
+        f"| {cards.HEARD}, talk | 4 false alarms in 0.62 hours |",
+        *before[6:],
+    ]
+    assert json.loads(model.with_suffix(".json").read_text())["robust"] == [share, events]
+    cards.complete(model, COSTS)
+    assert json.loads(model.with_suffix(".json").read_text())["robust"] == [share, events]
 
 
 @pytest.mark.parametrize(

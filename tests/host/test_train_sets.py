@@ -96,7 +96,7 @@ def test_seconds_in_which_a_keyword_is_said_are_left_out(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("times", "said"),
-    [("training/a\tyes\tsoon\t2", "words.tsv: training/a: "), ("training/a\tyes", "line 2")],
+    [("training/a\tyes\tsoon\t2", "words.tsv: line 2: "), ("training/a\tyes", "line 2")],
     ids=["number", "columns"],
 )
 def test_times_that_are_none_are_one_line(tmp_path, times, said) -> None:

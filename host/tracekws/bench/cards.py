@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The instructions of a second of speech on a model's card, NAME.md and NAME.json.
+"""What is measured after training on a model's card, NAME.md and NAME.json.
 
-Training writes the card, where no emulator may be installed; who has one completes it.
+Training writes the card. It has no emulator to count instructions with, nor, perhaps, the sets that
+`bench robust` hears; who has them completes it.
 """
 
 import json
@@ -18,8 +19,11 @@ if TYPE_CHECKING:  # training writes a card, and knows no board
     from tracekws.bench.cost import Cost
 
 WHAT = "Instructions, a second of speech"
-_ROW = re.compile(rf"^\| {WHAT} \|.*\n", re.MULTILINE)
-_NEXT = re.compile(r"^\| Accuracy", re.MULTILINE)
+HEARD = "Outside of clean words"
+"""How rows of `bench robust` begin."""
+_COST = (rf"^\| {WHAT} \|.*\n", r"^\| Accuracy")
+_HEARD = (rf"^\| {HEARD}, .*\n", r"^\| Made by \|")
+"""Rows of ours, and what the first of them stands before."""
 
 
 def not_counted(name: str) -> str:
@@ -33,8 +37,35 @@ def counted(costs: Sequence["Cost"]) -> str:
     return "; ".join(f"{total:,} on {processor}" for processor, total in parts.items())
 
 
-def read(model_path: Path) -> tuple[dict[str, Any], str, int]:
-    """The card beside a model's image: what NAME.json says, NAME.md, and where its row goes there.
+def heard_rows(report: dict[str, Any]) -> list[str]:
+    """Rows of a card from Report.summary() of `bench robust`."""
+    rows = []
+    for row in report["rows"]:
+        if "percent" in row:
+            what = "{mean:.1f} % ({low:.1f} to {high:.1f})".format(**row["percent"])
+            what += f" of {row['of']:,}"
+            if "other_words" in row:
+                false = row["false_alarms_per_100_other_words"]["mean"]
+                what += f", {false:.1f} false alarms in 100 other words"
+        else:
+            what = f"{row['events']} false alarms in {row['hours']:.2f} hours"
+        rows.append(f"| {HEARD}, {row['name']} | {what} |\n")
+    return rows
+
+
+def check(model_path: Path) -> None:
+    """See that the card beside a model's image is there, and ours to complete.
+
+    Raises:
+        DataError: as of complete().
+    """
+    read(model_path, _COST)
+
+
+def read(model_path: Path, rows: tuple[str, str]) -> tuple[dict[str, Any], str, int]:
+    """The card beside a model's image: what NAME.json says, NAME.md, and where rows go there.
+
+    Rows that are there are taken out of it.
 
     Raises:
         DataError: there is no such card, or it is of another model, or no card of ours, or cannot
@@ -54,8 +85,9 @@ def read(model_path: Path) -> tuple[dict[str, Any], str, int]:
         raise DataError(f"{as_json}: no card of a model") from error
     if crc != f"{model.crc:08x}" or f"CRC {crc}" not in text:
         raise DataError(f"{as_json}, {as_text}: the card of another model than {model_path}")
-    text = _ROW.sub("", text)
-    place = _NEXT.search(text)
+    ours, following = rows
+    text = re.sub(ours, "", text, flags=re.MULTILINE)
+    place = re.search(following, text, re.MULTILINE)
     if place is None:
         raise DataError(f"{as_text}: no card of a model")
     return facts, text, place.start()
@@ -69,14 +101,33 @@ def complete(model_path: Path, costs: Sequence["Cost"]) -> None:
         costs: counted with that image.
 
     Raises:
-        DataError: as of read(), or the card cannot be written.
+        DataError: there is no card, it is of another model or none of ours, or it cannot be
+            written.
     """
-    facts, text, place = read(model_path)
     row = f"| {WHAT} | {counted(costs)} |\n"
-    facts["cost"] = [cost.summary() for cost in costs]
+    put(model_path, "cost", [cost.summary() for cost in costs], row, _COST)
+
+
+def complete_heard(model_path: Path, report: dict[str, Any]) -> None:
+    """Put onto the card what `bench robust` says, in place of what is there.
+
+    Args:
+        model_path: image whose card is meant.
+        report: Report.summary() of that image.
+
+    Raises:
+        DataError: as of complete().
+    """
+    put(model_path, "robust", report["rows"], "".join(heard_rows(report)), _HEARD)
+
+
+def put(model_path: Path, key: str, value: Any, text: str, rows: tuple[str, str]) -> None:
+    """Write facts and rows onto a card."""
+    facts, card, place = read(model_path, rows)
+    facts[key] = value
     write_all(
         {
             model_path.with_suffix(".json"): (json.dumps(facts, indent=2) + "\n").encode(),
-            model_path.with_suffix(".md"): (text[:place] + row + text[place:]).encode(),
+            model_path.with_suffix(".md"): (card[:place] + text + card[place:]).encode(),
         }
     )

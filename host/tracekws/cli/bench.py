@@ -276,6 +276,9 @@ def bench_robust(
         typer.Option(help="Draw the tables into this PNG, SVG or PDF.", callback=picture_file),
     ] = None,
     isolated: Isolated = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write the rows onto each model's card, beside it.")
+    ] = False,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -285,11 +288,21 @@ def bench_robust(
 
     Example: `tracekws bench robust --data SETS --picture robust.png`
     """
-    models = [Model.load(path) for path in model_paths or [MODEL]]
+    paths = model_paths or [MODEL]
+    models = [Model.load(path) for path in paths]
+    if card and isolated is not None:
+        raise typer.BadParameter(
+            "a card says what is heard as the model is set", param_hint="--card"
+        )
+    for path in paths if card else ():
+        cards.check(path)  # before minutes of hearing
     with stages() as stage:
         reports = [
             robust.measure(model, folder, workers, stage, isolated).summary() for model in models
         ]
+    if card:
+        for path, report in zip(paths, reports, strict=True):
+            cards.complete_heard(path, report)
     if picture is not None:
         from tracekws.bench.pictures import robust_picture
 
@@ -365,7 +378,7 @@ def bench_cost(
         )
     model = Model.load(model_path)
     if card:
-        cards.read(model_path)  # before minutes of counting
+        cards.check(model_path)  # before minutes of counting
     with stages() as stage:
         rows = cost.measure_boards(
             board, model_path, stage("counting"), lambda text: say(talk, text)

@@ -84,13 +84,15 @@ def spans_of(
     said: dict[str, list[Span]] = defaultdict(list)
     timed: dict[str, set[str]] = defaultdict(set)
     table = folder / "words.tsv"
-    for row in read_table(table, ("file", "word", "start", "end")) if table.is_file() else ():
+    columns = ("file", "word", "start", "end")
+    rows = read_table(table, columns) if table.is_file() else {}
+    for line, row in rows.items():
         word = row["word"].lower()
         if word in keywords:
             try:
                 said[row["file"]].append((float(row["start"]), float(row["end"])))
             except ValueError as error:
-                raise DataError(f"{table}: {row['file']}: {error}") from error
+                raise DataError(f"{table}: line {line}: {error}") from error
             timed[row["file"]].add(word)
     return tuple(
         tuple(said[one.name]) if one.words & {*keywords} <= timed[one.name] else ((0.0, math.inf),)
