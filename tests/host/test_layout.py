@@ -15,7 +15,7 @@ MODULES = {
     ".".join(path.relative_to(HOST).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((HOST / "tracekws").rglob("*.py"))
 }
-DOOR = "tracekws"
+DOOR, COMMAND = "tracekws", "tracekws.__main__"
 """Its __init__ names what is promised, of whatever room."""
 ROOMS = ("device", "boards", "bench", "train", "lab", "cli")
 ONLY = {
@@ -68,7 +68,7 @@ def arrows() -> dict[str, set[str]]:
     """Rooms that each room imports; the ground floor is a room of no name."""
     found: dict[str, set[str]] = {room: set() for room in ("", *ROOMS)}
     for name in MODULES:
-        if name != DOOR and not name.endswith("__main__"):
+        if name not in (DOOR, COMMAND):
             ours = {other for other in imported(name) if other in MODULES and other != DOOR}
             found[room_of(name)] |= {room_of(other) for other in ours} - {room_of(name)}
     return found
@@ -124,7 +124,7 @@ def test_the_ground_floor_stands_on_nothing():
 @pytest.mark.parametrize("room", ["train", "lab"])
 def test_training_does_not_come_with_the_device(room):
     for name in MODULES:
-        if room_of(name) == room and not name.endswith("__main__"):
+        if room_of(name) == room and name != COMMAND:
             assert not {other for other in reached(name) if room_of(other) == "device"}, name
 
 

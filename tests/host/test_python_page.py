@@ -19,6 +19,7 @@ from tracekws.boards.virtual import VirtualBoard, board_program, virtual_board
 from tracekws.errors import TraceKwsError
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
+README = (ROOT / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 SPEECH = ROOT / "examples" / "speech"
 
@@ -60,6 +61,17 @@ def test_listening_hears_speech(desk: Path, capsys: pytest.CaptureFixture[str]) 
     heard = run(PROGRAMS[0], capsys).splitlines()
     assert len(heard) >= 3
     assert all(re.fullmatch(r"\w+ at [\d.]+ s, 0\.\d\d", line) for line in heard)
+
+
+def test_the_program_of_the_readme_hears_speech(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import soundfile
+
+    pcm, rate = soundfile.read(SPEECH / "stream.flac", dtype="int16")
+    soundfile.write(desk / "take.wav", pcm, rate)
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(run(program, capsys).splitlines()) >= 3
 
 
 def test_learning_changes_what_is_kept(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

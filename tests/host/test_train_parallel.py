@@ -61,7 +61,7 @@ def test_torchrun_trains_a_model(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
     run, output = tmp_path / "run", tmp_path / "x.tkws"
     where = ("--data", tree, "--run", run, "--output", output, "--config", tmp_path / "tiny.toml")
-    done = torchrun(2, "-m", "tracekws.train", "--", *where, "--json")
+    done = torchrun(2, "-m", "tracekws", "--", "train", *where, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["crc"] == f"{Model.load(output).crc:08x}"
     assert done.stderr.count("teacher-1, epoch 1: ") == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `tracekws train`, for torchrun --nproc-per-node N -m tracekws.train -- OPTIONS.
+"""The command as a module: python -m tracekws, or torchrun --nproc-per-node N -m tracekws -- train.
 
 The two dashes are for torchrun, which else takes --run for an option of its own.
 """
@@ -9,5 +9,5 @@ import sys
 from tracekws.cli import main
 
 if __name__ == "__main__":
-    sys.argv[1:] = ["train", *sys.argv[1 + (sys.argv[1:2] == ["--"]) :]]
+    del sys.argv[1 : 1 + (sys.argv[1:2] == ["--"])]
     main()
