@@ -69,6 +69,14 @@ def _names(cells: Any, count: int) -> tuple[str, ...]:
 class Model:
     """A checked model image.
 
+    Example:
+        >>> from tracekws import Model
+        >>> Model.load("base").keywords
+        ('yes', 'no', 'up', 'down', 'left', 'right', 'on', 'off', 'stop', 'go')
+
+    Args:
+        image: bytes of a file NAME.tkws.
+
     Raises:
         ModelError: the image is malformed; the message names the field.
     """

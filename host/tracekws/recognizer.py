@@ -15,7 +15,13 @@ from tracekws.sensitivity import LEVELS, odds_q8
 
 @dataclass(frozen=True)
 class Event:
-    """A word that was heard."""
+    """A word that was heard.
+
+    Example:
+        >>> from tracekws import Event
+        >>> Event("yes", 0.91, 2.04, 3.06).word
+        'yes'
+    """
 
     word: str
     score: float
