@@ -190,7 +190,9 @@ def test_features_of_recorded_speech() -> None:
                 clip = pcm(audio * 32768)
                 everywhere.append(errors(clip).ravel())
                 above.append(errors(clip)[above_floor(clip, 40)])
-    assert np.concatenate(above).max() < 1.3  # measured 1.1
+    # measured 3.0 and 0.00027: where it is rounding that decides how fast the mean falls
+    assert np.concatenate(above).max() < 4
+    assert (np.concatenate(above) > 1.3).mean() < 0.001
     assert (np.concatenate(everywhere) > 1).mean() < 0.012  # measured 0.0072
 
 
