@@ -102,7 +102,7 @@ def test_float_and_int16_learn_the_same_from_one_utterance(name: str) -> None:
 def test_only_stochastic_rounding_is_between_the_core_and_the_float_rule(name: str) -> None:
     """On an utterance with the same spikes the mean over seeds is off by its standard error.
 
-    It is taught as another word than it is: the model is sure of what it is, and would learn nothing.
+    It is taught as another word than it is: the model is sure of it, and would learn nothing.
     """
     model = Model.load(MODELS / f"{name}.tkws")
     features, label = next(
