@@ -94,3 +94,11 @@ def test_what_is_not_the_model_s_card_is_refused_and_left_alone(model, suffix, c
     with pytest.raises(DataError, match=said):
         cards.complete(model, COSTS)
     assert {path: path.read_bytes() for path in model.parent.iterdir()} == before
+
+
+def test_a_card_without_a_place_for_what_is_heard_is_refused(model):
+    as_text = model.with_suffix(".md")
+    as_text.write_text(as_text.read_text().replace("| Made by |", "| By |"))
+    cards.read(model, cards.COST_ROWS)
+    with pytest.raises(DataError, match="no card of a model"):
+        cards.read(model, cards.HEARD_ROWS)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from plain import PLAIN
 from tones import utterance
 from tracekws.core import FeatureConfig, energies, features, normalise
 from tracekws.train import augment, cache
@@ -17,20 +18,6 @@ from tracekws.train.loader import Batch, Loader, Sampling
 
 FRONT_END = FeatureConfig()
 BASE = load_config("base")
-NOTHING = replace(
-    BASE.augment,
-    copies=1,
-    shift_ms=0,
-    tempo=0.0,
-    gain_db=(0.0, 0.0),
-    equaliser_db=0.0,
-    noise_share=0.0,
-    talker_share=0.0,
-    room_share=0.0,
-    mask_share=0.0,
-    warp_share=0.0,
-    cut_share=0.0,
-)
 ALWAYS = replace(
     BASE.augment,
     noise_share=1.0,
@@ -55,7 +42,7 @@ def noises() -> Noises:
     return Noises.of([hum.clip(-32768, 32767).astype(np.int16)], 1)
 
 
-def drawn(count: int, noises: Noises, config: AugmentConfig = NOTHING, seed: int = 1) -> Changes:
+def drawn(count: int, noises: Noises, config: AugmentConfig = PLAIN, seed: int = 1) -> Changes:
     return augment.draw(count, count, noises, config, np.random.default_rng(seed))
 
 
@@ -96,7 +83,7 @@ def test_no_augmentation_changes_nothing(pcm: np.ndarray, noises: Noises) -> Non
 
 
 def test_shift_and_tempo_keep_to_the_clip(noises: Noises) -> None:
-    config = replace(NOTHING, shift_ms=100, tempo=0.1)
+    config = replace(PLAIN, shift_ms=100, tempo=0.1)
     frames = drawn(500, noises, config).frames
     assert (frames.min(), frames.max()) == (0, FRAMES - 1)
     middle = frames[:, FRAMES // 2] - FRAMES // 2
@@ -113,7 +100,7 @@ def test_noise_and_talkers_come_at_their_levels(pcm: np.ndarray, noises: Noises)
     clips = energies(pcm).astype(np.float32)
     own = augment.mean_energy(clips)
     for name, share in (("noise", "noise_share"), ("talker", "talker_share")):
-        config = replace(NOTHING, **{share: 1.0, f"{name}_db": (10.0, 10.0)})
+        config = replace(PLAIN, **{share: 1.0, f"{name}_db": (10.0, 10.0)})
         heard = apply(clips, noises, drawn(40, noises, config))
         added = heard.sum(2).mean(1) / own - 1
         np.testing.assert_allclose(added, 0.1, rtol=2e-3)
@@ -122,7 +109,7 @@ def test_noise_and_talkers_come_at_their_levels(pcm: np.ndarray, noises: Noises)
 def test_a_room_goes_on_sounding_exponentially(noises: Noises) -> None:
     clips = np.zeros((8, FRAMES, 40), np.float32)
     clips[:, 20] = 1e12
-    changes = drawn(8, noises, replace(NOTHING, room_share=1.0))
+    changes = drawn(8, noises, replace(PLAIN, room_share=1.0))
     heard = apply(clips, noises, changes)[:, :, 0] / 1e12
     assert (heard[:, :20] == 0).all()
     np.testing.assert_allclose(heard[:, 20], 1)
@@ -137,7 +124,7 @@ def test_a_room_goes_on_sounding_exponentially(noises: Noises) -> None:
 
 def test_gain_and_response_are_factors(pcm: np.ndarray, noises: Noises) -> None:
     clips = energies(pcm).astype(np.float32) + 1e6
-    changes = drawn(40, noises, replace(NOTHING, gain_db=(-12.0, 6.0), equaliser_db=3.0))
+    changes = drawn(40, noises, replace(PLAIN, gain_db=(-12.0, 6.0), equaliser_db=3.0))
     heard = apply(clips, noises, changes) / clips
     np.testing.assert_allclose(heard, np.broadcast_to(heard[:, :1], heard.shape), rtol=1e-4)
     decibels = 10 * np.log10(heard[:, 0])
@@ -159,7 +146,7 @@ def test_silence_is_noise_at_a_level(noises: Noises) -> None:
 
 def test_masks_blank_steps_and_channels_of_both_frames(noises: Noises) -> None:
     plain = np.full((50, 49, 80), 9, np.int8)
-    changes = drawn(50, noises, replace(NOTHING, mask_share=1.0))
+    changes = drawn(50, noises, replace(PLAIN, mask_share=1.0))
     augment.mask(plain, changes)
     for clip, steps, channels in zip(plain, changes.mask_steps, changes.mask_channels, strict=True):
         blank = np.zeros((49, 80), bool)
@@ -247,7 +234,7 @@ def test_windows_are_right_about_words_that_are_heard_where_they_are(tmp_path: P
     """Every clip is a tone of a fifth of a second in its middle: features tell where it is."""
     pcm = np.zeros((40, 16000), np.int16)
     pcm[:, 6400:9600] = 8000 * np.sin(2 * np.pi * 1000 * np.arange(3200) / 16000)
-    settings = replace(SETTINGS, context_share=1.0, augment=NOTHING, clips_per_epoch=480)
+    settings = replace(SETTINGS, context_share=1.0, augment=PLAIN, clips_per_epoch=480)
     loader = Loader(source(pcm), tmp_path, FRONT_END, settings, 1)
     try:
         batches = [b for epoch in loader.epochs(Sampling(1, 1, 16, 1.0), range(1)) for b in epoch]
@@ -281,7 +268,7 @@ def test_the_cache_is_named_by_all_that_is_in_it(pcm: np.ndarray, tmp_path: Path
 
 
 def test_a_plain_copy_is_the_clips_as_they_are(pcm: np.ndarray, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, augment=NOTHING)
+    settings = replace(SETTINGS, augment=PLAIN)
     loader = Loader(source(pcm), tmp_path, FRONT_END, settings, 1)
     try:
         once = loader.each_once()[:40].astype(int)

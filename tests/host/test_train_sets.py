@@ -11,6 +11,7 @@ import soundfile
 
 torch = pytest.importorskip("torch", reason="training needs torch: make setup-train")
 
+from plain import PLAIN  # noqa: E402
 from recordings import changing_noise, write_take  # noqa: E402
 from tones import utterance, write_tree  # noqa: E402
 from tracekws.core import CHANNELS, FeatureConfig, Model, energies, features  # noqa: E402
@@ -28,20 +29,6 @@ from tracekws.train.seconds import Seconds, cut, read_seconds, tone, training_pa
 
 BASE = load_config("base")
 SECOND = 16000
-PLAIN = replace(
-    BASE.augment,
-    copies=1,
-    shift_ms=0,
-    tempo=0.0,
-    gain_db=(0.0, 0.0),
-    equaliser_db=0.0,
-    noise_share=0.0,
-    talker_share=0.0,
-    room_share=0.0,
-    mask_share=0.0,
-    warp_share=0.0,
-    cut_share=0.0,
-)
 
 
 # --- what is taken --------------------------------------------------------------------------------

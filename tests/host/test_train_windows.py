@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tracekws.train.augment import bounds  # noqa: E402
 from tracekws.train.windows import (  # noqa: E402
     MARGIN,
-    bounds,
     in_steps,
     right_answers,
     set_loss,

@@ -32,6 +32,7 @@ from tracekws.data import (
     Episode,
     Progress,
     Recordings,
+    Stage,
     Tree,
     episode,
     read_names,
@@ -638,7 +639,7 @@ def measure(
     methods: Sequence[str] = tuple(METHODS),
     other: Model | None = None,
     workers: int | None = None,
-    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+    stage: Stage = lambda name: lambda done, total: None,
 ) -> Report:
     """Run methods over all speakers and draws with a model, and compare it with another.
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # training writes a card, and knows no board
 WHAT = "Instructions, a second of speech"
 HEARD = "Outside of clean words"
 """How rows of `bench robust` begin."""
-_COST = (rf"^\| {WHAT} \|.*\n", r"^\| Accuracy")
-_HEARD = (rf"^\| {HEARD}, .*\n", r"^\| Made by \|")
+COST_ROWS = (rf"^\| {WHAT} \|.*\n", r"^\| Accuracy")
+HEARD_ROWS = (rf"^\| {HEARD}, .*\n", r"^\| Made by \|")
 """Rows of ours, and what the first of them stands before."""
 
 
@@ -53,19 +53,12 @@ def heard_rows(report: dict[str, Any]) -> list[str]:
     return rows
 
 
-def check(model_path: Path) -> None:
-    """See that the card beside a model's image is there, and ours to complete.
-
-    Raises:
-        DataError: as of complete().
-    """
-    read(model_path, _COST)
-
-
 def read(model_path: Path, rows: tuple[str, str]) -> tuple[dict[str, Any], str, int]:
     """The card beside a model's image: what NAME.json says, NAME.md, and where rows go there.
 
-    Rows that are there are taken out of it.
+    Args:
+        model_path: image whose card is meant.
+        rows: COST_ROWS or HEARD_ROWS; those that are there are taken out.
 
     Raises:
         DataError: there is no such card, or it is of another model, or no card of ours, or cannot
@@ -101,11 +94,10 @@ def complete(model_path: Path, costs: Sequence["Cost"]) -> None:
         costs: counted with that image.
 
     Raises:
-        DataError: there is no card, it is of another model or none of ours, or it cannot be
-            written.
+        DataError: as of read(), or the card cannot be written.
     """
     row = f"| {WHAT} | {counted(costs)} |\n"
-    put(model_path, "cost", [cost.summary() for cost in costs], row, _COST)
+    put(model_path, "cost", [cost.summary() for cost in costs], row, COST_ROWS)
 
 
 def complete_heard(model_path: Path, report: dict[str, Any]) -> None:
@@ -118,7 +110,7 @@ def complete_heard(model_path: Path, report: dict[str, Any]) -> None:
     Raises:
         DataError: as of complete().
     """
-    put(model_path, "robust", report["rows"], "".join(heard_rows(report)), _HEARD)
+    put(model_path, "robust", report["rows"], "".join(heard_rows(report)), HEARD_ROWS)
 
 
 def put(model_path: Path, key: str, value: Any, text: str, rows: tuple[str, str]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accuracy of a model over a data set, by the C core."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,6 +12,7 @@ from tracekws.core import Model, Network, features
 from tracekws.data import (
     Progress,
     Recordings,
+    Stage,
     Tree,
     read_noise,
     read_recordings,
@@ -154,7 +155,7 @@ def reject(
     model: Model,
     tree: Tree,
     workers: int | None = None,
-    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+    stage: Stage = lambda name: lambda done, total: None,
 ) -> Outside:
     """Run the model over words that it was not trained on, whatever they are named.
 
@@ -178,7 +179,7 @@ def evaluate(
     tree: Tree,
     split: str,
     workers: int | None = None,
-    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+    stage: Stage = lambda name: lambda done, total: None,
 ) -> Result:
     """Run the model over a split: training, validation, testing or all.
 
@@ -242,7 +243,7 @@ def measure(
     split: str,
     outside: Tree | None = None,
     workers: int | None = None,
-    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+    stage: Stage = lambda name: lambda done, total: None,
 ) -> Measured:
     """Run the model over a split, and over all of another data set; see evaluate() and reject()."""
     result = evaluate(model, tree, split, workers, stage)

@@ -34,7 +34,17 @@ from tracekws.bench.scenes import (
     some_of_each,
     trimmed,
 )
-from tracekws.bench.sets import FOREIGN, PHRASES, ROOMS, SETS, SOUNDS, TALK, Recording, read_set
+from tracekws.bench.sets import (
+    FOREIGN,
+    PHRASES,
+    ROOMS,
+    SETS,
+    SOUNDS,
+    TALK,
+    Recording,
+    read_set,
+    read_split,
+)
 from tracekws.bench.stream import Said, Sound, compose, held_back, words_hit
 from tracekws.bench.streams import CLEAN_DB, NOISY_DB, PIECE, minutes_of
 from tracekws.bench.streams import SEED as STREAM_SEED
@@ -197,10 +207,7 @@ class Bench:
 
     def recordings(self, name: str) -> list[Recording]:
         """The testing part of a set; none where it is missing."""
-        if not sets.has_set(self.folder, name):
-            return []
-        text = name in (TALK, PHRASES)
-        return [one for one in read_set(self.folder / name, text) if one.split == "testing"]
+        return read_split(self.folder, name, "testing")
 
     @cached_property
     def talk(self) -> list[Recording]:

@@ -150,3 +150,15 @@ def read_set(folder: Path, text: bool = False) -> list[Recording]:
             )
         )
     return recordings
+
+
+def read_split(folder: Path, name: str, split: str) -> list[Recording]:
+    """The recordings of a split of a set in a folder of sets; none where the set is missing.
+
+    Raises:
+        DataError: as of read_set(); of TALK and PHRASES the table must say what is said.
+    """
+    if not has_set(folder, name):
+        return []
+    found = read_set(folder / name, name in (TALK, PHRASES))
+    return [one for one in found if one.split == split]

@@ -5,7 +5,7 @@ The streams are those of the module stream. A background is heard by itself, ten
 at a time: no word is to be heard in it, so every event is a false alarm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from tracekws.bench.stream import (
 )
 from tracekws.bench.talk import Talk, bench_talk
 from tracekws.core import Model
-from tracekws.data import CLIP_SAMPLES, Progress, Recordings, read_tree
+from tracekws.data import CLIP_SAMPLES, Progress, Recordings, Stage, read_tree
 from tracekws.errors import DataError
 from tracekws.sensitivity import LEVELS, odds_q8
 
@@ -217,6 +217,8 @@ class Report:
     split: str | None
     """Of the words."""
     seed: int
+    isolated: bool
+    """Whether only words that stand by themselves were heard."""
     speech: tuple[Speech, ...]
     """A row a ratio of speech to background."""
     background: Background | None
@@ -233,6 +235,7 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """Plain data for --json."""
         return {
+            "isolated": self.isolated,
             "split": self.split,
             "seed": self.seed,
             "speech": [one.summary() for one in self.speech],
@@ -255,7 +258,7 @@ def measure(
     ratios: Sequence[float] | None = None,
     seed: int = SEED,
     workers: int | None = None,
-    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+    stage: Stage = lambda name: lambda done, total: None,
     weights: bytes | None = None,
     isolated: bool | None = None,
 ) -> Report:
@@ -319,6 +322,7 @@ def measure(
     return Report(
         split if folder else None,
         seed,
+        model.isolated if isolated is None else isolated,
         tuple(speech),
         alone,
         tuple(talks),

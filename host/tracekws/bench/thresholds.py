@@ -10,7 +10,7 @@ until that keeps both bounds.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from tracekws.bench.stream import Minute, add, compose, held_back
 from tracekws.bench.streams import CLEAN_DB, NOISY_DB, SEED, bench_speech, hear, minutes_of
 from tracekws.bench.talk import count
 from tracekws.core import ODDS_ONE, Model
-from tracekws.data import Progress, Tree
+from tracekws.data import Progress, Stage, Tree
 from tracekws.modelfile import with_thresholds
 
 FALSE_PER_100 = 0.6
@@ -171,7 +171,7 @@ def calibrate(
     tree: Tree,
     talk: Sequence[Recording] = (),
     workers: int | None = None,
-    stage: Callable[[str], Progress] = lambda name: lambda done, total: None,
+    stage: Stage = lambda name: lambda done, total: None,
 ) -> tuple[Model, dict[str, list[dict[str, Any]]]]:
     """Give a model thresholds, chosen on validation in clean speech, and measure what they do.
 

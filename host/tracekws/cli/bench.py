@@ -181,15 +181,7 @@ def bench_stream(
         stream_picture(model.name, report.speech, picture)
         talk.print(f"hits over false alarms: {picture}")
     if as_json:
-        setting = model.isolated if isolated is None else isolated
-        print_json(
-            {
-                "model": model.identity,
-                "learned_on": port,
-                "isolated": setting,
-                **report.summary(),
-            }
-        )
+        print_json({"model": model.identity, "learned_on": port, **report.summary()})
         return
     for one in report.speech:
         show_speech(model.name, split, one.summary())
@@ -295,7 +287,7 @@ def bench_robust(
             "a card says what is heard as the model is set", param_hint="--card"
         )
     for path in paths if card else ():
-        cards.check(path)  # before minutes of hearing
+        cards.read(path, cards.HEARD_ROWS)  # before minutes of hearing
     with stages() as stage:
         reports = [
             robust.measure(model, folder, workers, stage, isolated).summary() for model in models
@@ -378,7 +370,7 @@ def bench_cost(
         )
     model = Model.load(model_path)
     if card:
-        cards.check(model_path)  # before minutes of counting
+        cards.read(model_path, cards.COST_ROWS)  # before minutes of counting
     with stages() as stage:
         rows = cost.measure_boards(
             board, model_path, stage("counting"), lambda text: say(talk, text)

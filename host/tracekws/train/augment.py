@@ -7,7 +7,6 @@ noise also interfere within a channel is left out.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -240,9 +239,9 @@ def centres() -> NDArray[np.float64]:
     return np.asarray(700 * (10 ** (edges / 2595) - 1))
 
 
-def mel(hertz: NDArray[np.float64] | float) -> Any:
+def mel(hertz: float) -> float:
     """The mel scale."""
-    return 2595 * np.log10(1 + np.asarray(hertz) / 700)
+    return float(2595 * np.log10(1 + hertz / 700))
 
 
 def warp(clips: NDArray[np.float32], factors: NDArray[np.float32]) -> None:
@@ -256,11 +255,21 @@ def warp(clips: NDArray[np.float32], factors: NDArray[np.float32]) -> None:
         clips[clip] = np.exp2(logs[:, low] * (1 - part) + logs[:, low + 1] * part)
 
 
+def bounds(energies: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Where words begin and end in clips: (clips, 2), first frame and that behind the last.
+
+    Args:
+        energies: (clips, frames) over all channels.
+    """
+    loud = energies >= 10 ** (-WORD_RANGE_DB / 10) * energies.max(1, keepdims=True)
+    return np.stack([loud.argmax(1), FRAMES - loud[:, ::-1].argmax(1)], axis=1)
+
+
 def cut_onsets(clips: NDArray[np.float32], frames: NDArray[np.int64]) -> None:
     """Take away, in place, what is heard before some frames behind the word's start."""
     for clip in np.flatnonzero(frames):
         energy = clips[clip].sum(1)
-        start = int((energy >= energy.max() * 10 ** (-WORD_RANGE_DB / 10)).argmax())
+        start = bounds(energy[None])[0, 0]
         quiet = clips[clip][energy.argmin()]
         clips[clip, : min(start + frames[clip], FRAMES)] = quiet
 

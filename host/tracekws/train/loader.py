@@ -21,10 +21,10 @@ from tracekws.core import CHANNELS, FeatureConfig, normalise
 from tracekws.data import UNKNOWN, Progress
 from tracekws.parallel import start_worker, work_on_own
 from tracekws.train import augment, cache
-from tracekws.train.augment import Noises
+from tracekws.train.augment import Noises, bounds
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import Source
-from tracekws.train.windows import Window, bounds, in_steps, right_answers
+from tracekws.train.windows import Window, in_steps, right_answers
 
 REPLAY_STREAM, STUDENT_STREAM, TEACHER_STREAM = 0, 1, 2
 """Random streams; teacher k has TEACHER_STREAM + k."""
@@ -70,7 +70,7 @@ class Maker:
         noises: Noises,
         front_end: FeatureConfig,
         config: TrainConfig,
-        clips: int,
+        of_sets: NDArray[np.bool_],
         continues: NDArray[np.bool_],
     ) -> None:
         """Open the copies.
@@ -81,7 +81,7 @@ class Maker:
             noises: to be laid under clips.
             front_end: normalisation.
             config: of the run.
-            clips: rows before those of sets.
+            of_sets: which rows are seconds of sets.
             continues: of the rows, whether they go on where the row before them ends.
         """
         self.copies = [open_memmap(path, mode="r") for path in files]
@@ -90,12 +90,8 @@ class Maker:
         self.front_end = front_end
         self.classes = len(config.classes)
         self.config = config.augment
-        self.clips = clips
+        self.of_sets = of_sets
         self.continues = continues
-
-    def of_sets(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which rows are seconds of sets."""
-        return (rows >= self.clips) & (rows < len(self.copies[0]))
 
     def speech(self, copies: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Energies of clips; of rows that are silence, those of another."""
@@ -140,12 +136,12 @@ class Maker:
             words = np.stack([bounds(earlier.sum(2)) - gap - augment.FRAMES, bounds(clip)], axis=1)
             words[is_silence, 1] = NOWHERE
             words[follows, 0] += gap
-            sound = self.of_sets(changes.before) & (self.labels[changes.before] == self.classes - 1)
+            sound = self.of_sets[changes.before] & (self.labels[changes.before] == self.classes - 1)
             words[sound, 0] = NOWHERE
             labels = np.stack([self.labels[changes.before], self.labels[rows]], axis=1)
             right = right_answers(labels, in_steps(words + context), end, self.classes)
             right[is_silence, -2:] = True  # its noise may drown what is said before
-            right[self.of_sets(rows), -2:] = True
+            right[self.of_sets[rows], -2:] = True
             window = Window(end, right)
         energies = augment.changed(speech, talkers, before, is_silence, self.noises, changes)
         out = normalise(energies, self.front_end)
@@ -176,12 +172,12 @@ def make_maker(
     noises: Noises,
     front_end: FeatureConfig,
     config: TrainConfig,
-    clips: int,
+    of_sets: NDArray[np.bool_],
     continues: NDArray[np.bool_],
 ) -> Maker:
     """A process's own view."""
     live_with_parent()
-    return Maker(files, labels, noises, front_end, config, clips, continues)
+    return Maker(files, labels, noises, front_end, config, of_sets, continues)
 
 
 def sampling_weights(source: Source, config: TrainConfig) -> NDArray[np.float64]:
@@ -241,9 +237,10 @@ class Loader:
         noises = Noises.of(source.noises, seed)
         continues = np.zeros(len(source.labels), dtype=bool)
         if source.seconds:
-            continues[source.of_sets] = source.seconds.continues
-        of_clips = (source.labels, noises, front_end, config, source.clips, continues)
-        own = partial(make_maker, files, *of_clips)
+            continues[self.of_sets] = source.seconds.continues
+        own = partial(
+            make_maker, files, self.labels, noises, front_end, config, self.of_sets, continues
+        )
         self.pool = ProcessPoolExecutor(workers, context, start_worker, (own,))
         self.weights = sampling_weights(source, config)
 

@@ -13,10 +13,10 @@ import torch
 from tracekws import files
 from tracekws.bench import cards
 from tracekws.bench.clips import Result, evaluate
-from tracekws.bench.sets import SPEECH, TALK, Recording, has_set, read_set, speech_of
+from tracekws.bench.sets import SPEECH, TALK, read_split, speech_of
 from tracekws.bench.thresholds import calibrate
 from tracekws.core import FeatureConfig, Model
-from tracekws.data import Progress, Recordings, read_tree, split_by_hash
+from tracekws.data import Recordings, Stage, read_tree, split_by_hash
 from tracekws.errors import DataError
 from tracekws.modelfile import Detector, Learning
 from tracekws.names import RULE, is_name, normalised
@@ -71,13 +71,6 @@ def check_output(output: Path) -> None:
         files.check_writable(path)
 
 
-def held_talk(folder: Path) -> list[Recording]:
-    """Talk of validation speakers in a folder of sets, to choose thresholds by; perhaps none."""
-    if not has_set(folder, TALK):
-        return []
-    return [one for one in read_set(folder / TALK, text=True) if one.split == "validation"]
-
-
 def cards_of(output: Path) -> tuple[Path, Path]:
     """The card of an image, as JSON and as text."""
     return output.with_suffix(".json"), output.with_suffix(".md")
@@ -104,7 +97,7 @@ def train(
     config: TrainConfig,
     learning: Learning,
     detector: Detector,
-    stage: Callable[[str], Progress],
+    stage: Stage,
     report: Callable[[Epoch], None],
     tell: Callable[[str], None] = lambda text: None,
 ) -> Model | None:
@@ -132,7 +125,7 @@ def train_with(
     config: TrainConfig,
     learning: Learning,
     detector: Detector,
-    stage: Callable[[str], Progress],
+    stage: Stage,
     report: Callable[[Epoch], None],
     tell: Callable[[str], None],
 ) -> Model | None:
@@ -150,6 +143,7 @@ def train_with(
     files.check_folder(job.run)
     files.check_folder(job.cache)
     parts = training_parts(job.data, config.words, config.sets)
+    talk = read_split(job.data, TALK, "validation")
     digest, words = names_digest(clips, parts), len(words_of(clips, config.words))
     if group.share(digest) != digest:
         raise DataError(f"{job.data}: not the clips that the first process has")
@@ -209,7 +203,7 @@ def train_with(
         )
     finally:
         loader.close()
-    model, streams = calibrate(Model(image), tree, held_talk(job.data), stage=stage)
+    model, streams = calibrate(Model(image), tree, talk, stage=stage)
     results = {
         split: evaluate(model, tree, split, None, stage)
         for split in ("validation", "testing")

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.bench import sets
-from tracekws.bench.sets import PHRASES, SOUNDS, TALK, Recording, read_set, read_table
+from tracekws.bench.sets import PHRASES, SOUNDS, TALK, Recording, read_split, read_table
 from tracekws.data import CLIP_SAMPLES
 from tracekws.errors import DataError
 from tracekws.train.config import SetsConfig
@@ -157,10 +156,7 @@ def training_parts(folder: Path, keywords: Sequence[str], config: SetsConfig) ->
     weights = {TALK: config.talk, PHRASES: config.phrases, SOUNDS: config.sounds}
     parts = []
     for name, weight in weights.items():
-        if not weight or not sets.has_set(folder, name):
-            continue
-        found = read_set(folder / name, text=name != SOUNDS)
-        recordings = tuple(one for one in found if one.split == "training")
+        recordings = tuple(read_split(folder, name, "training")) if weight else ()
         if recordings:
             spans = spans_of(folder / name, keywords, recordings)
             parts.append(Part(name, recordings, spans, weight))

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracekws._core import lib
-from tracekws.bench.stream import WORD_RANGE_DB
-from tracekws.train.augment import FRAMES, STEPS
+from tracekws.train.augment import STEPS
 
 MARGIN = 2
 """Steps behind a word's end from which on it is to be heard."""
@@ -34,16 +33,6 @@ class Window:
     def of(self, features: Tensor) -> Tensor:
         """The second (B, 49, 80) of a batch's features (B, T, 80)."""
         return features[:, self.end - STEPS : self.end]
-
-
-def bounds(energies: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Where words begin and end in clips: (clips, 2), first frame and that behind the last.
-
-    Args:
-        energies: (clips, frames) over all channels.
-    """
-    loud = energies >= 10 ** (-WORD_RANGE_DB / 10) * energies.max(1, keepdims=True)
-    return np.stack([loud.argmax(1), FRAMES - loud[:, ::-1].argmax(1)], axis=1)
 
 
 def in_steps(frames: NDArray[np.int64]) -> NDArray[np.int64]:
