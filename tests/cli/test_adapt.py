@@ -2,13 +2,15 @@
 """The schedule of adaptation, and what an error does to it, on a device that logs its calls."""
 
 from contextlib import contextmanager
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tracekws.columns import CAPTIONS, Columns, Share, are_right, picture
 from tracekws.core import FeatureConfig, features
-from tracekws.device.adapt import Columns, Share, adapt, picture, teach
+from tracekws.device.adapt import adapt, teach
 from tracekws.device.takes import Take
 from tracekws.errors import DeviceError, TraceKwsError
 
@@ -36,7 +38,8 @@ class Log:
             raise KeyboardInterrupt
 
     def info(self):
-        return SimpleNamespace(unknown="_unknown_", silence="_silence_", passes=5)
+        words = ("yes", "no")
+        return SimpleNamespace(unknown="_unknown_", keywords=words, passes=5)
 
     def classify(self, pcm):
         self.step("classify")
@@ -127,6 +130,28 @@ def test_columns_count_words_and_rejections():
     json = result.as_json()
     assert json["before"]["keywords_self"] == {"right": 1, "clips": 2, "percent": 50.0}
     assert json["warnings"] == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("heard", "truth", "right"),
+    [
+        ("yes", "yes", True),
+        ("no", "yes", False),
+        ("_unknown_", "yes", False),
+        ("_silence_", "yes", False),
+        ("yes", "_unknown_", False),
+        ("_unknown_", "_unknown_", True),
+        ("_silence_", "_unknown_", True),
+    ],
+)
+def test_a_keyword_is_right_when_heard_another_word_when_no_keyword_is(heard, truth, right):
+    assert are_right([heard], [truth], ["yes", "no"]).tolist() == [right]
+    classes = ["_silence_", "yes", "no", "_unknown_"]
+    assert are_right([classes.index(heard)], [classes.index(truth)], [1, 2]).tolist() == [right]
+
+
+def test_every_column_has_a_caption():
+    assert [field.name for field in fields(Columns)] == list(CAPTIONS)[:4]
 
 
 def test_columns_without_data_are_left_out():

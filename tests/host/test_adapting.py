@@ -8,12 +8,14 @@ from host_cli import tracekws, tracekws_json
 from images import cells, make_image, write_image
 from tracekws._core import ffi
 from tracekws.bench import adapting
-from tracekws.bench.adapting import COLUMNS, METHODS, SAME_REJECTION, Outcome, same_rejection_right
+from tracekws.bench.adapting import METHODS, SAME_REJECTION, Outcome, same_rejection_right
+from tracekws.columns import CAPTIONS
 from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
 from tracekws.errors import ModelError
 from tracekws.modelfile import with_words
 
+DEVICE_COLUMNS = list(CAPTIONS)[:4]
 NEURONS = {"seed": 3, "n_classes": 12, "n_neurons": 24, "window_steps": 50}
 """A random layer that tells the words of tree apart."""
 
@@ -29,7 +31,7 @@ def test_every_method_has_a_row_with_every_column(model_file, tree):
     assert report["speakers"] == 2
     for row in report["rows"]:
         assert row["unknown_outside"] is None
-        for name in (*COLUMNS[:-1], SAME_REJECTION):
+        for name in (*DEVICE_COLUMNS, SAME_REJECTION):
             interval = row["intervals"][name]
             assert 0 <= interval["low"] <= row[name] <= interval["high"] <= 100
             assert row["gain"][name]["mean"] == pytest.approx(
@@ -131,7 +133,7 @@ def test_a_model_against_itself_differs_nowhere(model_file, tree):
     assert report["against"] == report["model"]
     for row in report["rows"]:
         assert row["against"]["unknown_outside"] is None
-        for name in (*COLUMNS[:-1], SAME_REJECTION):
+        for name in (*DEVICE_COLUMNS, SAME_REJECTION):
             assert row["against"][name] == {"mean": 0, "low": 0, "high": 0}
 
 
@@ -147,7 +149,7 @@ def test_a_model_with_a_ruined_readout_is_worse_by_what_the_other_is_better(
     found, swapped = bench(good, *options, str(ruined)), bench(ruined, *options, str(good))
     assert found["against"] == swapped["model"] != found["model"]
     for ours, theirs in zip(found["rows"], swapped["rows"], strict=True):
-        for name in (*COLUMNS[:-1], SAME_REJECTION):
+        for name in (*DEVICE_COLUMNS, SAME_REJECTION):
             gain, loss = ours["against"][name], theirs["against"][name]
             assert gain["mean"] == pytest.approx(ours[name] - theirs[name])
             assert [gain["mean"], gain["low"], gain["high"]] == pytest.approx(
@@ -167,7 +169,7 @@ def test_the_order_of_the_words_makes_no_difference(tree, readout, tmp_path):
     turned.write_bytes(make_image(arrays=arrays, **NEURONS))
     (row,) = bench(straight, tree, "--method", "none", "--against", str(turned))["rows"]
     assert row["keywords_self"] > 50
-    for name in (*COLUMNS[:-1], SAME_REJECTION):
+    for name in (*DEVICE_COLUMNS, SAME_REJECTION):
         assert row["against"][name] == {"mean": 0, "low": 0, "high": 0}
 
 
@@ -209,8 +211,8 @@ def test_outside_words_have_a_column_and_change_no_other(model_file, tree, forei
     options = ("--method", "readout")
     rows = [bench(model_file, tree, *options, *more)["rows"] for more in ((), outside)]
     for plain, row in zip(*rows, strict=True):
-        assert {k: v for k, v in row.items() if k in COLUMNS[:-1]} == {
-            k: v for k, v in plain.items() if k in COLUMNS[:-1]
+        assert {k: v for k, v in row.items() if k in DEVICE_COLUMNS} == {
+            k: v for k, v in plain.items() if k in DEVICE_COLUMNS
         }
     none, adapted = (row["unknown_outside"] for row in rows[1])
     heard = tracekws_json("evaluate", str(model_file), "--data", str(tree), *outside)
@@ -298,7 +300,7 @@ def test_an_image_with_other_words_knows_only_what_is_none_of_them():
 
 
 def outcome(keyword: list[int], unknown: list[int]) -> Outcome:
-    nothing = np.zeros(len(COLUMNS), dtype=np.int64)
+    nothing = np.zeros(len(CAPTIONS), dtype=np.int64)
     return Outcome(nothing, nothing, np.array(keyword), np.array(unknown))
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from tracekws import modelfile
 from tracekws.bench.changed_sound import in_a_room, in_noise
+from tracekws.columns import CAPTIONS, are_right
 from tracekws.core import LATENT, READOUT, SEQUENCES, TRACES, Model, features
 from tracekws.data import (
     CLIP_SAMPLES,
@@ -53,13 +54,6 @@ METHODS = {
     "tp+replay": READOUT | TRACES | LATENT,
     "tp+feature-replay": READOUT | TRACES | SEQUENCES,
 }
-COLUMNS = (
-    "keywords_self",
-    "unknown_self",
-    "keywords_others",
-    "unknown_others",
-    "unknown_outside",
-)
 SAME_REJECTION = "keywords_self_at_same_rejection"
 OTHER_KEYWORDS, OTHER_UNKNOWN = 300, 200
 OUTSIDE = 200
@@ -383,7 +377,8 @@ class Bench:
             best = keyword[scores[:, keyword].argmax(1)]
             margin = scores[np.arange(len(scores)), best] - scores[:, no_keyword].max(1)
             fits = (truth == unknown) | (best == truth)
-            right.append(int((fits & ((margin > 0) == (truth != unknown))).sum()))
+            called = np.where(margin > 0, best, unknown)
+            right.append(int(are_right(called, truth, keyword).sum()))
             margins.append(np.where(fits, margin, np.iinfo(np.int64).min))
         total = np.array([len(truth) for _, truth in groups])
         return Outcome(np.array(right), total, margins[0], margins[1])
@@ -543,7 +538,7 @@ def tabulate(
     rows = []
     for method, speakers in outcomes.items():
         columns: Estimates = {}
-        for column, name in enumerate(COLUMNS):
+        for column, name in enumerate(CAPTIONS):
             right = np.array([sum(o.right[column] for o in draws) for draws in speakers])
             total = np.array([sum(o.total[column] for o in draws) for draws in speakers])
             columns[name] = estimate(right, total, resampled) if total.sum() else None

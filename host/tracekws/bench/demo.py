@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tracekws import columns
 from tracekws.audio import SAMPLE_RATE, read_clip
 from tracekws.bench.stream import Said, belongs, words_hit
 from tracekws.boards.virtual import virtual_board
@@ -62,8 +63,8 @@ class Demonstration:
 
     model: str
     taught: dict[str, int]
-    before: adaptation.Columns
-    after: adaptation.Columns
+    before: columns.Columns
+    after: columns.Columns
     stream_before: Heard
     stream_after: Heard
     generation_after_restart: int
@@ -248,5 +249,5 @@ def picture(
         f" {sum(result.taught.values())} takes",
         fontsize=10,
     )
-    adaptation.draw_columns(bottom, result.before, result.after)
+    columns.draw(bottom, result.before, result.after)
     write_figure(figure, path)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from tracekws import columns
 from tracekws.cli.console import (
     check_output,
     json_text,
@@ -98,7 +99,7 @@ def adapt(
         n_learned = sum(result.learned.values())
         if picture:
             title = f"before and after {n_learned} takes"
-            adaptation.picture(picture, result.before, result.after, title)
+            columns.picture(picture, result.before, result.after, title)
         if as_json:
             longest = as_plain(replace(result, generation=2**32 - 1))
             check_output(len(json_text(longest, 2)) + 1)

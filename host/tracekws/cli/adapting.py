@@ -8,6 +8,7 @@ from rich.table import Table
 
 from tracekws.bench import adapting
 from tracekws.cli.console import out, print_json, say, say_left_out
+from tracekws.columns import CAPTIONS
 from tracekws.core import Model
 
 
@@ -68,10 +69,11 @@ def show_adaptation(
             }
         )
         return
-    columns = [*adapting.COLUMNS, adapting.SAME_REJECTION]
-    if not len(people.outside):
-        columns.remove("unknown_outside")
-    headings = ("method", *(name.replace("_", " ") for name in columns))
+    captions = CAPTIONS | {
+        adapting.SAME_REJECTION: f"{CAPTIONS['keywords_self']}, at the same rejection"
+    }
+    columns = [name for name in captions if name != "unknown_outside" or len(people.outside)]
+    headings = ("method", *(captions[name] for name in columns))
     table = Table(*headings)
     for row in report.rows:
         cells = []

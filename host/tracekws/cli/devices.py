@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from tracekws.cli.console import say, talk
-from tracekws.device import adapt as adaptation
+from tracekws.columns import CAPTIONS, Columns
 from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import DeviceInfo
@@ -22,12 +22,12 @@ def open_device(port: str | None) -> Device:
     return Device.open(port) if port else Device.find()
 
 
-def columns_table(before: adaptation.Columns, after: adaptation.Columns) -> Table:
+def columns_table(before: Columns, after: Columns) -> Table:
     """The columns before and after as a table."""
     table = Table("right", "clips", "before", "after", "change")
     for (name, old), (_, new) in zip(before.items(), after.items(), strict=True):
         table.add_row(
-            adaptation.CAPTIONS[name],
+            CAPTIONS[name],
             str(old.clips),
             f"{old.percent:.1f} %",
             f"{new.percent:.1f} %",

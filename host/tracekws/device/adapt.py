@@ -6,66 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tracekws.columns import Columns, Share, share_of
 from tracekws.core import FeatureConfig, features
 from tracekws.device.driver import Device
 from tracekws.device.takes import Take, count
 from tracekws.errors import TraceKwsError
-from tracekws.figure import write_figure
 from tracekws.learner import schedule
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many takes of it are done, and of how many."""
-
-
-CAPTIONS = {
-    "keywords_self": "keywords, this speaker",
-    "unknown_self": "other words, this speaker",
-    "keywords_others": "keywords, other speakers",
-    "unknown_others": "other words, other speakers",
-}
-"""The columns in words; other words are right when no keyword is heard in them."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many of some clips were right."""
-
-    right: int
-    clips: int
-
-    @property
-    def percent(self) -> float:
-        """Share in percent; 0 when there are no clips."""
-        return 100.0 * self.right / self.clips if self.clips else 0.0
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The four columns; None where there is nothing to test with.
-
-    Keywords count when the device says the word, other words when it says no keyword.
-    """
-
-    keywords_self: Share | None = None
-    unknown_self: Share | None = None
-    keywords_others: Share | None = None
-    unknown_others: Share | None = None
-
-    def items(self) -> list[tuple[str, Share]]:
-        """Names and values of the columns that there is data for."""
-        return [(name, Share(**value)) for name, value in asdict(self).items() if value]
-
-    def as_json(self) -> dict[str, dict[str, float]]:
-        """Plain data: right, clips, percent of each column that there is data for."""
-        return {
-            name: {**asdict(share), "percent": round(share.percent, 2)}
-            for name, share in self.items()
-        }
 
 
 @dataclass(frozen=True)
@@ -120,17 +73,15 @@ def columns(
 ) -> Columns:
     """Measure the four columns on takes of the user and of other speakers."""
     info = device.info()
-    no_keyword = (info.unknown, info.silence)
     heard = hear(device, [*own, *others], what, progress)
 
     def share(takes: Sequence[Take], heard: Sequence[str], keywords: bool) -> Share | None:
         pairs = [
-            (t, h)
+            (h, t.label)
             for t, h in zip(takes, heard, strict=True)
             if keywords != (t.label == info.unknown)
         ]
-        right = sum(h == t.label if keywords else h in no_keyword for t, h in pairs)
-        return Share(right, len(pairs)) if pairs else None
+        return share_of([h for h, _ in pairs], [truth for _, truth in pairs], info.keywords)
 
     heard_own, heard_others = heard[: len(own)], heard[len(own) :]
     return Columns(
@@ -212,35 +163,3 @@ def adapt(
         with suppress(TraceKwsError):
             revert(device)
         raise
-
-
-def picture(path: Path, before: Columns, after: Columns, title: str) -> None:
-    """Draw the columns before and after as bars into an image file (PNG, SVG or PDF).
-
-    Raises DataError when it cannot be written.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    draw_columns(figure.subplots(), before, after)
-    figure.suptitle(title)
-    write_figure(figure, path)
-
-
-def draw_columns(axes: Any, before: Columns, after: Columns) -> None:
-    """Draw the columns before and after as bars into matplotlib axes."""
-    names = [name for name, _ in before.items()]
-    at = np.arange(len(names))
-    for shift, label, colour, result in (
-        (-0.2, "before", "#9aa5b1", before),
-        (0.2, "after", "#1f77b4", after),
-    ):
-        shares = [share.percent for _, share in result.items()]
-        bars = axes.bar(at + shift, shares, 0.38, label=label, color=colour)
-        axes.bar_label(bars, fmt="%.0f %%", fontsize=8, padding=1)
-    texts = [f"{CAPTIONS[name]}\n{share.clips} clips" for name, share in before.items()]
-    axes.set_xticks(at, texts)
-    axes.set_ylim(0, 115)
-    axes.set_ylabel("right, %")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 1.1), ncols=2, fontsize=8, frameon=False)
