@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples of docs/c.md, built as C and as C++, and the core as a CMake package."""
 
+import hashlib
 import re
 import shlex
 import subprocess
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -106,10 +108,19 @@ def test_an_error_leaves_the_weights(
 USES = {
     "add_subdirectory": 'add_subdirectory("{core}" core)',
     "FetchContent": """include(FetchContent)
-FetchContent_Declare(tracekws SOURCE_DIR "{core}")
+FetchContent_Declare(tracekws URL "{archive}" URL_HASH SHA256={sha256}
+    SOURCE_SUBDIR firmware/core)
 FetchContent_MakeAvailable(tracekws)""",
     "find_package": "find_package(tracekws 0.1 REQUIRED)",
 }
+
+
+def archive_of(files: Path, folder: Path) -> Path:
+    """The files of a folder as a release has them: below a folder with the version's name."""
+    path = folder / "tracekws-0.1.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(files, f"tracekws-0.1/{files.relative_to(ROOT)}")
+    return path
 
 
 @pytest.mark.parametrize("way", USES)
@@ -119,12 +130,14 @@ def test_an_outside_project_builds_with_cmake(way: str, model: Path, tmp_path: P
     if way == "find_package":
         run(cmake, "-S", CORE, "-B", tmp_path / "core", f"-DCMAKE_INSTALL_PREFIX={prefix}")
         run(cmake, "--build", tmp_path / "core", "--target", "install")
+    archive = archive_of(CORE, tmp_path)
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     project = tmp_path / "project"
     project.mkdir()
     (project / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.16)\n"
         "project(mine LANGUAGES C)\n"
-        f"{USES[way].format(core=CORE)}\n"
+        f"{USES[way].format(core=CORE, archive=archive, sha256=sha256)}\n"
         f'add_executable(mine "{EXAMPLES / "recognize.c"}")\n'
         "target_link_libraries(mine PRIVATE tracekws::core)\n"
     )
