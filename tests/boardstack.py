@@ -20,7 +20,7 @@ from host_cli import HANG_SECONDS
 from toolchain import ROOT, run
 from tracekws.boards.emulator import emulated_board
 from tracekws.boards.parts import MACHINES
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 
 sys.path.append(str(ROOT / "tests" / "boards"))
 from pico import Pico

@@ -18,7 +18,7 @@ from images import make_image
 from loopback_device import Board, Flash, connect
 from recordings import changing_noise
 from tracekws.device import driver, link, protocol
-from tracekws.device.driver import Device, Event
+from tracekws.device.driver import Driver, Event
 from tracekws.errors import TraceKwsError
 
 WAYS = ("up", "down")
@@ -212,7 +212,7 @@ class Session:
         )
         self.pcm = changing_noise(30, 1600)[:3200]
         self.features = np.random.default_rng(2).integers(0, 50, (6, 80)).astype(np.int8)
-        self.steps: tuple[Callable[[Device], Any], ...] = (
+        self.steps: tuple[Callable[[Driver], Any], ...] = (
             lambda device: device.info(),
             self.learn,
             lambda device: device.save(),
@@ -225,13 +225,13 @@ class Session:
         )
         self.clean, self.places = self.record()
 
-    def learn(self, device: Device) -> None:
+    def learn(self, device: Driver) -> None:
         with device.learn(7) as session:
             session.take_pcm("yes", self.pcm[:960], 32767)
             session.take_features("no", self.features, 30000)
             session.take_features("_unknown_", self.features[:2], 32767)
 
-    def listen(self, device: Device) -> list[Event]:
+    def listen(self, device: Driver) -> list[Event]:
         return list(device.listen([self.pcm]))
 
     def board(self) -> Board:
@@ -316,11 +316,11 @@ class Session:
         return "wrong", f"neither before nor after the step that ended in {outcome.error}"
 
 
-def open_device(line: Line) -> Device:
+def open_device(line: Line) -> Driver:
     """A device over a line, with the same request ids each time."""
     opened = link.Link(line, "line", 5, line.clock)
     opened._next_id = FIRST_ID
-    return Device(opened, driver._say_hello(opened, needs_model=True))
+    return Driver(opened, driver._say_hello(opened, needs_model=True))
 
 
 def same(one: State, other: State) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from cffi import FFI
 
 from toolchain import ROOT, SOURCES, find
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.device.link import Clock
 from tracekws.device.transport import SLICE, Transport
 from tracekws.errors import code
@@ -317,6 +317,6 @@ class Timed(Transport, Protocol):
     clock: VirtualClock
 
 
-def connect(line: Timed, timeout: float = 5) -> Device:
+def connect(line: Timed, timeout: float = 5) -> Driver:
     """A device over that line, by the line's clock."""
-    return Device.over(line, "loopback", timeout, clock=line.clock)
+    return Driver.over(line, "loopback", timeout, clock=line.clock)

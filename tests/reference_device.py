@@ -8,14 +8,14 @@ import numpy as np
 from tracekws._core import ffi, lib
 from tracekws.boards.virtual import VirtualBoard
 from tracekws.core import Model, features
-from tracekws.device.driver import Device, Event
+from tracekws.device.driver import Driver, Event
 from tracekws.learner import Learner
 
 Start = Callable[..., VirtualBoard]
 """Starts a board: a fixture."""
 
 
-def teach(device: Device, seed: int) -> bytes:
+def teach(device: Driver, seed: int) -> bytes:
     """Change the weights in a way of the seed's own; what they are then."""
     features = np.random.default_rng(seed).integers(0, 50, (20, 80)).astype(np.int8)
     with device.learn(seed) as session:

@@ -97,7 +97,13 @@ class Model:
 
     @classmethod
     def load(cls, path: Path | str) -> "Model":
-        """Read a model: a file, or by its name one that comes with the package ("base", "small").
+        """Read a model.
+
+        Args:
+            path: of a file, or the name of one that comes with the package: "base" or "small".
+
+        Returns:
+            The model.
 
         Raises:
             ModelError: there is none, or it is malformed; the message names the file.
@@ -153,7 +159,14 @@ class Model:
         return int(lib.tkws_model_trainable_bytes(self.c))
 
     def class_of(self, word: str) -> int:
-        """Class of a word: its own, or that of unknown words."""
+        """Class of a word: its own, or that of unknown words.
+
+        Args:
+            word: any word.
+
+        Returns:
+            Its place in labels.
+        """
         return self.labels.index(word) if word in self.keywords else self.unknown
 
 
@@ -319,7 +332,14 @@ class Network:
         check(lib.tkws_network_init(self._network, model.c, self._weights.c, self._memory, n_bytes))
 
     def scores(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Scores after a clip (steps, 80) heard from rest: int32 (classes,), Q10."""
+        """Scores after a clip that is heard from rest.
+
+        Args:
+            features: int8 (steps, 80), Q4.
+
+        Returns:
+            int32 (classes,), Q10.
+        """
         lib.tkws_network_reset(self._network)
         self._run(features)
         out = np.empty(self.model.header.n_classes, dtype=np.int32)
@@ -327,21 +347,42 @@ class Network:
         return out
 
     def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Scores of clips (N, steps, 80), each heard from rest: int32 (N, classes), Q10."""
+        """Scores of clips, each heard from rest.
+
+        Args:
+            clips: int8 (N, steps, 80), Q4.
+
+        Returns:
+            int32 (N, classes), Q10.
+        """
         out = np.empty((len(clips), self.model.header.n_classes), dtype=np.int32)
         for row, clip in zip(out, clips, strict=True):
             row[:] = self.scores(clip)
         return out
 
     def stream(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Scores of every step of a stream (steps, 80) heard from rest: (steps, classes), Q10."""
+        """Scores of every step of a stream that is heard from rest.
+
+        Args:
+            features: int8 (steps, 80), Q4.
+
+        Returns:
+            int32 (steps, classes), Q10.
+        """
         lib.tkws_network_reset(self._network)
         out = np.empty((len(features), self.model.header.n_classes), dtype=np.int32)
         self._run(features, scores=ffi.from_buffer("int32_t[]", out))
         return out
 
     def rates(self, features: NDArray[np.int8]) -> NDArray[np.float64]:
-        """Mean spikes a step of each neuron over a clip (steps, 80) from rest: (neurons,)."""
+        """Mean spikes a step of each neuron over a clip that is heard from rest.
+
+        Args:
+            features: int8 (steps, 80), Q4.
+
+        Returns:
+            (neurons,), 0 to 1.
+        """
         lib.tkws_network_reset(self._network)
         counts = np.zeros(self.model.header.n_neurons, dtype=np.uint32)
         self._run(features, counts=ffi.from_buffer("uint32_t[]", counts))

@@ -46,6 +46,8 @@ class Learner(Network):
     An object belongs to one thread at a time.
 
     Example:
+        >>> from tracekws import Learner, Model, Recognizer
+        >>> model = Model.load("base")
         >>> learner = Learner(model)
         >>> learner.learn([("yes", first), ("yes", second), ("no", third)])
         >>> ear = Recognizer(model, learner.weights)
@@ -93,7 +95,13 @@ class Learner(Network):
             self.take(heard[i], labels.index(takes[i][0]), method, scale)
 
     def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
-        """Learn once from one take: int8 (steps, 80) of class label, with TKWS_LEARN_* flags.
+        """Learn once from one take.
+
+        Args:
+            features: int8 (steps, 80), Q4.
+            label: class of the take.
+            method: TKWS_LEARN_* flags.
+            scale_q15: share of the model's learning rates, Q15, 0 to 32767.
 
         Raises:
             TraceKwsError: the take has no step, or an argument is out of its range.
@@ -103,12 +111,22 @@ class Learner(Network):
         check(lib.tkws_learner_end(self._learner))
 
     def save(self, path: Path | str) -> None:
-        """Write the weights to a file, completely or not at all."""
+        """Write the weights to a file, completely or not at all.
+
+        Args:
+            path: of the file, which is replaced.
+
+        Raises:
+            DataError: it cannot be written.
+        """
         content = _HEAD.pack(MAGIC, self.model.crc) + self.weights
         write(Path(path), content + _CRC.pack(zlib.crc32(content)))
 
     def load(self, path: Path | str) -> None:
         """Take the weights from a file that save() wrote.
+
+        Args:
+            path: of the file.
 
         Raises:
             DataError: there is no such file, or it is damaged.

@@ -90,12 +90,15 @@ class Recognizer:
             lib.tkws_detector_set_isolated(detector, self._isolated)
 
     def push(self, pcm: NDArray[np.int16]) -> list[Event]:
-        """Hear samples; give the words that were heard in them, in order.
+        """Hear samples; give the words that were heard in them.
 
         The events are the same however a stream is divided into calls.
 
         Args:
             pcm: int16 (samples,), 16 kHz, mono; any number, none too.
+
+        Returns:
+            The words in their order; times are seconds since reset().
 
         Raises:
             DataError: the samples are no int16 of one channel.

@@ -21,7 +21,7 @@ from tracekws.boards.firmware import build_firmware
 from tracekws.boards.parts import MACHINES
 from tracekws.boards.rp2040 import PACKAGE
 from tracekws.device import protocol
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 from tracekws.errors import MissingTool, NoDeviceError
 
 RP2040 = "rp2040"

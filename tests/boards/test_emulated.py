@@ -26,7 +26,7 @@ from tracekws.boards.emulator import board_of, emulated_board, open_flash
 from tracekws.boards.parts import MACHINES
 from tracekws.boards.virtual import VirtualBoard, board_program, virtual_board
 from tracekws.core import Model
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 from tracekws.errors import DeviceError, StorageError, TraceKwsError
 
 pytestmark = pytest.mark.toolchain

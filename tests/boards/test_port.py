@@ -24,7 +24,7 @@ from tracekws.audio import read_clip
 from tracekws.boards.emulator import emulated_board
 from tracekws.boards.virtual import VARIABLE, virtual_board
 from tracekws.core import LATENT, READOUT, TRACES, Model
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 from tracekws.errors import DeviceError, TraceKwsError
 
 PORT = os.environ.get("TRACEKWS_TEST_PORT")

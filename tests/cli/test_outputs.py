@@ -20,7 +20,7 @@ from tracekws.boards.virtual import VirtualBoard
 from tracekws.cli.console import out
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 
 
 def state(board: VirtualBoard) -> tuple[bytes, int, bool]:

@@ -13,7 +13,7 @@ from images import make_image, write_image
 from recordings import changing_noise
 from reference_device import Start
 from tracekws.boards.virtual import VirtualBoard, virtual_board
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 
 # Events are frequent: any word above chance, however short.
 EVENTFUL = {"smoothing_shift": 0, "refractory_steps": 0, "window_steps": 2}
@@ -71,13 +71,13 @@ def board(request: pytest.FixtureRequest, start: Start) -> VirtualBoard:
 
 
 @pytest.fixture
-def device(board: VirtualBoard) -> Iterator[Device]:
+def device(board: VirtualBoard) -> Iterator[Driver]:
     """A device over each kind of line in turn."""
-    with Device.open(board.port) as opened:
+    with Driver.open(board.port) as opened:
         yield opened
 
 
 @pytest.fixture
-def pty_device(start: Start) -> Iterator[Device]:
-    with Device.open(start().port) as opened:
+def pty_device(start: Start) -> Iterator[Driver]:
+    with Driver.open(start().port) as opened:
         yield opened

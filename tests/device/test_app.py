@@ -15,7 +15,7 @@ from reference_device import teach
 from tracekws._core import lib
 from tracekws.core import Model
 from tracekws.device import protocol
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import DeviceError, ModelError, StorageError, code
 
 Make = Callable[..., Board]
@@ -121,8 +121,8 @@ def test_forget_that_fails(make: Make) -> None:
     assert device.info().generation == 0
 
 
-@pytest.mark.parametrize("action", [Device.undo, Device.forget])
-def test_what_is_restored_is_not_unsaved(make: Make, action: Callable[[Device], object]) -> None:
+@pytest.mark.parametrize("action", [Driver.undo, Driver.forget])
+def test_what_is_restored_is_not_unsaved(make: Make, action: Callable[[Driver], object]) -> None:
     """An undo or a forget whose flash refuses gives up what was learned, and says so."""
     flash = Flash()
     device = connect(make(flash=flash))
@@ -130,7 +130,7 @@ def test_what_is_restored_is_not_unsaved(make: Make, action: Callable[[Device], 
     device.save()
     teach(device, 2)
     assert device.info().changed
-    flash.fail_at = flash.n_operations + (2 if action is Device.forget else 1)
+    flash.fail_at = flash.n_operations + (2 if action is Driver.forget else 1)
     with pytest.raises(StorageError, match="refused"):
         action(device)
     assert device.info().changed is False

@@ -13,7 +13,7 @@ from reference_device import Start
 from tracekws.boards import virtual as board_module
 from tracekws.boards.virtual import board_program, start_board, virtual_board
 from tracekws.device import discover, protocol
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import ModelError, NoDeviceError, TraceKwsError, VersionError
 
 
@@ -59,7 +59,7 @@ def test_least_ram(tmp_path: Path, flash: Path) -> None:
             high = middle
         except ModelError:
             low = middle
-    with virtual_board(path, flash, ram=high) as board, Device.open(board.port) as device:
+    with virtual_board(path, flash, ram=high) as board, Driver.open(board.port) as device:
         assert device.info().ram_bytes == high
         assert len(device.weights()) == device.info().trainable_bytes
 
@@ -90,7 +90,7 @@ def test_a_flash_that_was_never_filled_is_a_new_one(start: Start, flash: Path) -
     """What a board leaves that ends between making its file and filling it."""
     flash.touch()
     flash.with_name(flash.name + ".new").write_bytes(b"half")
-    with Device.open(start().port) as device:
+    with Driver.open(start().port) as device:
         assert device.info().slots == ("empty", "empty")
     assert set(flash.read_bytes()) == {0xFF}
 
@@ -128,7 +128,7 @@ def test_signals_end_it(
     start: Start, number: signal.Signals, connected: bool, tcp: int | None
 ) -> None:
     board = start(tcp)
-    device = Device.open(board.port) if connected else None
+    device = Driver.open(board.port) if connected else None
     board.process.send_signal(number)
     assert board.process.wait(HANG_SECONDS) == 0
     if device is not None:
@@ -148,14 +148,14 @@ def test_it_ends_with_its_parent(start: Start) -> None:
 def test_hosts_come_and_go(start: Start, tcp: int | None) -> None:
     board = start(tcp)
     for _ in range(3):
-        with Device.open(board.port) as device:
+        with Driver.open(board.port) as device:
             assert device.info().board == "virtual"
 
 
 def test_a_pty_in_use_is_refused(start: Start) -> None:
     board = start()
-    with Device.open(board.port), pytest.raises(NoDeviceError, match="another program"):
-        Device.open(board.port)
+    with Driver.open(board.port), pytest.raises(NoDeviceError, match="another program"):
+        Driver.open(board.port)
 
 
 def test_find_the_one_device(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_find_a_device_of_another_version(start: Start, monkeypatch: pytest.Monk
     monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 1)
     assert discover.find_port(HANG_SECONDS) == port
     with pytest.raises(VersionError, match="update"):
-        Device.open(port)
+        Driver.open(port)
 
 
 def test_no_device_and_too_many(

@@ -20,7 +20,7 @@ from toolchain import CORE, ROOT, find
 from tracekws.boards.line import READ_BYTES, Gate, PtyLine, TcpLine, open_line
 from tracekws.boards.virtual import VirtualBoard
 from tracekws.device import protocol
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import ProtocolError, TraceKwsError, code
 
@@ -31,11 +31,11 @@ Connect = Callable[[], socket.socket]
 def connect(start: Start) -> Iterator[Connect]:
     """Connect to one board with saved weights, which must be there in the end."""
     board = start(0)
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         learned = teach(device, 1)
         assert device.save() == 1
     yield lambda: strangers.connect(board.port)
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         assert (device.info().generation, device.info().erases) == (1, 1)
         assert device.weights() == learned
 
@@ -101,7 +101,7 @@ def test_a_client_that_has_gone_does_not_act(board: VirtualBoard, known: bool) -
             client.write(HELLO)
         client.write(SAVE + FORGET + SAVE[:-4])
         client.close()
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         assert (device.info().generation, device.info().erases) == (0, 0)
         assert device.info().slots == ("empty", "empty")
 

@@ -18,7 +18,7 @@ from loopback_device import Board, Flash, VirtualClock, connect
 from reference_device import Start
 from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.device import driver, link, protocol
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.device.protocol import Message
 from tracekws.device.transport import SLICE, open_transport
 from tracekws.errors import DeviceError, NoDeviceError, ProtocolError, code
@@ -67,7 +67,7 @@ def test_a_bad_line_changes_nothing(
     monkeypatch.setattr(link, "RETRIES_PER_TIMEOUT", 20 * HANG_SECONDS)
     line = Faulty(open_transport(board.port), seed, 0.1)
     pupil = reference.Pupil(image, seed)
-    with Device.over(line, board.port, HANG_SECONDS) as device:
+    with Driver.over(line, board.port, HANG_SECONDS) as device:
         assert list(device.listen(np.array_split(pcm, 40))) == reference.events(image, pcm)
         assert device.classify(pcm)[1].tolist() == reference.scores(image, pcm).tolist()
         with device.learn(seed) as session:
@@ -216,7 +216,7 @@ def test_any_request_is_answered(model: Path, tmp_path_factory, data: st.DataObj
             assert (answer.kind, answer.request) == (command | protocol.ANSWER, number)
             assert answer.status == 0 or -95 <= answer.status < 0
         wire.transport.close()
-        Device.open(board.port).close()
+        Driver.open(board.port).close()
         assert board.process.poll() is None
 
 
@@ -226,14 +226,14 @@ def test_rubbish_on_the_line(start: Start, seed: int) -> None:
     rubbish = np.random.default_rng(seed).bytes(2000)
     transport = open_transport(board.port)
     transport.write(rubbish)
-    with Device.over(transport, board.port) as device:
+    with Driver.over(transport, board.port) as device:
         assert device.info().board == "virtual"
 
 
 def test_other_protocol_version(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "PROTOCOL_VERSION", 1)
     with pytest.raises(ProtocolError, match=r"speaks protocol 2, this program 1.*update"):
-        Device.open(start().port)
+        Driver.open(start().port)
 
 
 def test_other_protocol_version_keeps_the_session(wire: Wire) -> None:
@@ -315,7 +315,7 @@ def test_a_line_that_damages_everything() -> None:
 )
 def test_no_such_port(port: str, text: str) -> None:
     with pytest.raises(NoDeviceError, match="cannot be opened") as refused:
-        Device.open(port)
+        Driver.open(port)
     assert text in str(refused.value)
 
 
@@ -327,12 +327,12 @@ def unplugged(board: VirtualBoard, pcm: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def test_unplugged_while_listening(board: VirtualBoard, pcm: np.ndarray) -> None:
-    with Device.open(board.port) as device, pytest.raises(NoDeviceError):
+    with Driver.open(board.port) as device, pytest.raises(NoDeviceError):
         list(device.listen(unplugged(board, pcm)))
 
 
 def test_unplugged_while_learning(board: VirtualBoard, pcm: np.ndarray) -> None:
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
 
         def lesson() -> None:
             with device.learn(1) as session:
@@ -390,5 +390,5 @@ def test_refused_by_a_device_without_a_model(monkeypatch: pytest.MonkeyPatch) ->
             pass
 
     with pytest.raises(DeviceError, match="no usable model"):
-        Device.over(Still(), "still")
+        Driver.over(Still(), "still")
     assert driver.protocol is protocol

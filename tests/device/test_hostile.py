@@ -16,7 +16,7 @@ import pytest
 import reference_device as reference
 from loopback_device import Board, Flash, VirtualClock, connect
 from tracekws.device import link, protocol
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import DeviceError, NoDeviceError, ProtocolError, TraceKwsError, code
 
 TIMEOUT = 5
@@ -64,7 +64,7 @@ def at(offset: int, form: str, value: int) -> Change:
     return change
 
 
-Use = Callable[[Device], Any]
+Use = Callable[[Driver], Any]
 
 
 @pytest.fixture
@@ -75,12 +75,12 @@ def make(folder: Path, image: bytes, pcm: np.ndarray) -> Callable[..., Board]:
     return board
 
 
-def learn(device: Device) -> None:
+def learn(device: Driver) -> None:
     with device.learn(1) as session:
         session.take_features("yes", np.ones((40, 80), np.int8), 32767)
 
 
-def hear(device: Device) -> None:
+def hear(device: Driver) -> None:
     with closing(device.listen_live()) as live:
         for _ in range(300):
             next(live)

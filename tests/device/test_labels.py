@@ -12,7 +12,7 @@ from images import cells, make_image
 from loopback_device import Board, connect
 from tracekws.core import Model
 from tracekws.device import protocol
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import DeviceError, ProtocolError, code
 
 Ask = Callable[..., Any]
@@ -137,10 +137,10 @@ LIES = {
 
 
 @pytest.fixture
-def lied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bytes], Device]:
+def lied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bytes], Driver]:
     """A device whose answer to one request is another one."""
 
-    def device(command: int, body: bytes) -> Device:
+    def device(command: int, body: bytes) -> Driver:
         made = connect(Board(folder, image_of(WORDS["one byte"])))
         true = made._link.request
         monkeypatch.setattr(
@@ -153,7 +153,7 @@ def lied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bytes]
 
 @pytest.mark.parametrize("lie", LIES)
 def test_labels_that_no_model_has_are_refused(
-    lied: Callable[[int, bytes], Device], lie: str
+    lied: Callable[[int, bytes], Driver], lie: str
 ) -> None:
     device = lied(protocol.LABELS, LIES[lie])
     for use in (device.info, lambda: device.classify(np.zeros(16000, np.int16))):
@@ -165,7 +165,7 @@ def test_labels_that_no_model_has_are_refused(
 
 @pytest.mark.parametrize("name", [b"", b"\x1b]0;owned\x07", b"a/b", b"\xff", b"x" * 32])
 def test_a_model_without_a_name_is_refused(
-    lied: Callable[[int, bytes], Device], folder: Path, name: bytes
+    lied: Callable[[int, bytes], Driver], folder: Path, name: bytes
 ) -> None:
     true = connect(Board(folder, image_of(WORDS["one byte"])))._link.request(protocol.INFO)
     device = lied(protocol.INFO, name.ljust(32, b"\0") + true[32:])
@@ -178,7 +178,7 @@ def test_a_model_without_a_name_is_refused(
     [(65535, 3, 4), (33, 3, 4), (0, 0, 1), (5, 5, 4), (5, 3, 65535), (5, 4, 4)],
 )
 def test_classes_that_no_model_has_are_refused(
-    lied: Callable[[int, bytes], Device], folder: Path, n_classes: int, unknown: int, silence: int
+    lied: Callable[[int, bytes], Driver], folder: Path, n_classes: int, unknown: int, silence: int
 ) -> None:
     true = connect(Board(folder, image_of(WORDS["one byte"])))._link.request(protocol.INFO)
     numbers = b"".join(n.to_bytes(2, "little") for n in (n_classes, unknown, silence))

@@ -17,7 +17,7 @@ from images import make_image
 from loopback_device import Board, Flash, Lossy, connect
 from reference_device import Start
 from tracekws.device import protocol
-from tracekws.device.driver import Device, Event, Heard
+from tracekws.device.driver import Driver, Event, LiveReport
 from tracekws.errors import DeviceError, TraceKwsError, code
 
 Make = Callable[..., Board]
@@ -32,8 +32,8 @@ def make(folder: Path, image: bytes, pcm: np.ndarray) -> Make:
     return board
 
 
-def hear(device: Device, seconds: float) -> list[Heard]:
-    found: list[Heard] = []
+def hear(device: Driver, seconds: float) -> list[LiveReport]:
+    found: list[LiveReport] = []
     with closing(device.listen_live(interval=0)) as live:
         for heard in live:
             found.append(heard)
@@ -42,7 +42,7 @@ def hear(device: Device, seconds: float) -> list[Heard]:
     return found
 
 
-def events(heard: list[Heard]) -> list[Event]:
+def events(heard: list[LiveReport]) -> list[Event]:
     return [event for one in heard for event in one.events]
 
 
@@ -340,14 +340,14 @@ def sound(pcm: np.ndarray, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def live(start: Start, sound: Path) -> Iterator[Device]:
+def live(start: Start, sound: Path) -> Iterator[Driver]:
     board = start(extra=["--microphone", str(sound), "--by-requests"])
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         yield device
 
 
 def test_the_virtual_microphone_is_recorded_from_where_it_stopped(
-    live: Device, pcm: np.ndarray
+    live: Driver, pcm: np.ndarray
 ) -> None:
     first = live.record(0.25)
     second = live.record(3)
@@ -360,7 +360,7 @@ def test_the_virtual_microphone_is_recorded_from_where_it_stopped(
 def test_the_virtual_microphone_waits_for_requests(start: Start, sound: Path) -> None:
     """Each brings 50 ms, heard after its answer; that nobody asks loses nothing."""
     board = start(extra=["--microphone", str(sound), "--by-requests"])
-    with Device.open(board.port, HANG_SECONDS) as device, closing(device.listen_live(0)) as live:
+    with Driver.open(board.port, HANG_SECONDS) as device, closing(device.listen_live(0)) as live:
         for n_before, heard in zip(range(10), live, strict=False):
             assert heard.seconds <= 0.05 * n_before + 1e-9
             assert heard.overruns == 0
@@ -377,7 +377,7 @@ def test_the_virtual_microphone_is_heard(
     model = tmp_path / "quiet.tkws"
     model.write_bytes(quiet)
     board = start(model=model, extra=["--microphone", str(sound), "--by-requests"])
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         heard = hear(device, 3)
     expected = [event for event in reference.events(quiet, pcm) if event.end <= heard[-1].seconds]
     assert [event for event in events(heard) if event.end <= 3] == expected

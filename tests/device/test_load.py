@@ -15,7 +15,7 @@ from loopback_device import Board, Flash, Lossy, connect
 from reference_device import Start, teach
 from tracekws.cli.storage import info_table
 from tracekws.device import protocol
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import DeviceError, NoDeviceError, StorageError, code
 
 Make = Callable[..., Board]
@@ -48,7 +48,7 @@ def copy(flash: Flash, **options: Any) -> Flash:
 
 def test_the_loaded_model_runs_and_stays(start: Start, image: bytes, other: bytes) -> None:
     board = start()
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         teach(device, 1)
         device.save()
         before = device.info()
@@ -65,7 +65,7 @@ def test_the_loaded_model_runs_and_stays(start: Start, image: bytes, other: byte
         learned = teach(device, 2)
         assert device.save() == 1
         board.kill()
-    with Device.open(start().port) as device:
+    with Driver.open(start().port) as device:
         assert device.info().model_crc == crc(other)
         assert device.weights() == learned != fresh
         device.forget()
@@ -110,7 +110,7 @@ def test_a_board_without_a_model_can_be_given_one(make: Make, other: bytes) -> N
     flash = Flash(SLOTS, area=AREA)
     board = make(flash=flash, image=b"")
     assert board.started == code("NO_MODEL")
-    device = Device.over(board, "loopback", needs_model=False)
+    device = Driver.over(board, "loopback", needs_model=False)
     assert not device.has_model
     with pytest.raises(DeviceError, match="no usable model"):
         device.info()
@@ -452,13 +452,13 @@ def test_power_cut_in_a_load(start: Start, flash: Path, tiny: Path) -> None:
     """The old model with what it learned, or the new one with nothing: never anything else."""
     new = make_image(seed=25, n_neurons=1, n_classes=3, n_latent=0, n_sequences=0)
     board = start(model=tiny)
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         learned = teach(device, 1)
         device.save()
         board.kill()
     kept = flash.read_bytes()
     board = start(model=tiny)
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         device.load(new)
         fresh = device.weights()
         board.kill()
@@ -470,7 +470,7 @@ def test_power_cut_in_a_load(start: Start, flash: Path, tiny: Path) -> None:
     for cut in [*sorted(places), n_operations + 1]:
         flash.write_bytes(kept)
         board = start(model=tiny, extra=["--cut-after", str(cut)])
-        with Device.open(board.port) as device:
+        with Driver.open(board.port) as device:
             if cut > n_operations:
                 device.load(new)
                 break
@@ -478,7 +478,7 @@ def test_power_cut_in_a_load(start: Start, flash: Path, tiny: Path) -> None:
                 device.load(new)
             assert board.wait() == 86
         board = start(model=tiny)
-        with Device.open(board.port) as device:
+        with Driver.open(board.port) as device:
             seen = (device.info().model_crc, device.weights())
             assert seen == (old if cut < n_loaded else done), cut
             board.kill()

@@ -10,7 +10,7 @@ import reference_device as reference
 from tracekws.boards.virtual import VirtualBoard
 from tracekws.core import Model
 from tracekws.device import protocol
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import DataError, DeviceError
 
 
@@ -22,7 +22,7 @@ def pieces(pcm: np.ndarray, seed: int, longest: int) -> list[np.ndarray]:
     return [pcm[a:b] for a, b in pairwise(cuts)]
 
 
-def test_info(device: Device, image: bytes) -> None:
+def test_info(device: Driver, image: bytes) -> None:
     model = Model(image)
     info = device.info()
     assert (info.board, info.protocol, info.model_name) == ("virtual", 2, model.name)
@@ -35,24 +35,24 @@ def test_info(device: Device, image: bytes) -> None:
     assert info.max_pcm_credit >= 2
 
 
-def test_factory_weights(device: Device, image: bytes) -> None:
+def test_factory_weights(device: Driver, image: bytes) -> None:
     assert device.weights() == reference.Pupil(image, 1).weights
 
 
 @pytest.mark.parametrize("longest", [1000, 320, 5000, 48000])
-def test_events_for_any_chunks(device: Device, image: bytes, pcm: np.ndarray, longest: int) -> None:
+def test_events_for_any_chunks(device: Driver, image: bytes, pcm: np.ndarray, longest: int) -> None:
     expected = reference.events(image, pcm)
     assert len(expected) > 5
     assert len({event.word for event in expected}) > 1
     assert list(device.listen(pieces(pcm, longest, longest))) == expected
 
 
-def test_events_for_single_samples(pty_device: Device, image: bytes, pcm: np.ndarray) -> None:
+def test_events_for_single_samples(pty_device: Driver, image: bytes, pcm: np.ndarray) -> None:
     start = pcm[:8000]
     assert list(pty_device.listen(list(start[:, None]))) == reference.events(image, start)
 
 
-def test_events_come_while_streaming(pty_device: Device, image: bytes, pcm: np.ndarray) -> None:
+def test_events_come_while_streaming(pty_device: Driver, image: bytes, pcm: np.ndarray) -> None:
     taken = 0
 
     def chunks():
@@ -68,7 +68,7 @@ def test_events_come_while_streaming(pty_device: Device, image: bytes, pcm: np.n
     assert list(pty_device.listen([pcm])) == reference.events(image, pcm)
 
 
-def test_listen_stops_when_the_source_fails(pty_device: Device, pcm: np.ndarray) -> None:
+def test_listen_stops_when_the_source_fails(pty_device: Driver, pcm: np.ndarray) -> None:
     def broken():
         yield pcm[:5000]
         raise RuntimeError("the microphone is gone")
@@ -78,12 +78,12 @@ def test_listen_stops_when_the_source_fails(pty_device: Device, pcm: np.ndarray)
     pty_device.classify(pcm)
 
 
-def test_listen_to_nothing(device: Device) -> None:
+def test_listen_to_nothing(device: Driver) -> None:
     assert list(device.listen([])) == []
 
 
 @pytest.mark.parametrize("n_samples", [560, 561, 16000, 16001])
-def test_classify(device: Device, image: bytes, pcm: np.ndarray, n_samples: int) -> None:
+def test_classify(device: Driver, image: bytes, pcm: np.ndarray, n_samples: int) -> None:
     label, scores = device.classify(pcm[:n_samples])
     expected = reference.scores(image, pcm[:n_samples])
     assert scores.tolist() == expected.tolist()
@@ -91,13 +91,13 @@ def test_classify(device: Device, image: bytes, pcm: np.ndarray, n_samples: int)
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 559])
-def test_classify_too_short(pty_device: Device, pcm: np.ndarray, n_samples: int) -> None:
+def test_classify_too_short(pty_device: Driver, pcm: np.ndarray, n_samples: int) -> None:
     with pytest.raises(DeviceError, match="shorter than one network step"):
         pty_device.classify(pcm[:n_samples])
     pty_device.classify(pcm)
 
 
-def test_learn_equals_the_host(device: Device, image: bytes, pcm: np.ndarray) -> None:
+def test_learn_equals_the_host(device: Driver, image: bytes, pcm: np.ndarray) -> None:
     pupil = reference.Pupil(image, 77)
     factory = pupil.weights
     with device.learn(77) as session:
@@ -126,13 +126,13 @@ class Interrupted(Exception):
     pass
 
 
-def leave_by_exception(device: Device, pcm: np.ndarray) -> None:
+def leave_by_exception(device: Driver, pcm: np.ndarray) -> None:
     with device.learn(1) as session:
         session.take_pcm("yes", pcm, 32767)
         raise Interrupted
 
 
-def test_aborted_learning_goes_back(device: Device, pcm: np.ndarray) -> None:
+def test_aborted_learning_goes_back(device: Driver, pcm: np.ndarray) -> None:
     factory = device.weights()
     with pytest.raises(Interrupted):
         leave_by_exception(device, pcm)
@@ -147,17 +147,17 @@ def test_aborted_learning_goes_back(device: Device, pcm: np.ndarray) -> None:
 
 
 def test_lost_host_aborts_learning(board: VirtualBoard, pcm: np.ndarray) -> None:
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         factory = device.weights()
         session = device.learn(1)
         session.__enter__().take_pcm("yes", pcm, 32767)
         assert device.weights() != factory
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         assert device.weights() == factory
 
 
 @pytest.mark.parametrize("label", ["maybe", "", "a label that is much too long", "ja\N{SNOWMAN}"])
-def test_unknown_word_changes_nothing(pty_device: Device, pcm: np.ndarray, label: str) -> None:
+def test_unknown_word_changes_nothing(pty_device: Driver, pcm: np.ndarray, label: str) -> None:
     factory = pty_device.weights()
     with pty_device.learn(1) as session:
         with pytest.raises(DeviceError, match="no class of the model") as refused:
@@ -167,7 +167,7 @@ def test_unknown_word_changes_nothing(pty_device: Device, pcm: np.ndarray, label
         session.take_pcm("yes", pcm, 32767)
 
 
-def test_too_short_a_take(pty_device: Device, image: bytes, pcm: np.ndarray) -> None:
+def test_too_short_a_take(pty_device: Driver, image: bytes, pcm: np.ndarray) -> None:
     pupil = reference.Pupil(image, 3)
     with pty_device.learn(3) as session:
         with pytest.raises(DeviceError, match="shorter than one network step"):
@@ -177,7 +177,7 @@ def test_too_short_a_take(pty_device: Device, image: bytes, pcm: np.ndarray) -> 
     assert pty_device.weights() == pupil.weights
 
 
-def test_too_long_a_take(pty_device: Device) -> None:
+def test_too_long_a_take(pty_device: Driver) -> None:
     features = np.zeros((65536, 80), np.int8)
     with pty_device.learn(3) as session:
         session.take_features("yes", features[:100], 0, method=0)
@@ -187,7 +187,7 @@ def test_too_long_a_take(pty_device: Device) -> None:
         pty_device._link.request(protocol.TAKE_END)
 
 
-def test_bad_arguments(pty_device: Device, pcm: np.ndarray) -> None:
+def test_bad_arguments(pty_device: Driver, pcm: np.ndarray) -> None:
     with pytest.raises(DataError):
         pty_device.classify(pcm.astype(np.float32))
     with pytest.raises(DataError):

@@ -12,7 +12,7 @@ import pytest
 
 from loopback_device import Board, Flash, connect
 from reference_device import teach
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import StorageError, code
 
 Make = Callable[..., Board]
@@ -32,12 +32,12 @@ def make(folder: Path, image: bytes) -> Make:
 
 
 @pytest.fixture
-def restart(make: Make) -> Callable[[Flash], Device]:
+def restart(make: Make) -> Callable[[Flash], Driver]:
     """The device after its power was off."""
     return lambda flash: connect(make(flash=flash))
 
 
-Restart = Callable[[Flash], Device]
+Restart = Callable[[Flash], Driver]
 
 
 def slot_of(flash: Flash, slot: int) -> bytearray:
@@ -76,7 +76,7 @@ def put(flash: Flash, slot: int, slot_format: int, generation: int = 7) -> bytes
     return bytes(slot_of(flash, slot))
 
 
-def saved_twice(device: Device) -> tuple[bytes, bytes]:
+def saved_twice(device: Driver) -> tuple[bytes, bytes]:
     first = teach(device, 1)
     device.save()
     second = teach(device, 2)
@@ -185,17 +185,17 @@ def test_what_was_not_erased_is_not_said_to_be(restart: Restart, sector: int) ->
     assert left_in(flash, 0) == left_in(flash, 1) == 0
 
 
-@pytest.mark.parametrize("action", [Device.save, Device.undo])
+@pytest.mark.parametrize("action", [Driver.save, Driver.undo])
 def test_the_other_slot_is_read_before_one_is_erased(
-    restart: Restart, action: Callable[[Device], int]
+    restart: Restart, action: Callable[[Driver], int]
 ) -> None:
     """Flash ages: what was intact at the start may not be so now."""
     flash = Flash()
     device = restart(flash)
     first, second = saved_twice(device)
-    damaged, intact = (1, first) if action is Device.save else (0, second)
+    damaged, intact = (1, first) if action is Driver.save else (0, second)
     flash.data[damaged * SLOT + BODY] ^= 1
-    if action is Device.save:
+    if action is Driver.save:
         assert device.save() == 2, "over the damaged one"
     else:
         with pytest.raises(StorageError, match="no older generation"):

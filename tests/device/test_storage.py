@@ -11,7 +11,7 @@ import pytest
 
 from images import make_image
 from reference_device import Start, teach
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import NoDeviceError, StorageError
 
 SLOT = 128 * 1024
@@ -22,7 +22,7 @@ SECTORS = 2 * SLOT // 4096
 
 def test_saved_weights_survive_kill(start: Start) -> None:
     board = start()
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         factory = device.weights()
         learned = teach(device, 1)
         assert device.info().changed
@@ -30,7 +30,7 @@ def test_saved_weights_survive_kill(start: Start) -> None:
         assert not device.info().changed
         teach(device, 2)
         board.kill()
-    with Device.open(start().port) as device:
+    with Driver.open(start().port) as device:
         info = device.info()
         assert (info.generation, info.slots, info.erases) == (1, ("valid", "empty"), 1)
         assert device.weights() == learned != factory
@@ -38,16 +38,16 @@ def test_saved_weights_survive_kill(start: Start) -> None:
 
 def test_unsaved_weights_do_not(start: Start) -> None:
     board = start()
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         factory = device.weights()
         assert teach(device, 1) != factory
         board.kill()
-    with Device.open(start().port) as device:
+    with Driver.open(start().port) as device:
         assert device.weights() == factory
         assert device.info().generation == 0
 
 
-def test_generations(pty_device: Device) -> None:
+def test_generations(pty_device: Driver) -> None:
     device = pty_device
     factory = device.weights()
     weights = [factory]
@@ -74,7 +74,7 @@ def test_generations(pty_device: Device) -> None:
     assert info.erases == 4 + 1 + 1 + 2
 
 
-def test_undo_of_the_first_is_the_factory(pty_device: Device) -> None:
+def test_undo_of_the_first_is_the_factory(pty_device: Driver) -> None:
     factory = pty_device.weights()
     teach(pty_device, 1)
     pty_device.save()
@@ -82,7 +82,7 @@ def test_undo_of_the_first_is_the_factory(pty_device: Device) -> None:
     assert pty_device.weights() == factory
 
 
-def test_undo_gives_up_what_is_not_saved(pty_device: Device) -> None:
+def test_undo_gives_up_what_is_not_saved(pty_device: Driver) -> None:
     first = teach(pty_device, 1)
     pty_device.save()
     teach(pty_device, 2)
@@ -93,7 +93,7 @@ def test_undo_gives_up_what_is_not_saved(pty_device: Device) -> None:
 
 
 def test_forget_erases(start: Start, flash: Path) -> None:
-    with Device.open(start().port) as device:
+    with Driver.open(start().port) as device:
         first, second = teach(device, 1), None
         device.save()
         second = teach(device, 2)
@@ -110,7 +110,7 @@ def test_forget_erases(start: Start, flash: Path) -> None:
 @pytest.mark.parametrize("at", [0, 8, 12, 28, 31, 48, 1000, -1])
 def test_corrupt_slots(start: Start, flash: Path, at: int) -> None:
     board = start()
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         factory = device.weights()
         first = teach(device, 1)
         device.save()
@@ -126,13 +126,13 @@ def test_corrupt_slots(start: Start, flash: Path, at: int) -> None:
 
     damage(1)
     board = start()
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         info = device.info()
         assert (info.generation, info.slots) == (1, ("valid", "corrupt"))
         assert device.weights() == first
         board.kill()
     damage(0)
-    with Device.open(start().port) as device:
+    with Driver.open(start().port) as device:
         info = device.info()
         assert (info.generation, info.slots) == (0, ("corrupt", "corrupt"))
         assert device.weights() == factory
@@ -144,7 +144,7 @@ def test_corrupt_slots(start: Start, flash: Path, at: int) -> None:
 
 def test_a_flash_of_rubbish(start: Start, flash: Path) -> None:
     flash.write_bytes(np.random.default_rng(0).bytes(FLASH))
-    with Device.open(start().port) as device:
+    with Driver.open(start().port) as device:
         assert device.info().slots == ("corrupt", "corrupt")
         assert device.info().generation == 0
         device.forget()
@@ -155,25 +155,25 @@ def test_slots_of_another_model(start: Start, tmp_path: Path) -> None:
     other = tmp_path / "other.tkws"
     other.write_bytes(make_image(seed=2, n_neurons=16))
     board = start()
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         teach(device, 1)
         device.save()
         learned = teach(device, 2)
         device.save()
         board.kill()
     board = start(model=other)
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         info = device.info()
         assert (info.generation, info.slots) == (0, ("other-model", "other-model"))
         board.kill()
     # nothing was lost: with its own model the board knows it all again
     board = start()
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         assert device.info().generation == 2
         assert device.weights() == learned
         board.kill()
     board = start(model=other)
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         teach(device, 3)
         assert device.save() == 1
         assert sorted(device.info().slots) == ["other-model", "valid"]
@@ -182,7 +182,7 @@ def test_slots_of_another_model(start: Start, tmp_path: Path) -> None:
 def test_weights_larger_than_a_slot(start: Start, tmp_path: Path) -> None:
     large = tmp_path / "large.tkws"
     large.write_bytes(make_image(seed=2, n_neurons=220))
-    with Device.open(start(model=large, ram=1 << 20).port) as device:
+    with Driver.open(start(model=large, ram=1 << 20).port) as device:
         assert device.info().trainable_bytes > SLOT
         with pytest.raises(StorageError, match="do not fit") as refused:
             device.save()
@@ -202,7 +202,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def survives(device: Device, action: Callable[[Device], object]) -> bool:
+def survives(device: Driver, action: Callable[[Driver], object]) -> bool:
     """Whether the board lives through an action; its power is cut when not."""
     try:
         action(device)
@@ -228,7 +228,7 @@ def unadmitted(flash: Path, slots: tuple[str, ...]) -> int:
 
 def test_power_cut_in_a_save(start: Start, flash: Path, tiny: Path) -> None:
     board = start(model=tiny)
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         saved = teach(device, 1)
         device.save()
         board.kill()
@@ -238,14 +238,14 @@ def test_power_cut_in_a_save(start: Start, flash: Path, tiny: Path) -> None:
     for cut in [*some_cuts(n_operations), n_operations + 1]:
         flash.write_bytes(kept)
         board = start(model=tiny, extra=["--cut-after", str(cut)])
-        with Device.open(board.port) as device:
+        with Driver.open(board.port) as device:
             attempted = teach(device, 2)
-            assert survives(device, Device.save) == (cut > n_operations)
+            assert survives(device, Driver.save) == (cut > n_operations)
             if cut > n_operations:
                 break
             assert board.wait() == 86
         board = start(model=tiny)
-        with Device.open(board.port) as device:
+        with Driver.open(board.port) as device:
             info = device.info()
             is_done = cut == n_operations
             assert device.weights() == (attempted if is_done else saved), cut
@@ -258,12 +258,12 @@ def test_power_cut_in_a_save(start: Start, flash: Path, tiny: Path) -> None:
             board.kill()
 
 
-@pytest.mark.parametrize("action", [Device.undo, Device.forget])
+@pytest.mark.parametrize("action", [Driver.undo, Driver.forget])
 def test_power_cut_in_undo_and_forget(
-    start: Start, flash: Path, tiny: Path, action: Callable[[Device], object]
+    start: Start, flash: Path, tiny: Path, action: Callable[[Driver], object]
 ) -> None:
     board = start(model=tiny)
-    with Device.open(board.port) as device:
+    with Driver.open(board.port) as device:
         factory = device.weights()
         first = teach(device, 1)
         device.save()
@@ -271,28 +271,28 @@ def test_power_cut_in_undo_and_forget(
         device.save()
     board.kill()
     kept = flash.read_bytes()
-    slots = 1 if action is Device.undo else 2
+    slots = 1 if action is Driver.undo else 2
     n_operations = slots * (SECTORS + 16)
     seen = []
     for cut in some_cuts(n_operations):
         flash.write_bytes(kept)
         board = start(model=tiny, extra=["--cut-after", str(cut)])
-        with Device.open(board.port) as device:
+        with Driver.open(board.port) as device:
             assert not survives(device, action)
             assert board.wait() == 86
         board = start(model=tiny)
-        with Device.open(board.port) as device:
+        with Driver.open(board.port) as device:
             seen.append(device.weights())
             assert unadmitted(flash, device.info().slots) == 0, cut
             board.kill()
     # an undo is done with its first operation; forgetting begins with the older slot
-    before, after = ([], first) if action is Device.undo else ([second], factory)
+    before, after = ([], first) if action is Driver.undo else ([second], factory)
     assert set(seen) == {*before, after}
     assert seen == sorted(seen, key=lambda weights: weights == after)
 
 
 def test_header_as_documented(start: Start, flash: Path, model: Path) -> None:
-    with Device.open(start().port) as device:
+    with Driver.open(start().port) as device:
         weights = teach(device, 1)
         device.save()
         crc = device.info().model_crc

@@ -98,7 +98,7 @@ from tracekws.bench import cost
 def late():
     from tracekws.cli import main
 if TYPE_CHECKING:
-    from tracekws.device.driver import Device
+    from tracekws.device.driver import Driver
 """
     found = {"torch.nn", "tracekws.audio", "tracekws", "tracekws.bench.cost", "tracekws.cli"}
     assert set(imports(ast.parse(text), types=False)) == found

@@ -2,6 +2,8 @@
 """docs/python.md: its programs run, and it says what is promised."""
 
 import ast
+import doctest
+import inspect
 import re
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ import tracekws
 from recordings import write_take
 from toolchain import ROOT
 from tracekws.boards.virtual import VirtualBoard, board_program, virtual_board
+from tracekws.device.driver import LearnSession
 from tracekws.errors import TraceKwsError
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
@@ -103,6 +106,43 @@ def test_the_results_of_the_lab_are_read(desk: Path, capsys: pytest.CaptureFixtu
     assert any(line.startswith("digits ") and " tp " in line for line in printed)
 
 
+EXAMPLES = [name for name in tracekws.__all__ if ">>>" in (getattr(tracekws, name).__doc__ or "")]
+
+
+class Checker(doctest.OutputChecker):
+    """What an example says that it prints is checked; it may print what it does not say."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return not want or super().check_output(want, got, optionflags)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_docstrings_run(
+    name: str, request: pytest.FixtureRequest, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With sound of the names that they have: pcm, and takes called first, second and third."""
+    import soundfile
+
+    from tracekws.device import device
+
+    if name == "Device":
+        port = request.getfixturevalue("board").port
+        monkeypatch.setattr(device, "find_port", lambda: port)
+    names = {"pcm": soundfile.read(SPEECH / "stream.flac", dtype="int16")[0]}
+    for number, take in enumerate(("first", "second", "third"), 1):
+        path = desk / "my_takes" / "yes" / f"{number}.wav"
+        names[take] = soundfile.read(path, dtype="int16")[0]
+    text = inspect.getdoc(getattr(tracekws, name)) or ""
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+    assert example.examples
+    told: list[str] = []
+    assert doctest.DocTestRunner(Checker()).run(example, out=told.append).failed == 0, "".join(told)
+
+
+def test_what_does_something_has_an_example() -> None:
+    assert EXAMPLES == ["Device", "Event", "Learner", "Model", "Recognizer"]
+
+
 def test_every_program_of_the_page_is_run_here() -> None:
     assert len(PROGRAMS) == 4
     for program in PROGRAMS:
@@ -127,6 +167,21 @@ def test_the_page_says_what_a_line_of_the_lab_has() -> None:
     assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)[7:] == [
         field.name for field in fields(Result)
     ]
+
+
+@pytest.mark.parametrize(
+    "kind", [tracekws.Model, tracekws.Device, tracekws.Learner, tracekws.Recognizer, LearnSession]
+)
+def test_every_public_method_says_what_it_takes_and_gives(kind: type) -> None:
+    for name, method in inspect.getmembers(kind, callable):
+        if name.startswith("_"):
+            continue
+        said = inspect.getdoc(method) or ""
+        signature = inspect.signature(method)
+        for parameter in set(signature.parameters) - {"self"}:
+            assert re.search(rf"^    {parameter}: .*", said, re.MULTILINE), (name, parameter)
+        if signature.return_annotation not in (None, "None", inspect.Signature.empty):
+            assert re.search(r"^(Returns|Yields):$", said, re.MULTILINE), name
 
 
 def test_importing_the_package_is_quick() -> None:

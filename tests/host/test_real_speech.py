@@ -16,7 +16,7 @@ from tracekws.columns import CAPTIONS
 from tracekws.core import Model, Network
 from tracekws.data import KEYWORDS, read_tree
 from tracekws.device import adapt as adaptation
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 from tracekws.device.takes import read_takes
 from tracekws.errors import TraceKwsError
 from tracekws.learner import Learner

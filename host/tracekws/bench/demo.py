@@ -17,7 +17,7 @@ from tracekws.bench.stream import Said, belongs, words_hit
 from tracekws.boards.virtual import virtual_board
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
-from tracekws.device.driver import Device
+from tracekws.device.device import Device
 from tracekws.device.takes import Take, chunks, read_takes
 from tracekws.errors import DataError
 from tracekws.figure import plain, write_figure

@@ -21,7 +21,7 @@ from tracekws.boards.line import READ_BYTES, TcpLine
 from tracekws.boards.parts import BOARDS, MACHINES
 from tracekws.boards.rp2040 import start_rp2040
 from tracekws.boards.virtual import VirtualBoard
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import NoDeviceError, TraceKwsError
 from tracekws.files import read_bytes
 
@@ -234,7 +234,7 @@ def _wait_for(board: VirtualBoard, name: str) -> None:
     give_up = time.monotonic() + BOOT_SECONDS
     while True:
         try:
-            Device.open(board.port, needs_model=False).close()
+            Driver.open(board.port, needs_model=False).close()
             return
         except NoDeviceError as error:
             if board.process.poll() is not None:

@@ -23,7 +23,8 @@ from tracekws.cli.console import (
 from tracekws.cli.devices import open_device
 from tracekws.cli.options import Isolated, Json, Port
 from tracekws.device import microphone
-from tracekws.device.driver import Device, DeviceInfo
+from tracekws.device.device import Device
+from tracekws.device.driver import DeviceInfo
 from tracekws.device.takes import chunks
 from tracekws.recognizer import Event
 from tracekws.sensitivity import LEVELS, expected

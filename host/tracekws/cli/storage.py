@@ -20,8 +20,9 @@ from tracekws.cli.console import (
 from tracekws.cli.devices import open_device, warn_of_slots
 from tracekws.cli.options import Json, Port
 from tracekws.core import Model
+from tracekws.device.device import Device
 from tracekws.device.discover import find_port
-from tracekws.device.driver import Device, DeviceInfo
+from tracekws.device.driver import DeviceInfo
 from tracekws.errors import ModelError
 
 

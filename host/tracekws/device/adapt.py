@@ -12,7 +12,7 @@ import numpy as np
 
 from tracekws.columns import Columns, Share, share_of
 from tracekws.core import FeatureConfig, features
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.device.takes import Take, count
 from tracekws.errors import TraceKwsError
 from tracekws.learner import schedule
@@ -48,13 +48,13 @@ class _Revert(Exception):
     """Aborts a learning session."""
 
 
-def revert(device: Device) -> None:
+def revert(device: Driver) -> None:
     """Go back to the last saved weights: open a learning session and abort it."""
     with suppress(_Revert), device.learn(1):
         raise _Revert
 
 
-def hear(device: Device, takes: Sequence[Take], what: str, progress: Progress) -> list[str]:
+def hear(device: Driver, takes: Sequence[Take], what: str, progress: Progress) -> list[str]:
     """Let the device classify takes, each from reset; the label of each."""
     heard = []
     for done, take in enumerate(takes):
@@ -65,7 +65,7 @@ def hear(device: Device, takes: Sequence[Take], what: str, progress: Progress) -
 
 
 def columns(
-    device: Device,
+    device: Driver,
     own: Sequence[Take],
     others: Sequence[Take],
     what: str,
@@ -93,7 +93,7 @@ def columns(
 
 
 def teach(
-    device: Device,
+    device: Driver,
     takes: Sequence[Take],
     *,
     passes: int,
@@ -124,7 +124,7 @@ def teach(
 
 
 def adapt(
-    device: Device,
+    device: Driver,
     learn: Sequence[Take],
     test: Sequence[Take],
     others: Sequence[Take] = (),

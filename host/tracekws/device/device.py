@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Self
 
 from tracekws.core import Model
-from tracekws.device import adapt, driver
+from tracekws.device import adapt
 from tracekws.device.adapt import Adaptation, Progress
 from tracekws.device.discover import find_port
+from tracekws.device.driver import Driver
 from tracekws.device.takes import Lesson, read_lesson
 
 
-class Device(driver.Device):
+class Device(Driver):
     """A board that is plugged in, or a virtual or an emulated one, on a line of its own.
 
     Device.find() and Device.open() make one; in a `with` it is closed at the end. What the device
@@ -22,10 +23,12 @@ class Device(driver.Device):
     belongs to one thread at a time.
 
     Example:
+        >>> from tracekws import Device
         >>> with Device.find() as device:
         ...     for event in device.listen([pcm]):
         ...         print(event.word, event.start, event.end)
-        ...     device.adapt("my_takes")
+        ...     result = device.adapt("my_takes")
+        ...     back_to = device.undo()
     """
 
     @classmethod
@@ -33,7 +36,10 @@ class Device(driver.Device):
         """Open the one device that is plugged in.
 
         Args:
-            timeout: seconds, as for open().
+            timeout: seconds, as of open().
+
+        Returns:
+            The device, as of open().
 
         Raises:
             NoDeviceError: there is none, or there are several.

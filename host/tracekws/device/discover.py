@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from serial.tools import list_ports
 
-from tracekws.device.driver import Device
+from tracekws.device.driver import Driver
 from tracekws.errors import DeviceError, NoDeviceError, TraceKwsError, VersionError
 
 HELLO_SECONDS = 1.0
@@ -19,7 +19,7 @@ def candidates() -> list[str]:
 def answers(port: str, timeout: float = HELLO_SECONDS) -> bool:
     """Tell whether a device answers on a port, even one that refuses; `timeout` in seconds."""
     try:
-        Device.open(port, timeout).close()
+        Driver.open(port, timeout).close()
     except (DeviceError, VersionError):
         return True
     except TraceKwsError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A device on a serial line: what it is, what it hears, what it learns, what it keeps."""
+"""The requests of the protocol as calls: what programs use of it is Device, in device.py."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True)
-class Heard:
+class LiveReport:
     """What the board's own microphone has brought since the last look."""
 
     events: tuple[Event, ...]
@@ -108,16 +108,21 @@ class Recording:
     """Times that samples were lost in it."""
 
 
-class Device:
-    """A device; a context manager that closes the line.
+class Driver:
+    """What speaks to a device over a line; a context manager that closes the line.
 
-    Every method raises DeviceError (StorageError for storage) when the device refuses,
-    NoDeviceError when it is silent or was unplugged, ProtocolError when the line or the other end
-    is not what it should be.
+    Every method that asks the device raises DeviceError (StorageError for storage) when the device
+    refuses, NoDeviceError when it is silent or was unplugged, ProtocolError when the line or the
+    other end is not what it should be. Below "Raises" stands what is particular to a method.
     """
 
     def __init__(self, link: Link, hello: Hello) -> None:
-        """Take over a link on which the device has said hello; open() makes both."""
+        """Take over a link on which the device has said hello; open() makes both.
+
+        Args:
+            link: closed by close().
+            hello: what the device said.
+        """
         self._link = link
         self._hello = hello
         self._labels: tuple[str, ...] | None = None
@@ -126,11 +131,21 @@ class Device:
     def open(cls, port: str, timeout: float = 5.0, needs_model: bool = True) -> Self:
         """Open a serial port, a pty or a URL such as ``socket://127.0.0.1:4000``.
 
-        A session that another host left open is aborted. `timeout` is in seconds: of a request, and
-        of a stream without progress. Raises NoDeviceError when the port cannot be opened or is
-        silent, ProtocolError when it is something else or speaks another protocol version,
-        DeviceError when the device has no usable model, unless it `needs_model` no more: load()
-        works without one.
+        A session that another host left open is aborted.
+
+        Args:
+            port: its name.
+            timeout: seconds: of a request, and of a stream without progress.
+            needs_model: whether a device without a usable model is refused; load() works without.
+
+        Returns:
+            The device, which is closed by close() or at the end of a `with`.
+
+        Raises:
+            NoDeviceError: the port cannot be opened, or is silent.
+            ProtocolError: what answers is something else.
+            VersionError: it speaks another version of the protocol.
+            DeviceError: it has no usable model, and needs one.
         """
         return cls.over(open_transport(port), port, timeout, needs_model)
 
@@ -145,7 +160,18 @@ class Device:
     ) -> Self:
         """Like open(), over a transport that is open; it is closed when this fails.
 
-        All waiting is by the clock, this machine's by default.
+        Args:
+            transport: open.
+            name: of it, for what errors say.
+            timeout: seconds, as of open().
+            needs_model: as of open().
+            clock: what all waiting goes by; this machine's by default.
+
+        Returns:
+            As of open().
+
+        Raises:
+            NoDeviceError, ProtocolError, VersionError, DeviceError: as of open().
         """
         link = Link(transport, name, timeout, clock)
         try:
@@ -155,7 +181,7 @@ class Device:
             raise
 
     def close(self) -> None:
-        """Close the line."""
+        """Close the line; what is not saved stays in the device until it is restarted."""
         self._link.close()
 
     def __enter__(self) -> Self:
@@ -172,7 +198,14 @@ class Device:
         self.close()
 
     def info(self) -> DeviceInfo:
-        """Ask what the device is and holds."""
+        """Ask what the device is and holds.
+
+        Returns:
+            The same as `tracekws info` shows; units are with each field.
+
+        Raises:
+            ProtocolError: what it says of itself cannot be.
+        """
         info = protocol.parse_info(self._link.request(protocol.INFO))
         limits.check_info(info, self._hello)
         health = self._health()
@@ -212,12 +245,22 @@ class Device:
         sensitivity: int = 0,
         isolated: bool | None = None,
     ) -> Iterator[Event]:
-        """Stream PCM (int16, 16 kHz, mono, chunks of any size); give the words as they are heard.
+        """Stream sound; give the words as they are heard.
 
         The stream starts at silence with the first event that is asked for, and ends with the
-        chunks or when the iterator is closed. `sensitivity` is one of sensitivity.LEVELS; 0 is the
-        model's own. `isolated` hears only words that stand by themselves, or words in flowing
-        speech, too, where it is not as the model says. Both hold for this stream.
+        chunks or when the iterator is closed.
+
+        Args:
+            chunks: int16 (samples,) each, 16 kHz, mono, of any size.
+            sensitivity: one of sensitivity.LEVELS, for this stream; 0 is the model's own.
+            isolated: whether only words that stand by themselves are heard, or words in flowing
+                speech, too; for this stream, as the model says by default.
+
+        Yields:
+            Words in their order; times are seconds of the stream.
+
+        Raises:
+            DataError: a chunk is no int16 of one channel; the stream ends with it.
         """
         labels = self._known_labels()
         heard: list[Event] = []
@@ -240,12 +283,21 @@ class Device:
 
     def listen_live(
         self, interval: float = 0.05, sensitivity: int = 0, isolated: bool | None = None
-    ) -> Generator[Heard, None, None]:
-        """Let the device hear through its own microphone; tell every `interval` seconds what.
+    ) -> Generator[LiveReport, None, None]:
+        """Let the device hear through its own microphone; no sound leaves it.
 
-        The stream starts at silence, and goes on until the iterator is closed. No sound leaves the
-        device. `sensitivity` and `isolated` are as for listen(). Raises DeviceError UNSUPPORTED for
-        a board without a microphone.
+        The stream starts at silence, and goes on until the iterator is closed.
+
+        Args:
+            interval: seconds between two looks.
+            sensitivity: as of listen().
+            isolated: as of listen().
+
+        Yields:
+            What was heard since the last look, at every look.
+
+        Raises:
+            DeviceError: UNSUPPORTED, the board has no microphone.
         """
         labels = self._known_labels()
         self._link.request(protocol.LIVE, protocol.pack_listen(sensitivity, isolated))
@@ -259,16 +311,22 @@ class Device:
                 events = tuple(_event(event, labels, n_samples) for event in polled.events)
                 missed = polled.first_event - n_seen
                 n_seen = polled.first_event + len(events)
-                yield Heard(events, n_samples / SAMPLE_RATE, polled.overruns, missed)
+                yield LiveReport(events, n_samples / SAMPLE_RATE, polled.overruns, missed)
                 self._link.clock.sleep(interval)
         finally:
             self._abort()
 
     def record(self, seconds: float) -> Recording:
-        """Record what the board's own microphone hears: int16, 16 kHz, mono.
+        """Record what the board's own microphone hears.
 
-        Raises DeviceError UNSUPPORTED for a board without a microphone, MICROPHONE when it gives
-        nothing.
+        Args:
+            seconds: how long.
+
+        Returns:
+            int16 (samples,), 16 kHz, mono, and how often samples were lost in it.
+
+        Raises:
+            DeviceError: UNSUPPORTED, the board has no microphone; MICROPHONE, it gives nothing.
         """
         n_samples = round(seconds * SAMPLE_RATE)
         self._link.request(protocol.RECORD)
@@ -281,10 +339,17 @@ class Device:
         return Recording(np.frombuffer(pcm, "<i2").astype(np.int16), overruns)
 
     def classify(self, pcm: NDArray[np.int16]) -> tuple[str, NDArray[np.int32]]:
-        """Let the device hear one clip (int16, 16 kHz, mono) from reset.
+        """Let the device hear one clip from reset.
 
-        Gives the label of the largest score, and all scores: int32 (classes,), Q10. A clip of less
-        than one network step (560 samples) is a DeviceError.
+        Args:
+            pcm: int16 (samples,), 16 kHz, mono.
+
+        Returns:
+            Label of the largest score, and all scores: int32 (classes,), Q10.
+
+        Raises:
+            DataError: the samples are no int16 of one channel.
+            DeviceError: TOO_SHORT, the clip is less than a step of the network, 560 samples.
         """
         labels = self._known_labels()
         credit = self._open_stream(protocol.CLASSIFY)
@@ -300,10 +365,19 @@ class Device:
 
     @contextmanager
     def learn(self, seed: int) -> Iterator[LearnSession]:
-        """Open a session in which the device learns; `seed` (0..2^32-1) is of its generator.
+        """Open a session in which the device learns; to be used in a `with`.
 
         Left normally, the learned weights stay in the device's RAM: save() keeps them. Left by an
         exception, the device goes back to the weights saved last.
+
+        Args:
+            seed: of the device's generator behind rounding and replay, 0 to 2^32 - 1.
+
+        Yields:
+            What takes are given to.
+
+        Raises:
+            ValueError: the seed is out of its range.
         """
         if not 0 <= seed < 1 << 32:
             raise ValueError("seed must be within 0..2^32-1")
@@ -316,7 +390,11 @@ class Device:
             raise
 
     def weights(self) -> bytes:
-        """Read the trainable state in RAM: int16 little endian, in the model image's order."""
+        """Read the trainable state in RAM, as Learner.weights and Recognizer have it.
+
+        Returns:
+            int16, little endian, in the order of the model's image.
+        """
         n_bytes = self.info().trainable_bytes
         parts = []
         for offset in range(0, n_bytes, self._data_bytes):
@@ -328,15 +406,33 @@ class Device:
         return b"".join(parts)
 
     def save(self) -> int:
-        """Keep the weights in RAM as a new generation; give its number."""
+        """Keep the weights in RAM as a new generation, over a restart.
+
+        Returns:
+            The generation's number, 1 or more.
+
+        Raises:
+            StorageError: the flash refused; the weights in RAM and those saved last are as before.
+        """
         return self._generation(protocol.SAVE, 1)
 
     def undo(self) -> int:
-        """Erase the newest generation and go back to the one before; give its number."""
+        """Erase the newest generation and go back to the one before.
+
+        Returns:
+            Its number; 0 is the factory's.
+
+        Raises:
+            StorageError: there is nothing to take back, or the flash refused.
+        """
         return self._generation(protocol.UNDO, 0)
 
     def forget(self) -> None:
-        """Erase all that was learned and go back to the model as it came."""
+        """Erase all that was learned and go back to the model as it came.
+
+        Raises:
+            StorageError: the flash refused.
+        """
         self._generation(protocol.FORGET, 0, 0)
 
     def load(
@@ -344,8 +440,13 @@ class Device:
     ) -> None:
         """Load a model image into the device's flash and run it; all that was learned is erased.
 
-        `progress` is told the bytes that are done, and of how many. A load that is refused or
-        broken leaves the model that runs, what it learned, and what is saved.
+        Args:
+            image: bytes of a file NAME.tkws.
+            progress: told the bytes that are done, and of how many.
+
+        Raises:
+            DeviceError: the image is no model, or has no room; the board loads none. A load that is
+                refused or broken leaves the model that runs, what it learned, and what is saved.
         """
         size = protocol.LOAD_BYTES
 
@@ -434,8 +535,8 @@ class Device:
 class LearnSession:
     """Takes for a device to learn from, in the order given."""
 
-    def __init__(self, device: Device) -> None:
-        """Use Device.learn()."""
+    def __init__(self, device: Driver) -> None:
+        """Take over a device whose session is open; learn() makes one."""
         self._device = device
 
     def take_pcm(
@@ -443,17 +544,35 @@ class LearnSession:
     ) -> None:
         """Learn from a take that the front end hears from reset.
 
-        `pcm` is int16, 16 kHz, mono; `scale` the share of the model's learning rates, Q15,
-        0..32767; `method` TKWS_LEARN_* flags, the model's own by default. Raises DeviceError with
-        name LABEL for a word that the model does not have, with nothing changed, and TOO_SHORT for
-        less than 560 samples.
+        Args:
+            label: the word, as the model has it; its class for other words takes any other speech.
+            pcm: int16 (samples,), 16 kHz, mono.
+            scale: share of the model's learning rates, Q15, 0 to 32767.
+            method: TKWS_LEARN_* flags; the model's own by default.
+
+        Raises:
+            ValueError: the scale is out of its range.
+            DataError: the samples are no int16 of one channel.
+            DeviceError: LABEL, the model does not have the word; nothing has changed then.
+                TOO_SHORT, there are less than 560 samples.
         """
         self._learn(protocol.PCM, label, self._device._pcm_data([pcm]), scale, method)
 
     def take_features(
         self, label: str, features: NDArray[np.int8], scale: int, method: int | None = None
     ) -> None:
-        """Learn from a take as features, int8 (steps, 80), Q4; the rest as for take_pcm()."""
+        """Learn from a take as features, an eighth of the bytes of its sound.
+
+        Args:
+            label: as of take_pcm().
+            features: int8 (steps, 80), Q4.
+            scale: as of take_pcm().
+            method: as of take_pcm().
+
+        Raises:
+            ValueError, DeviceError: as of take_pcm().
+            DataError: the features are of another type or shape.
+        """
         if features.dtype != np.int8 or features.shape != (len(features), protocol.FEATURE_BYTES):
             raise DataError(f"features must be int8 of shape (steps, {protocol.FEATURE_BYTES})")
         size = self._device._data_bytes // protocol.FEATURE_BYTES * protocol.FEATURE_BYTES
