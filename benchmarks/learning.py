@@ -41,8 +41,8 @@ def conditions(foreign: bool, draws: int) -> list[tuple[str, Experiment]]:
     """Model and settings of every row."""
     models, negatives = ("base", "small"), (0, 5)
     found = [
-        (model, Experiment(draws=draws, negatives=n, shift=shift))
-        for n, model, shift in product(negatives, models, ("", "room", "noise"))
+        (model, Experiment(draws=draws, negatives=n, changed_sound=sound))
+        for n, model, sound in product(negatives, models, ("", "room", "noise"))
     ]
     if foreign:
         found += [

@@ -448,7 +448,7 @@ def learning_table() -> list[str]:
         words = f"new words {settings['seed']}" if settings["new_words"] else ""
         cells = [
             row["model"]["name"],
-            words or settings["shift"] or "as recorded",
+            words or settings["changed_sound"] or "as recorded",
             settings["negatives"],
             f"{row['speakers']}, {settings['draws']}",
             *both,

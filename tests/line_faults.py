@@ -168,7 +168,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SessionEnd:
     """How a session ended: what each step gave, and the error of the step that failed."""
 
     results: tuple[Any, ...]
@@ -237,7 +237,7 @@ class Session:
     def board(self) -> Board:
         return Board(self.folder, self.image, Flash(SLOTS, area=AREA))
 
-    def record(self) -> tuple[list[Outcome], dict[tuple[str, type[Fault]], int]]:
+    def record(self) -> tuple[list[SessionEnd], dict[tuple[str, type[Fault]], int]]:
         """The clean session up to each step, and how many bytes and frames it takes each way."""
         parts = range(len(self.steps) + 1)
         clean = [self.run(Line(self.board(), None, ByteFault), n_steps) for n_steps in parts]
@@ -256,7 +256,7 @@ class Session:
                     for place in range(self.places[way, make]):
                         yield Case(way, kind, place)
 
-    def run(self, line: Line, n_steps: int | None = None) -> Outcome:
+    def run(self, line: Line, n_steps: int | None = None) -> SessionEnd:
         """The session over a line, up to a step or an error."""
         results: list[Any] = []
         error = ""
@@ -267,7 +267,7 @@ class Session:
         except TraceKwsError as why:
             error = f"{type(why).__name__}: {why}"
         seconds = line.clock.now()
-        return Outcome(tuple(results), error, self.look(line.board), seconds)
+        return SessionEnd(tuple(results), error, self.look(line.board), seconds)
 
     def look(self, board: Board) -> State:
         """The state of a board, as a host sees it that has nothing to do with the fault."""
@@ -302,7 +302,7 @@ class Session:
         changed = line.ways[case.way].did_something
         return Verdict(case, what if changed else "nothing", why, outcome.seconds)
 
-    def compare(self, outcome: Outcome) -> tuple[str, str]:
+    def compare(self, outcome: SessionEnd) -> tuple[str, str]:
         """What became of a session, and why it is wrong if it is."""
         n_done = len(outcome.results)
         if outcome.results != self.clean[-1].results[:n_done]:

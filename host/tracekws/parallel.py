@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 Own = TypeVar("Own")
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Worked = TypeVar("Worked")
 
 _own: Any = None
 
@@ -20,17 +20,17 @@ def start_worker(make: Callable[[], object]) -> None:
     _own = make()
 
 
-def work_on_own(work: Callable[..., Result], *items: Any) -> Result:
+def work_on_own(work: Callable[..., Worked], *items: Any) -> Worked:
     """Work of a pool's process, with its own copy first."""
     return work(_own, *items)
 
 
 def spread(
-    work: Callable[[Own, Item], Result],
+    work: Callable[[Own, Item], Worked],
     items: Sequence[Item],
     workers: int | None,
     make: Callable[[], Own],
-) -> Iterator[Result]:
+) -> Iterator[Worked]:
     """Results of work on each item, in order.
 
     Args:

@@ -98,7 +98,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(model_file: Path, folder: Path) -> robust.Report:
+def report(model_file: Path, folder: Path) -> robust.RobustReport:
     return robust.measure(Model.load(model_file), folder, 1)
 
 
@@ -274,7 +274,7 @@ def test_every_row_is_there(report) -> None:
     assert bool(report.missing) != robust.has_librosa()
 
 
-def row(report: robust.Report, name: str) -> dict:
+def row(report: robust.RobustReport, name: str) -> dict:
     """A row's summary."""
     (found,) = [one.summary() for one in report.rows if one.name == name]
     return found
@@ -306,7 +306,9 @@ def test_scenes_are_judged_by_the_rule_of_streams(report, model_file) -> None:
 
 def test_pairs_and_words_alone_by_hand(report, model_file, folder) -> None:
     model = Model.load(model_file)
-    bench = robust.Bench(model, folder, 1, lambda name: lambda done, total: None, isolated=False)
+    bench = robust.RobustBench(
+        model, folder, 1, lambda name: lambda done, total: None, isolated=False
+    )
     pairs = []
     alone = []
     words = bench.words
@@ -375,12 +377,12 @@ def test_intervals_are_of_speakers() -> None:
     """All takes of a speaker are alike: as many speakers as there are give the interval."""
     speakers = tuple(f"s{n // 50}" for n in range(1000))
     right = np.array([n // 50 < 10 for n in range(1000)])
-    share = robust.Share("", "", right, speakers).summary()
+    share = robust.WordsRight("", "", right, speakers).summary()
     assert share["percent"]["mean"] == 50
     # a binomial of twenty speakers: 50 +- 22
     assert share["percent"]["low"] == pytest.approx(28, abs=4)
     assert share["percent"]["high"] == pytest.approx(72, abs=4)
-    same = robust.Share("", "", right, speakers, right).summary()
+    same = robust.WordsRight("", "", right, speakers, right).summary()
     assert same["difference"] == {"mean": 0, "low": 0, "high": 0}
 
 

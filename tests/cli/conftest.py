@@ -17,7 +17,7 @@ from tracekws.errors import TraceKwsError
 
 
 @dataclass(frozen=True)
-class Result:
+class Ran:
     """What a command left behind."""
 
     code: int
@@ -25,7 +25,7 @@ class Result:
     err: str
 
 
-Run = Callable[..., Result]
+Run = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def run(monkeypatch, capsys) -> Run:
     """Run a command line as the console script does."""
     monkeypatch.delenv("TRACEKWS_PORT", raising=False)
 
-    def call(*words: object) -> Result:
+    def call(*words: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["tracekws", *map(str, words)])
         capsys.readouterr()
         code = 0
@@ -42,7 +42,7 @@ def run(monkeypatch, capsys) -> Run:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
         captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
+        return Ran(code, captured.out, captured.err)
 
     return call
 

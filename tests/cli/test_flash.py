@@ -60,7 +60,7 @@ def pico_firmware(tmp_path: Path, image: bytes) -> Path:
     return path
 
 
-class Bench:
+class FakeTools:
     """A machine with tools, USB devices, drives, and a chip."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,8 +111,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTools:
+    return FakeTools(tmp_path, monkeypatch)
 
 
 ST_LINK = ("0483", "3748", "STL1")

@@ -21,7 +21,7 @@ from images import cells, join, make_image, sections, write_image
 from lying_device import Lies, lying_device
 from recordings import write_take
 from tracekws import cli
-from tracekws.bench.clips import Result
+from tracekws.bench.clips import ClipAccuracy
 from tracekws.bench.pictures import confusion_picture
 from tracekws.cli.console import json_text, visible
 from tracekws.core import Model
@@ -380,7 +380,7 @@ def test_a_name_that_the_encoding_lacks_stops_nothing(work: Path) -> None:
 
 def test_dollars_in_a_name_are_no_formula(tmp_path: Path) -> None:
     labels = (r"$\frac$", "$x$", "_unknown_", "_silence_")
-    result = Result(np.eye(4, dtype=np.int64), labels, 2, 3, 0, (), "")
+    result = ClipAccuracy(np.eye(4, dtype=np.int64), labels, 2, 3, 0, (), "")
     path = tmp_path / "p.png"
     confusion_picture(result, path)
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,7 @@ from host_cli import tracekws, tracekws_json
 from images import cells, make_image, write_image
 from tracekws._core import ffi
 from tracekws.bench import adapting
-from tracekws.bench.adapting import METHODS, SAME_REJECTION, Outcome, same_rejection_right
+from tracekws.bench.adapting import METHODS, SAME_REJECTION, DrawOutcome, same_rejection_right
 from tracekws.columns import CAPTIONS
 from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
@@ -223,28 +223,33 @@ def test_outside_words_have_a_column_and_change_no_other(model_file, tree, forei
     assert "outside" in tracekws(*short, *outside).stdout
 
 
-def test_a_shift_changes_what_the_speakers_say_and_nothing_else(model_file, tree):
+def test_a_changed_sound_changes_what_the_speakers_say_and_nothing_else(model_file, tree):
     options = ("--method", "none")
     clean, room, again, noise = (
         bench(model_file, tree, *options, *more)
-        for more in ((), ("--shift", "room"), ("--shift", "room"), ("--shift", "noise"))
+        for more in (
+            (),
+            ("--changed-sound", "room"),
+            ("--changed-sound", "room"),
+            ("--changed-sound", "noise"),
+        )
     )
     assert room["data"] == again["data"]
     assert len({clean["data"], room["data"], noise["data"]}) == 3
-    for shifted in (room, noise):
+    for changed in (room, noise):
         for name in ("keywords_others", "unknown_others"):
-            assert shifted["rows"][0][name] == clean["rows"][0][name]
-    assert room["settings"]["shift"] == "room"
+            assert changed["rows"][0][name] == clean["rows"][0][name]
+    assert room["settings"]["changed_sound"] == "room"
 
 
-def test_a_shift_that_cannot_be_is_one_line(model_file, tree, tmp_path):
+def test_a_changed_sound_that_cannot_be_is_one_line(model_file, tree, tmp_path):
     arguments = ("bench", "adapt", str(model_file), "--shots", "2", "--data")
-    done = tracekws(*arguments, str(tree), "--shift", "cave")
+    done = tracekws(*arguments, str(tree), "--changed-sound", "cave")
     assert done.returncode == 2
     assert "'cave' is none of room, noise" in done.stderr
     quiet = shutil.copytree(tree, tmp_path / "quiet")
     shutil.rmtree(quiet / "_background_noise_")
-    done = tracekws(*arguments, str(quiet), "--shift", "noise")
+    done = tracekws(*arguments, str(quiet), "--changed-sound", "noise")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: {quiet}: no noise recordings")
 
@@ -299,9 +304,9 @@ def test_an_image_with_other_words_knows_only_what_is_none_of_them():
         with_words(model, ["cancel"])
 
 
-def outcome(keyword: list[int], unknown: list[int]) -> Outcome:
+def outcome(keyword: list[int], unknown: list[int]) -> DrawOutcome:
     nothing = np.zeros(len(CAPTIONS), dtype=np.int64)
-    return Outcome(nothing, nothing, np.array(keyword), np.array(unknown))
+    return DrawOutcome(nothing, nothing, np.array(keyword), np.array(unknown))
 
 
 def test_keywords_at_the_unadapted_rejection_by_hand():

@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from host_cli import tracekws, tracekws_json
-from tracekws.bench.clips import Result
+from tracekws.bench.clips import ClipAccuracy
 from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
 
 
 def test_metrics_of_a_confusion_by_hand():
     confusion = np.array([[8, 1, 1, 0], [0, 5, 4, 1], [2, 0, 17, 1], [0, 1, 1, 8]])
-    result = Result(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, (), "")
+    result = ClipAccuracy(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, (), "")
     assert result.clips == 40
     assert result.accuracy == pytest.approx(100 * (8 + 5 + 17) / 40)
     assert result.macro_accuracy == pytest.approx((80 + 50 + 85) / 3)
@@ -20,7 +20,7 @@ def test_metrics_of_a_confusion_by_hand():
 
 def test_empty_classes_do_not_count():
     confusion = np.array([[8, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
-    result = Result(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, (), "")
+    result = ClipAccuracy(confusion, ("yes", "no", "_unknown_", "_silence_"), 2, 3, 0, (), "")
     assert result.accuracy == result.macro_accuracy == pytest.approx(80)
     assert result.rejected(2) is None
 

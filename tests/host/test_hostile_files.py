@@ -285,7 +285,7 @@ def test_results_of_the_lab(content, folder):
     path.write_bytes(content)
 
     def read() -> None:
-        rows = report.rows_of(experiment.read_results(path, experiment.Result))
+        rows = report.rows_of(experiment.read_results(path, experiment.RunResult))
         json.dumps(report.summary(rows))
         report.by_task(rows)
 

@@ -162,10 +162,10 @@ def test_the_page_names_all_that_is_promised() -> None:
 
 def test_the_page_says_what_a_line_of_the_lab_has() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    from tracekws.lab.experiment import Result
+    from tracekws.lab.experiment import RunResult
 
     assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)[7:] == [
-        field.name for field in fields(Result)
+        field.name for field in fields(RunResult)
     ]
 
 

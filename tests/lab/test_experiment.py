@@ -106,13 +106,13 @@ def test_a_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
 
     assert of(resumed) == of(whole)
     assert report.rows_of(
-        experiment.read_results(tmp_path / FILE, experiment.Result)
+        experiment.read_results(tmp_path / FILE, experiment.RunResult)
     ) == report.rows_of(resumed.results)
 
 
 def test_rates_are_those_that_are_best_on_validation(tmp_path: Path) -> None:
     done = compared(tmp_path, "bptt")
-    tried = [r for r in experiment.read_results(tmp_path / FILE, experiment.Result) if r.trial]
+    tried = [r for r in experiment.read_results(tmp_path / FILE, experiment.RunResult) if r.trial]
     best = max(tried, key=lambda result: result.validation)
     assert {str(result.settings) for result in done.results} == {str(best.settings)}
     assert all(result.test is None for result in tried)
@@ -155,10 +155,10 @@ def test_damaged_results_are_refused(tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_text('{"task": "lines"}\n')
     with pytest.raises(DataError, match="line 1 is no result"):
-        experiment.read_results(path, experiment.Result)
+        experiment.read_results(path, experiment.RunResult)
     path.write_text("no JSON\n")
     with pytest.raises(DataError, match="line 1 is no result"):
-        experiment.read_results(path, experiment.Result)
+        experiment.read_results(path, experiment.RunResult)
 
 
 @pytest.mark.parametrize(

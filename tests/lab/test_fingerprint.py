@@ -101,7 +101,7 @@ def test_a_result_of_other_code_stays_and_is_not_returned(tmp_path, edit, monkey
         assert len((tmp_path / FILE).read_text().splitlines()) == 8
     monkeypatch.undo()
     assert compared(tmp_path, "readout").results == first.results
-    rows = report.rows_of(experiment.read_results(tmp_path / FILE, experiment.Result))
+    rows = report.rows_of(experiment.read_results(tmp_path / FILE, experiment.RunResult))
     assert [row.seeds for row in rows] == [2, 2]  # not four of one code
 
 
@@ -164,7 +164,7 @@ def test_what_code_results_are_of_is_read_in_a_narrow_terminal(
 
 
 def test_the_committed_results_are_still_results():
-    results = experiment.read_results(COMMITTED, experiment.Result)
+    results = experiment.read_results(COMMITTED, experiment.RunResult)
     assert len(results) == len(COMMITTED.read_text().splitlines()) > 200
     rows = report.rows_of(results)
     assert {row.standing for row in rows} <= {
@@ -209,14 +209,14 @@ def test_a_line_of_other_types_is_no_result(name, value, tmp_path):
     first = COMMITTED.read_text().splitlines()[0]
     path.write_text(f"{first}\n{json.dumps(json.loads(first) | {name: value})}\n")
     with pytest.raises(DataError, match="line 2 is no result"):
-        experiment.read_results(path, experiment.Result)
+        experiment.read_results(path, experiment.RunResult)
 
 
 def test_deep_nesting_is_no_result(tmp_path):
     path = tmp_path / FILE
     path.write_text('{"settings": ' + 100000 * "[" + "\n")
     with pytest.raises(DataError, match="line 1 is no result"):
-        experiment.read_results(path, experiment.Result)
+        experiment.read_results(path, experiment.RunResult)
 
 
 @pytest.mark.parametrize("name", ["no/such/file.jsonl", "/proc/lab.jsonl", "/dev/full", "."])

@@ -152,7 +152,7 @@ def test_pupils_have_rooms_of_their_own(model: Model, tree: Path) -> None:
     pcm = np.random.default_rng(0).integers(-3000, 3000, (2, 16000)).astype(np.int16)
     clips = [Clip(Path(name), "yes", name, "testing") for name in ("aaaa", "bbbb")]
     recordings = Recordings(tuple(clips), pcm[[0, 0]], (), ())
-    settings = adapting.Experiment(shift="room")
+    settings = adapting.Experiment(changed_sound="room")
     both = adapting.changed(recordings, ["aaaa", "bbbb"], read_tree(tree), settings, "training")
     assert (both[0] != both[1]).any()
     one = adapting.changed(recordings, ["bbbb"], read_tree(tree), settings, "training")

@@ -22,7 +22,7 @@ from tracekws.lab.experiment import Plan  # noqa: E402
 from tracekws.lab.network import Constants, Dense, LabError  # noqa: E402
 from tracekws.lab.rule import Optimiser  # noqa: E402
 from tracekws.lab.rules import RULES  # noqa: E402
-from tracekws.lab.shots import Adapt, Outcome, Result  # noqa: E402
+from tracekws.lab.shots import Adapt, ShotsOutcome, ShotsResult  # noqa: E402
 from tracekws.lab.tasks.commands import CONFIGS, PAPER_SPEAKER, Commands  # noqa: E402
 
 SMALL = Config(
@@ -52,7 +52,7 @@ def run(
     seeds: int = 1,
     plan: Plan = PLAN,
     task: Commands = TASK,
-) -> Outcome:
+) -> ShotsOutcome:
     plans = [replace(plan, seed=seed) for seed in range(1, seeds + 1)]
     return shots.run(task, None, tree, plans, adapt, numbers, repeats, folder, stage)
 
@@ -177,8 +177,8 @@ def test_all_numbers_of_shots_are_asked_the_same_words(tree: Path, tmp_path: Pat
             assert result.query == 2 * 3 + (words == WORDS)
 
 
-def result(seed: int, speaker: str, accuracy: float) -> Result:
-    return Result(
+def result(seed: int, speaker: str, accuracy: float) -> ShotsResult:
+    return ShotsResult(
         config="paper", data="", rule="tp", settings={}, epochs=10, seed=seed,
         adapt="tp", adapt_settings={}, passes=3, split="published", repeats=1,
         speaker=speaker, words=[], shots=1, accuracy=accuracy, support=4,

@@ -93,8 +93,8 @@ class Experiment:
     negatives: int = 0
     draws: int = 10
     seed: int = 1
-    shift: str = ""
-    """What has changed in the speakers' recordings: nothing, "room" or "noise"."""
+    changed_sound: str = ""
+    """Of the speakers' recordings, see changed_sound.py: "", "room" or "noise"."""
     new_words: bool = False
     """Whether the words are others than the model's: see learner_of()."""
 
@@ -127,7 +127,7 @@ class People:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DrawOutcome:
     """One method on one draw of one speaker."""
 
     right: NDArray[np.int64]
@@ -234,18 +234,18 @@ def learner_of(model: Model, tree: Tree, settings: Experiment) -> Model:
 def changed(
     recordings: Recordings, speakers: Sequence[str], tree: Tree, settings: Experiment, part: str
 ) -> NDArray[np.int16]:
-    """The samples (clips, 16000), those of the speakers as they sound after the shift.
+    """The samples (clips, 16000), those of the speakers as they sound in the room or the noise.
 
     A speaker's room, or level of noise, follows from the speaker's name and the seed; noise is of
     the part for "training" or "evaluation" of its recordings. In a tree without lists some speakers
-    are the others of each other, and heard there as after the shift, too.
+    are the others of each other, and heard there as changed, too.
 
     Raises:
         DataError: noise is wanted, and the tree has none that is long enough.
     """
     pcm = recordings.pcm.copy()
     noises: list[NDArray[np.int16]] = []
-    if settings.shift == "noise":
+    if settings.changed_sound == "noise":
         noises = [n for n in read_noise(tree.noises, part) if len(n) >= CLIP_SAMPLES]
         if not noises:
             raise DataError(f"{tree.root}: no noise recordings of 5 seconds in _background_noise_")
@@ -275,10 +275,10 @@ def read_people(
         others_tree: the data set with the others; tree by default.
         listed: the speakers; by default those of the testing split (all, without lists) with enough
             takes of at least 5 keywords.
-        settings: shots and shift matter here.
+        settings: shots and changed_sound matter here.
         progress: of reading.
         outside: a data set of words that the model was not trained on, whatever their names.
-        noise_part: of the noise recordings, where the shift is noise.
+        noise_part: of the noise recordings, where the changed sound is noise.
 
     Raises:
         DataError: there is nobody to adapt to, a listed speaker is not there, or no noise is.
@@ -304,7 +304,7 @@ def read_people(
         if clip in fixed or (clip in mine and clip.speaker in speakers)
     ]
     recordings = replace(read, clips=tuple(read.clips[i] for i in used), pcm=read.pcm[used])
-    if settings.shift:
+    if settings.changed_sound:
         recordings = replace(
             recordings, pcm=changed(recordings, speakers, tree, settings, noise_part)
         )
@@ -325,7 +325,7 @@ def read_people(
     )
 
 
-class Bench:
+class DrawRunner:
     """One process's copy of the experiment."""
 
     def __init__(
@@ -353,7 +353,7 @@ class Bench:
             i = takes[n]
             learner.take(self.people.features[i], int(self.truth[i]), method, scale)
 
-    def measure(self, learner: Adapting, draw: Episode) -> Outcome:
+    def measure(self, learner: Adapting, draw: Episode) -> DrawOutcome:
         """The columns after adaptation."""
         others = [i for i in self.people.others if self.people.clips[i].speaker != draw.speaker]
         unknown = self.model.unknown
@@ -381,9 +381,9 @@ class Bench:
             right.append(int(are_right(called, truth, keyword).sum()))
             margins.append(np.where(fits, margin, np.iinfo(np.int64).min))
         total = np.array([len(truth) for _, truth in groups])
-        return Outcome(np.array(right), total, margins[0], margins[1])
+        return DrawOutcome(np.array(right), total, margins[0], margins[1])
 
-    def run(self, task: tuple[str, int]) -> list[Outcome]:
+    def run(self, task: tuple[str, int]) -> list[DrawOutcome]:
         """All methods on one draw of one speaker, by its number."""
         speaker, draw_number = task
         person = self.people.speakers.index(speaker)
@@ -472,7 +472,7 @@ class MethodRow:
 
 
 @dataclass(frozen=True)
-class Report:
+class AdaptingReport:
     """An experiment's table."""
 
     rows: tuple[MethodRow, ...]
@@ -481,7 +481,7 @@ class Report:
     words: tuple[str, ...]
     """That were learned."""
 
-    def compared(self, other: "Report") -> "Report":
+    def compared(self, other: "AdaptingReport") -> "AdaptingReport":
         """The same table, with differences to that of another model of the same words.
 
         Both are of the same trees, speakers, settings and methods, and so of the same takes. Each
@@ -498,7 +498,7 @@ class Report:
 
 
 def same_rejection_right(
-    method: list[list[Outcome]], none: list[list[Outcome]], rejection: float | None = None
+    method: list[list[DrawOutcome]], none: list[list[DrawOutcome]], rejection: float | None = None
 ) -> NDArray[np.int64]:
     """(speakers, draws) keywords right at a pooled rejection: of each draw unadapted, or given."""
     right = np.zeros((len(method), len(method[0])), dtype=np.int64)
@@ -529,7 +529,7 @@ def estimate(
 
 
 def tabulate(
-    outcomes: dict[str, list[list[Outcome]]], rng: np.random.Generator, rejection: float | None
+    outcomes: dict[str, list[list[DrawOutcome]]], rng: np.random.Generator, rejection: float | None
 ) -> tuple[MethodRow, ...]:
     """Rows from outcomes[method][speaker][draw]."""
     none = outcomes["none"]
@@ -563,7 +563,7 @@ def bench_adapt(
     progress: Progress = lambda done, total: None,
     flags: Mapping[str, int] = METHODS,
     maker: Maker = core_learner,
-) -> Report:
+) -> AdaptingReport:
     """Run methods ("none" is always among them) over all speakers and draws.
 
     Args:
@@ -579,15 +579,17 @@ def bench_adapt(
     methods = tuple(dict.fromkeys(["none", *methods]))
     tasks = [(speaker, draw) for speaker in people.speakers for draw in range(settings.draws)]
     chosen = {name: flags[name] for name in methods}
-    make = partial(Bench, model.image, people, settings, chosen, maker)
-    outcomes: dict[str, list[list[Outcome]]] = {m: [[] for _ in people.speakers] for m in methods}
-    for done, results in enumerate(spread(Bench.run, tasks, workers, make)):
+    make = partial(DrawRunner, model.image, people, settings, chosen, maker)
+    outcomes: dict[str, list[list[DrawOutcome]]] = {
+        m: [[] for _ in people.speakers] for m in methods
+    }
+    for done, results in enumerate(spread(DrawRunner.run, tasks, workers, make)):
         person = done // settings.draws
         for method, outcome in zip(methods, results, strict=True):
             outcomes[method][person].append(outcome)
         progress(done + 1, len(tasks))
     first = [draws[0] for draws in outcomes["none"]]
-    return Report(
+    return AdaptingReport(
         tabulate(outcomes, np.random.default_rng(settings.seed), settings.rejection),
         people,
         int(sum(o.total[1] for o in first)),
@@ -635,7 +637,7 @@ def measure(
     other: Model | None = None,
     workers: int | None = None,
     stage: Stage = lambda name: lambda done, total: None,
-) -> Report:
+) -> AdaptingReport:
     """Run methods over all speakers and draws with a model, and compare it with another.
 
     Args:

@@ -38,7 +38,7 @@ def counted(costs: Sequence["Cost"]) -> str:
 
 
 def heard_rows(report: dict[str, Any]) -> list[str]:
-    """Rows of a card from Report.summary() of `bench robust`."""
+    """Rows of a card from RobustReport.summary() of `bench robust`."""
     rows = []
     for row in report["rows"]:
         if "percent" in row:
@@ -105,7 +105,7 @@ def complete_heard(model_path: Path, report: dict[str, Any]) -> None:
 
     Args:
         model_path: image whose card is meant.
-        report: Report.summary() of that image.
+        report: RobustReport.summary() of that image.
 
     Raises:
         DataError: as of complete().

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 
-SHIFTS = ("room", "noise")
+CHANGES = ("room", "noise")
 REVERBERATION_S = (0.3, 0.8)
 """Until it is 60 dB down."""
 REVERBERANT_DB = (-3.0, 3.0)

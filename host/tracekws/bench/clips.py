@@ -23,7 +23,7 @@ from tracekws.parallel import spread
 
 
 @dataclass(frozen=True)
-class Result:
+class ClipAccuracy:
     """Accuracy over a split; percentages are over keyword and other-word clips, by argmax."""
 
     confusion: NDArray[np.int64]
@@ -180,7 +180,7 @@ def evaluate(
     split: str,
     workers: int | None = None,
     stage: Stage = lambda name: lambda done, total: None,
-) -> Result:
+) -> ClipAccuracy:
     """Run the model over a split: training, validation, testing or all.
 
     Args:
@@ -201,7 +201,7 @@ def evaluate(
     confusion = np.zeros((len(model.labels),) * 2, dtype=np.int64)
     for said, recognised in zip(truth, guess, strict=True):
         confusion[said, recognised] += 1
-    return Result(
+    return ClipAccuracy(
         confusion,
         model.labels,
         model.unknown,
@@ -219,7 +219,7 @@ class Measured:
 
     model: Model
     split: str
-    result: Result
+    result: ClipAccuracy
     """What was left out, or cut, is of both data sets."""
     outside: Outside | None
 

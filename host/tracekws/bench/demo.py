@@ -35,7 +35,7 @@ SEED = 1
 
 
 @dataclass(frozen=True)
-class Heard:
+class Playing:
     """The events of one playing of the stream, each with the word that was said then."""
 
     events: tuple[Event, ...]
@@ -65,8 +65,8 @@ class Demonstration:
     taught: dict[str, int]
     before: columns.Columns
     after: columns.Columns
-    stream_before: Heard
-    stream_after: Heard
+    stream_before: Playing
+    stream_after: Playing
     generation_after_restart: int
     weights_survive_restart: bool
 
@@ -99,7 +99,7 @@ def read_said(path: Path) -> list[Said]:
         raise DataError(f"{path}: expected lines of start, end and word") from error
 
 
-def judge(events: Sequence[Event], said: Sequence[Said], keywords: Sequence[str]) -> Heard:
+def judge(events: Sequence[Event], said: Sequence[Said], keywords: Sequence[str]) -> Playing:
     """Count the keywords that were heard and the false alarms.
 
     What counts as heard is the rule of stream.py; each event that hits no word is a false alarm.
@@ -112,7 +112,7 @@ def judge(events: Sequence[Event], said: Sequence[Said], keywords: Sequence[str]
         words.append(hit.word if hit else then[-1] if then else None)
     wanted = sum(word.word in keywords for word in said)
     right = sum(hit is not None for hit in hits)
-    return Heard(tuple(events), tuple(words), wanted, right, len(events) - right)
+    return Playing(tuple(events), tuple(words), wanted, right, len(events) - right)
 
 
 def split_voice(takes: Sequence[Take], unknown: str) -> tuple[list[Take], list[Take]]:
@@ -151,7 +151,7 @@ def demonstrate(
     learn, test = split_voice(takes.pop(VOICE), unknown)
     others = [take for voice in takes.values() for take in voice]
 
-    def play(device: Device) -> Heard:
+    def play(device: Device) -> Playing:
         events = []
         for event in device.listen(chunks(pcm), SENSITIVITY):
             events.append(event)

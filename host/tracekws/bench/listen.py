@@ -37,7 +37,7 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class Heard:
+class HeardPart:
     """What was heard of a part."""
 
     events: tuple[tuple[Event, ...], ...]
@@ -62,7 +62,7 @@ class Ear:
         self.odds = odds
         self.isolated = isolated
 
-    def hear(self, part: Part) -> Heard:
+    def hear(self, part: Part) -> HeardPart:
         """Make a part, and hear it from rest."""
         pcm, said = part.mix()
         steps, loudness = features_and_loudness(pcm, self.model.front_end)
@@ -74,7 +74,7 @@ class Ear:
             )
             for odds in self.odds
         )
-        return Heard(tuple(events), tuple(said), len(pcm))
+        return HeardPart(tuple(events), tuple(said), len(pcm))
 
 
 def listen(
@@ -85,7 +85,7 @@ def listen(
     progress: Progress = lambda done, total: None,
     weights: bytes | None = None,
     isolated: bool | None = None,
-) -> list[Heard]:
+) -> list[HeardPart]:
     """Run the core over parts, each from rest.
 
     Args:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tracekws.bench.clips import Result
+from tracekws.bench.clips import ClipAccuracy
 from tracekws.bench.streams import Speech
 from tracekws.figure import plain, write_figure
 from tracekws.sensitivity import LEVELS
 
 
-def confusion_picture(result: Result, path: Path) -> None:
+def confusion_picture(result: ClipAccuracy, path: Path) -> None:
     """Draw a confusion matrix: a row a true class, in percent of its clips."""
     from matplotlib.figure import Figure
 
@@ -66,7 +66,7 @@ def robust_picture(reports: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the tables of `bench robust`: shares beside counts an hour, a colour a model.
 
     Args:
-        reports: Report.summary() of each model.
+        reports: RobustReport.summary() of each model.
         path: PNG, SVG or PDF.
     """
     from matplotlib.figure import Figure

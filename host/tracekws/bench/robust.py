@@ -18,7 +18,7 @@ from tracekws.audio import SAMPLE_RATE, read_floats, recording
 from tracekws.bench import sets
 from tracekws.bench.clips import classify, read_some
 from tracekws.bench.intervals import poisson_interval, rate
-from tracekws.bench.listen import Heard, Part, Plain, listen
+from tracekws.bench.listen import HeardPart, Part, Plain, listen
 from tracekws.bench.scenes import (
     LEAD_S,
     TAIL_S,
@@ -74,7 +74,7 @@ DRAWS = 2000
 
 
 @dataclass(frozen=True)
-class Events:
+class FalseAlarms:
     """A row where no word is to be heard: every event is a false alarm."""
 
     name: str
@@ -107,7 +107,7 @@ class Events:
 
 
 @dataclass(frozen=True)
-class Share:
+class WordsRight:
     """A row where something is to be heard, or rejected: how much of it is."""
 
     name: str
@@ -163,11 +163,11 @@ class Share:
         return row
 
 
-Row = Events | Share
+RobustRow = FalseAlarms | WordsRight
 
 
 @dataclass
-class Bench:
+class RobustBench:
     """A model, the sets that there are, and how it is heard."""
 
     model: Model
@@ -250,7 +250,7 @@ class Bench:
         """Keywords to lay into scenes."""
         return some_of_each(self.testing, self.model.keywords, WORDS_EACH, SEED)
 
-    def hear(self, name: str, parts: Sequence[Part]) -> list[Heard]:
+    def hear(self, name: str, parts: Sequence[Part]) -> list[HeardPart]:
         """Run the model at its own thresholds."""
         return listen(
             self.model,
@@ -269,7 +269,7 @@ class Bench:
         parts: Sequence[Part],
         texts: Sequence[frozenset[str]] = (),
         cases: Sequence[str] = (),
-    ) -> Events:
+    ) -> FalseAlarms:
         """Hear parts in which nothing is to be heard.
 
         Args:
@@ -291,9 +291,9 @@ class Bench:
                 words[word] += 1
                 if cases:
                     found[cases[i]] = found.get(cases[i], 0) + 1
-        return Events(name, what, words, length / SAMPLE_RATE / 3600, apart, found)
+        return FalseAlarms(name, what, words, length / SAMPLE_RATE / 3600, apart, found)
 
-    def recorded(self, name: str, what: str, recordings: Sequence[Recording]) -> list[Row]:
+    def recorded(self, name: str, what: str, recordings: Sequence[Recording]) -> list[RobustRow]:
         """A row of recordings, each from rest, long ones in pieces."""
         pieces = [(one, piece) for one in recordings for piece in one.sound.pieces(PIECE)]
         if not pieces:
@@ -333,7 +333,7 @@ class Bench:
             others += len(heard.said) - len(wanted)
         return right, said, false, others
 
-    def stream(self, snr_db: float) -> Share:
+    def stream(self, snr_db: float) -> WordsRight:
         """The stream of `bench stream`."""
         assert self.tree is not None
         minutes = compose(
@@ -346,7 +346,7 @@ class Bench:
         )
         name = f"stream, {snr_db:g} dB"
         right, said, false, others = self.judged(name, minutes)
-        return Share(
+        return WordsRight(
             name,
             f"keywords heard in the stream of words, background {snr_db:g} dB below",
             np.array([one for part in right for one in part]),
@@ -364,11 +364,11 @@ class Bench:
         ]
 
     def single(
-        self, name: str, what: str, scenes: Sequence[Scene], alone: Share | None = None
-    ) -> Share:
+        self, name: str, what: str, scenes: Sequence[Scene], alone: WordsRight | None = None
+    ) -> WordsRight:
         """A row of scenes with one keyword each."""
         right, said, false, _ = self.judged(name, scenes)
-        return Share(
+        return WordsRight(
             name,
             what,
             np.array([one for (one,) in right]),
@@ -377,7 +377,7 @@ class Bench:
             false,
         )
 
-    def pairs(self, alone: Share) -> Share:
+    def pairs(self, alone: WordsRight) -> WordsRight:
         """Two keywords in a row, each keyword of the scenes being first once."""
         words = self.words
         second = np.roll(np.arange(len(words)), -(len(words) // 2))
@@ -390,7 +390,7 @@ class Bench:
             )
             scenes.append(Scene(spoken, seed))
         right, said, false, _ = self.judged("two keywords", scenes)
-        return Share(
+        return WordsRight(
             "two keywords",
             f"two keywords {PAIR_GAP_S:g} s apart, both heard; without: both heard alone",
             np.array([all(both) for both in right]),
@@ -422,7 +422,9 @@ class Bench:
             for n, scene in enumerate(self.scenes())
         ]
 
-    def clips(self, name: str, what: str, recordings: Recordings, foreign: bool = False) -> Share:
+    def clips(
+        self, name: str, what: str, recordings: Recordings, foreign: bool = False
+    ) -> WordsRight:
         """Single clips, by the largest score; those of another language are to be rejected."""
         model = self.model
         guess = classify(model, [*recordings.pcm], self.workers, self.stage(name))
@@ -430,7 +432,7 @@ class Bench:
             right = np.isin(guess, (model.unknown, model.silence))
         else:
             right = guess == [model.class_of(clip.word) for clip in recordings.clips]
-        return Share(name, what, right, tuple(clip.speaker for clip in recordings.clips))
+        return WordsRight(name, what, right, tuple(clip.speaker for clip in recordings.clips))
 
 
 def has_librosa() -> bool:
@@ -467,15 +469,20 @@ def read_impulses(recordings: Sequence[Recording]) -> tuple[list[Wave], list[Wav
     return rooms, halls
 
 
-def rows_of_speech(bench: Bench) -> list[Row]:
+def rows_of_speech(bench: RobustBench) -> list[RobustRow]:
     """Rows that need Speech Commands, and what is laid beside its words."""
     assert bench.tree is not None
     alone = bench.single("alone", "one keyword in a quiet room", bench.scenes())
 
-    def under(name: str, what: str, scenes: Sequence[Scene]) -> Share:
+    def under(name: str, what: str, scenes: Sequence[Scene]) -> WordsRight:
         return bench.single(name, what, scenes, alone)
 
-    rows: list[Row] = [bench.stream(CLEAN_DB), bench.stream(NOISY_DB), alone, bench.pairs(alone)]
+    rows: list[RobustRow] = [
+        bench.stream(CLEAN_DB),
+        bench.stream(NOISY_DB),
+        alone,
+        bench.pairs(alone),
+    ]
     rows.append(
         under(
             "after noise",
@@ -506,9 +513,9 @@ def rows_of_speech(bench: Bench) -> list[Row]:
     return rows
 
 
-def rows_of_others(bench: Bench) -> list[Row]:
+def rows_of_others(bench: RobustBench) -> list[RobustRow]:
     """Rows in which no word is to be heard."""
-    rows: list[Row] = [
+    rows: list[RobustRow] = [
         *bench.recorded("talk", "sentences of testing speakers", bench.talk),
         *bench.recorded("phrases", "phrases and orders", bench.phrases),
         *bench.recorded("sounds", "sounds and music", bench.sounds),
@@ -529,13 +536,13 @@ def rows_of_others(bench: Bench) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class Report:
+class RobustReport:
     """The table of a model."""
 
     model: Model
     isolated: bool
     """Whether only words that stand by themselves were heard."""
-    rows: tuple[Row, ...]
+    rows: tuple[RobustRow, ...]
     missing: tuple[str, ...]
     """What was left out, and why."""
 
@@ -556,7 +563,7 @@ def measure(
     workers: int | None = None,
     stage: Stage = lambda name: lambda done, total: None,
     isolated: bool | None = None,
-) -> Report:
+) -> RobustReport:
     """Measure a model outside of clean single words.
 
     Args:
@@ -574,7 +581,7 @@ def measure(
         raise DataError(f"{folder}: no such folder")
     if isolated is None:
         isolated = model.isolated
-    bench = Bench(model, folder, workers, stage, isolated)
+    bench = RobustBench(model, folder, workers, stage, isolated)
     missing = [f"{name} ({what})" for name, what in SETS.items() if not sets.has_set(folder, name)]
     if bench.tree is not None:
         missing = [text for text in missing if not text.startswith(f"{sets.SPEECH} ")]
@@ -583,4 +590,4 @@ def measure(
     bench.read()
     rows = rows_of_speech(bench) if bench.tree else []
     rows += rows_of_others(bench)
-    return Report(model, isolated, tuple(rows), (*missing, *bench.left_out()))
+    return RobustReport(model, isolated, tuple(rows), (*missing, *bench.left_out()))

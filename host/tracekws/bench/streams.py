@@ -211,7 +211,7 @@ def bench_background(
 
 
 @dataclass(frozen=True)
-class Report:
+class StreamsReport:
     """What is heard of words, of background by itself and of talk, where each was asked for."""
 
     split: str | None
@@ -261,7 +261,7 @@ def measure(
     stage: Stage = lambda name: lambda done, total: None,
     weights: bytes | None = None,
     isolated: bool | None = None,
-) -> Report:
+) -> StreamsReport:
     """Measure a model on streams of a data set's words, on a background alone, on talk.
 
     Args:
@@ -319,7 +319,7 @@ def measure(
         if spoken
         else []
     )
-    return Report(
+    return StreamsReport(
         split if folder else None,
         seed,
         model.isolated if isolated is None else isolated,

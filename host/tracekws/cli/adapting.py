@@ -30,7 +30,7 @@ def difference(estimate: adapting.Estimate) -> str:
 
 
 def show_adaptation(
-    report: adapting.Report,
+    report: adapting.AdaptingReport,
     model: Model,
     settings: adapting.Experiment,
     as_json: bool,

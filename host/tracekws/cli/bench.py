@@ -14,6 +14,7 @@ from tracekws.cli.console import out, picture_file, print_json, say, say_left_ou
 from tracekws.cli.devices import open_device
 from tracekws.cli.options import (
     Against,
+    ChangedSound,
     DataOption,
     Draws,
     Isolated,
@@ -26,7 +27,6 @@ from tracekws.cli.options import (
     OutsideOption,
     Passes,
     Seed,
-    Shift,
     Shots,
     Speakers,
     Workers,
@@ -63,7 +63,7 @@ def bench_adapt(
     shots: Shots = 3,
     passes: Passes = 5,
     negatives: Negatives = 0,
-    shift: Shift = "",
+    changed_sound: ChangedSound = "",
     new_words: NewWords = False,
     draws: Draws = 10,
     seed: Seed = 1,
@@ -79,7 +79,7 @@ def bench_adapt(
     wanted = methods_of(method, adapting.METHODS)
     model = Model.load(model_path)
     other = load_other(against, model) if against else None
-    settings = adapting.Experiment(shots, passes, negatives, draws, seed, shift, new_words)
+    settings = adapting.Experiment(shots, passes, negatives, draws, seed, changed_sound, new_words)
     sources = adapting.read_sources(folder, others, speakers, outside)
     with stages() as stage:
         report = adapting.measure(model, sources, settings, wanted, other, workers, stage)

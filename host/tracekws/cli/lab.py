@@ -15,6 +15,7 @@ from tracekws.bench import adapting
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, stages, talk
 from tracekws.cli.options import (
+    ChangedSound,
     DataOption,
     Draws,
     Json,
@@ -26,7 +27,6 @@ from tracekws.cli.options import (
     OutsideOption,
     Passes,
     Seed,
-    Shift,
     Shots,
     Speakers,
     Workers,
@@ -466,7 +466,7 @@ def learn_on_device(
     shots: Shots = 3,
     passes: Passes = 5,
     negatives: Negatives = 0,
-    shift: Shift = "",
+    changed_sound: ChangedSound = "",
     new_words: NewWords = False,
     draws: Draws = 10,
     seed: Seed = 1,
@@ -487,7 +487,7 @@ def learn_on_device(
     wanted = methods_of(method, on_device.METHODS)
     changed = on_device.settings_of(given or [])
     model = Model.load(model_path)
-    settings = adapting.Experiment(shots, passes, negatives, draws, seed, shift, new_words)
+    settings = adapting.Experiment(shots, passes, negatives, draws, seed, changed_sound, new_words)
     sources = adapting.read_sources(folder, others, speakers, outside)
     learner = adapting.learner_of(model, sources.tree, settings)
     with stages() as stage:
@@ -513,7 +513,7 @@ def meta_learn(
     step: Annotated[float, typer.Option(help="Of the mean change.", min=0)] = 0.3,
     shots: Shots = 1,
     passes: Passes = 5,
-    shift: Shift = "",
+    changed_sound: ChangedSound = "",
     seed: Seed = 1,
     workers: Workers = None,
     as_json: Json = False,
@@ -531,7 +531,7 @@ def meta_learn(
         able = ", ".join(name for name, flags in adapting.METHODS.items() if flags)
         raise typer.BadParameter(f"'{method}' is none of {able}")
     excluded = frozenset(read_names(exclude)) if exclude else frozenset()
-    adaptation = adapting.Experiment(shots, passes, seed=seed, shift=shift)
+    adaptation = adapting.Experiment(shots, passes, seed=seed, changed_sound=changed_sound)
     settings = meta.MetaSettings(flags, rounds, step, adaptation)
     model = Model.load(model_path)
     with stages() as stage:

@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from tracekws.bench.changed_sound import SHIFTS
+from tracekws.bench.changed_sound import CHANGES
 
 
-def shift_of(name: str) -> str:
-    """A kind of shift; empty for none.
+def changed_sound_of(name: str) -> str:
+    """How a sound may have changed; empty for not at all.
 
     Raises:
         BadParameter: there is no such kind.
     """
-    if name and name not in SHIFTS:
-        raise typer.BadParameter(f"'{name}' is none of {', '.join(SHIFTS)}")
+    if name and name not in CHANGES:
+        raise typer.BadParameter(f"'{name}' is none of {', '.join(CHANGES)}")
     return name
 
 
@@ -65,12 +65,12 @@ Passes = Annotated[int, typer.Option(help="Passes over them.", min=1)]
 Negatives = Annotated[
     int, typer.Option(help="Takes of the speaker's other words learned as unknown.", min=0)
 ]
-Shift = Annotated[
+ChangedSound = Annotated[
     str,
     typer.Option(
         help="room or noise: the speakers are heard in another room through another microphone, "
         "or in noise of the tree; both made up.",
-        callback=shift_of,
+        callback=changed_sound_of,
         show_default=False,
     ),
 ]

@@ -63,7 +63,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """What a plan gave; a line of the file of results."""
 
     task: str
@@ -90,8 +90,8 @@ class Result:
 
 
 def results_of(
-    results: Sequence[Result], plan: Plan, task: Task, config: str, split: Split
-) -> list[Result]:
+    results: Sequence[RunResult], plan: Plan, task: Task, config: str, split: Split
+) -> list[RunResult]:
     """The results of a plan, of whatever code."""
     wanted = asdict(plan) | {"task": task.name, "config": config, "data": split.digest}
     del wanted["code"]
@@ -103,15 +103,15 @@ def results_of(
 
 
 def found(
-    results: Sequence[Result], plan: Plan, task: Task, config: str, split: Split
-) -> Result | None:
+    results: Sequence[RunResult], plan: Plan, task: Task, config: str, split: Split
+) -> RunResult | None:
     """The result that a plan would give again; none if only other code has given one."""
     own = results_of(results, plan, task, config, split)
     return next((result for result in own if result.code == plan.code), None)
 
 
 def stale(
-    results: Sequence[Result], plans: Iterable[Plan], task: Task, config: str, split: Split
+    results: Sequence[RunResult], plans: Iterable[Plan], task: Task, config: str, split: Split
 ) -> int:
     """How many plans have results, but of other code or of code that is not known."""
     return sum(
@@ -274,7 +274,7 @@ def run(
     plan: Plan,
     progress: Progress = lambda done, total: None,
     deadline: float = float("inf"),
-) -> Result | None:
+) -> RunResult | None:
     """Train by a rule and measure; None where it would not be done by the deadline (monotonic).
 
     The same seed gives every rule the same starting weights, batches, crops and flips.
@@ -289,7 +289,7 @@ def run(
     kept = train(rule, split.train, config, plan.epochs, plan.seed, progress, deadline)
     if kept is None:
         return None
-    return Result(
+    return RunResult(
         task=task.name,
         config=name,
         **asdict(plan),
@@ -379,7 +379,7 @@ def trials(rule: str, config: Config, epochs: int, count: int) -> list[Plan]:
     return plans
 
 
-def best_of(results: Sequence[Result]) -> RuleSettings:
+def best_of(results: Sequence[RunResult]) -> RuleSettings:
     """Settings of the result that is best on validation; the first of equals."""
     return max(results, key=lambda result: result.validation).settings
 
@@ -393,7 +393,7 @@ class Lab:
     split: Split
     deadline: float
 
-    def carry_out(self, plan: Plan) -> Result | str | None:
+    def carry_out(self, plan: Plan) -> RunResult | str | None:
         """Work of one process on one plan; text where the rule does not fit the network."""
         torch.set_num_threads(1)
         try:
@@ -406,7 +406,7 @@ class Lab:
 class Comparison:
     """What a comparison gave."""
 
-    results: list[Result]
+    results: list[RunResult]
     """Of the seeds, not of the trials."""
     left_out: list[Plan]
     """What did not fit into the time."""
@@ -454,13 +454,13 @@ def compare(
     name, settings = config_of(task, config)
     passes = epochs or settings.epochs
     rounds = [trials(rule, settings, passes, trial_count) for rule in rules]
-    known = read_results(path, Result)
+    known = read_results(path, RunResult)
     split = task.load(data, TRIAL_SEED)
     make = partial(Lab, task, name, split, deadline)
     total, done, old = len(rules) * (trial_count + seeds), 0, 0
     out = Comparison([], [], {})
 
-    def carry_out(plans: Sequence[Plan]) -> list[Result]:
+    def carry_out(plans: Sequence[Plan]) -> list[RunResult]:
         """Results of plans, those that the file has first."""
         nonlocal done, old
         old += stale(known, plans, task, name, split)
@@ -476,7 +476,7 @@ def compare(
         ):
             done += 1
             progress(done, total)
-            if isinstance(outcome, Result):
+            if isinstance(outcome, RunResult):
                 write_result(path, outcome)
                 there.append(outcome)
             elif outcome is None:

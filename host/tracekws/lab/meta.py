@@ -12,11 +12,10 @@ the starting point, tau a speaker):
 Support and query, keywords and other words, are drawn anew each round. What learns is the C core,
 in int16, and so is the change g; phi is kept in floating point, and rounded for each round. With
 the layer's weights the mean rates of the replay vectors change: they are made anew, from the same
-speakers' clips (changed, if there is a shift), for each round and for the end. So compare with a
-starting point of no rounds and the same shift.
+speakers' clips (changed, if sound is to be), for each round and for the end. So compare with a
+starting point of no rounds and the same change.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws import modelfile
-from tracekws.bench.adapting import Bench, Experiment, People, choose_speakers, read_people
+from tracekws.bench.adapting import DrawRunner, Experiment, People, choose_speakers, read_people
 from tracekws.core import LATENT, SEQUENCES, Model, Network
-from tracekws.data import Progress, Tree, episode, left_out
+from tracekws.data import Stage, Tree, episode, left_out
 from tracekws.errors import DataError
 from tracekws.learner import FULL_SCALE, Learner
 from tracekws.parallel import spread
@@ -94,7 +93,7 @@ def placed(model: Model, name: str, weights: Weights, people: People) -> Model:
     return Model(modelfile.with_weights(model, name, state, latent))
 
 
-class Pupils(Bench):
+class Pupils(DrawRunner):
     """One process's copy: what a speaker's query changes after the support."""
 
     def __init__(self, image: bytes, people: People, settings: MetaSettings, turn: int) -> None:
@@ -122,7 +121,7 @@ def learn(
     excluded: frozenset[str],
     settings: MetaSettings,
     name: str,
-    stage: Callable[[str], Progress],
+    stage: Stage,
     workers: int | None = None,
 ) -> tuple[Model, int]:
     """A model that starts from another point, and how many speakers it was moved by.

@@ -275,7 +275,7 @@ def compare(
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
     second: Second | None = None,
-) -> adapting.Report:
+) -> adapting.AdaptingReport:
     """Run methods ("none" is always among them) over all speakers and draws.
 
     Args:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from tracekws.errors import DataError
 from tracekws.figure import write_figure
 from tracekws.lab.experiment import (
-    Result,
     RuleSettings,
+    RunResult,
     config_of,
     read_results,
     rule_named,
@@ -50,7 +50,7 @@ class RuleRow:
 PRESENT, OTHER, NOT_RECORDED = "present", "other", "not recorded"
 
 
-def standing_of(result: Result) -> str:
+def standing_of(result: RunResult) -> str:
     """Whether a result is of the code and default settings that are here."""
     if not result.code:
         return NOT_RECORDED
@@ -68,9 +68,9 @@ def deviation(values: ArrayLike) -> float | None:
     return float(sample.std(ddof=1)) if len(sample) > 1 else None
 
 
-def rows_of(results: Sequence[Result]) -> list[RuleRow]:
+def rows_of(results: Sequence[RunResult]) -> list[RuleRow]:
     """Rows of all results that are no trials, the best test of each task first."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
+    groups: dict[tuple[str, ...], list[RunResult]] = {}
     for result in results:
         if not result.trial:
             about = (result.task, result.config, result.data, result.rule, result.epochs)
@@ -108,11 +108,11 @@ def read_rows(paths: Sequence[Path]) -> list[RuleRow]:
     Raises:
         DataError: there is no such file, it is none of results, or it has none but trials.
     """
-    results: list[Result] = []
+    results: list[RunResult] = []
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: there is no such file; `tracekws lab compare` writes one")
-        results += read_results(path, Result)
+        results += read_results(path, RunResult)
     rows = rows_of(results)
     if not rows:
         raise DataError(f"{', '.join(map(str, paths))}: no results but trials yet")

@@ -66,7 +66,7 @@ def run_seeds(
     settings = experiment.with_rates(rule, chosen, experiment.settings_of(rule, given))
     plans = plans_of(rule, settings, chosen, epochs, seeds)
     check_writable(path)
-    known = experiment.read_results(path, experiment.Result)
+    known = experiment.read_results(path, experiment.RunResult)
     split = task.load(data, experiment.TRIAL_SEED)
     results = []
     for plan in plans:

@@ -17,7 +17,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from itertools import product
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tracekws.data import Progress
+from tracekws.data import Progress, Stage
 from tracekws.errors import DataError
 from tracekws.files import MIB, check_folder, parse_json, read_bytes, write
 from tracekws.lab import experiment
@@ -84,7 +84,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Result(Case):
+class ShotsResult(Case):
     """What a case gave; a line of the file of results."""
 
     accuracy: float
@@ -108,10 +108,10 @@ class Adapt:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ShotsOutcome:
     """What all cases gave."""
 
-    results: list[Result]
+    results: list[ShotsResult]
     left_out: list[str]
     """Speakers with too few takes."""
     stale: int = 0
@@ -228,8 +228,8 @@ def run(
     shots: Sequence[int | None],
     repeats: int | None,
     folder: Path,
-    stage: Callable[[str], Progress],
-) -> Outcome:
+    stage: Stage,
+) -> ShotsOutcome:
     """Train, adapt and ask; what the folder has by now is not done again.
 
     Args:
@@ -255,7 +255,7 @@ def run(
     adapt_code = fingerprint(
         experiment.rule_named(adapt.rule), config, (__name__, Commands.__module__)
     )
-    known = experiment.read_results(folder / RESULTS, Result)
+    known = experiment.read_results(folder / RESULTS, ShotsResult)
     split, held = task.prepare(data, experiment.TRIAL_SEED)
     digest = hashlib.sha256((split.digest + held.digest).encode()).hexdigest()
     views = [(1, held)] + ([(repeats, held.published(repeats))] if repeats else [])
@@ -272,7 +272,7 @@ def run(
         )
     nothing = held.clips.take(np.arange(0))
     adapted(experiment.new_network(config, split, 0), adapt, 0, nothing, config)  # or says why
-    out = Outcome([], [speaker for speaker in held.speakers if speaker not in speakers])
+    out = ShotsOutcome([], [speaker for speaker in held.speakers if speaker not in speakers])
     old = 0
     for plan in plans:
         path = folder / f"{plan.rule}-{plan.seed}.pt"
@@ -308,7 +308,7 @@ def run(
     return replace(out, stale=old)
 
 
-def case_of(result: Result) -> Case:
+def case_of(result: ShotsResult) -> Case:
     """What gave a result."""
     return Case(**{field.name: getattr(result, field.name) for field in fields(Case)})
 
@@ -318,13 +318,13 @@ def coded(case: Case) -> Case:
     return replace(case, code="", adapt_code="")
 
 
-def ask(network: Network, config: Config, held: HeldOut, case: Case) -> Result:
+def ask(network: Network, config: Config, held: HeldOut, case: Case) -> ShotsResult:
     """Adapt a copy of a network to a case's speaker, and test it."""
     start = time.monotonic()
     drawn = held.draw(case.speaker, case.shots, case.seed, case.words)
     adapt = Adapt(case.adapt, case.adapt_settings, case.passes)
     rule = adapted(network, adapt, case.seed, drawn.support, config)
-    return Result(
+    return ShotsResult(
         **asdict(case),
         accuracy=experiment.accuracy(rule, drawn.query, config.batch),
         support=len(drawn.support),
@@ -361,9 +361,9 @@ class ShotsRow:
     """Whether the run is the paper's: its config, passes, rule, speaker and split."""
 
 
-def rows_of(results: Sequence[Result], task: Commands) -> list[ShotsRow]:
+def rows_of(results: Sequence[ShotsResult], task: Commands) -> list[ShotsRow]:
     """Rows of one run's results, in their order."""
-    groups: dict[tuple[Splitting, int, int | None], list[Result]] = {}
+    groups: dict[tuple[Splitting, int, int | None], list[ShotsResult]] = {}
     for result in results:
         groups.setdefault((result.split, result.repeats, result.shots), []).append(result)
     rows: list[ShotsRow] = []
@@ -394,7 +394,7 @@ def rows_of(results: Sequence[Result], task: Commands) -> list[ShotsRow]:
     return rows
 
 
-def paper_of(result: Result, task: Commands, shots: str) -> Figure | None:
+def paper_of(result: ShotsResult, task: Commands, shots: str) -> Figure | None:
     """What the paper has for the rules of a result and a number of shots."""
     if result.rule != result.adapt:
         return None
@@ -408,7 +408,7 @@ def paper_of(result: Result, task: Commands, shots: str) -> Figure | None:
     )
 
 
-def is_paper(result: Result, task: Commands) -> bool:
+def is_paper(result: ShotsResult, task: Commands) -> bool:
     """Whether a result is of the paper's experiment, if the data are the whole set."""
     config = task.configs[result.config]
     return (

@@ -12,7 +12,7 @@ import torch
 
 from tracekws import files
 from tracekws.bench import cards
-from tracekws.bench.clips import Result, evaluate
+from tracekws.bench.clips import ClipAccuracy, evaluate
 from tracekws.bench.sets import SPEECH, TALK, read_split, speech_of
 from tracekws.bench.thresholds import calibrate
 from tracekws.core import FeatureConfig, Model
@@ -274,7 +274,7 @@ def card_of(
     job: Job,
     config: TrainConfig,
     model: Model,
-    results: dict[str, Result],
+    results: dict[str, ClipAccuracy],
     last: Epoch,
     float_accuracy: dict[str, float],
     data: dict[str, object],
