@@ -160,13 +160,17 @@ def test_the_page_names_all_that_is_promised() -> None:
         _ = tracekws.nothing
 
 
-def test_the_page_says_what_a_line_of_the_lab_has() -> None:
+@pytest.mark.parametrize("what", ["run", "shots"])
+def test_the_page_says_what_a_line_of_the_lab_has(what: str) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     from tracekws.lab.experiment import RunResult
+    from tracekws.lab.shots import ShotsResult
 
-    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)[7:] == [
-        field.name for field in fields(RunResult)
-    ]
+    caption = {"run": "| key of a run |", "shots": "| key of shots |"}[what]
+    kind: type[RunResult] | type[ShotsResult] = {"run": RunResult, "shots": ShotsResult}[what]
+    _, table = PAGE.split(caption)
+    rows = re.findall(r"^\| `(\w+)` \|", table.split("\n\n")[0], re.MULTILINE)
+    assert rows == [field.name for field in fields(kind)]
 
 
 @pytest.mark.parametrize(
