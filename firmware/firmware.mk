@@ -4,11 +4,13 @@
 # the same sources, wherever they are.
 #
 # firmware/boards/NAME/board.mk sets CROSS (prefix of the compiler), CPU (its flags), BOARD_SOURCES, and may
-# add to FIRMWARE_OUTPUTS and BOARD_FLAGS. MAIN is another program for the same board, for tests.
+# add to FIRMWARE_OUTPUTS and BOARD_FLAGS. MAIN is another program for the same board, for tests. LIBC is picolibc,
+# or newlib, to count with it: the firmware takes copies from it, and nothing else.
 
 MODEL ?= models/base.tkws
 OUT ?= build/firmware
 MAIN ?= firmware/boards/bare/main.c
+LIBC ?= picolibc
 DIR := firmware/boards/$(BOARD)
 FIRMWARE_OUTPUTS := $(OUT)/$(BOARD).elf $(OUT)/$(BOARD).bin
 
@@ -24,19 +26,21 @@ ifeq ($(wildcard $(MODEL)),)
 $(error no model image $(MODEL))
 endif
 # A file that it does not have is named by gcc without a folder.
-SPECS := $(shell $(CROSS)gcc -print-file-name=picolibc.specs 2>/dev/null)
+LIBC_SPECS := $(LIBC:newlib=nosys).specs
+LIBC_PACKAGE := $(LIBC:newlib=libnewlib)-$(CROSS:%-=%)
+SPECS := $(shell $(CROSS)gcc -print-file-name=$(LIBC_SPECS) 2>/dev/null)
 ifeq ($(SPECS),)
-$(error $(CROSS)gcc is not installed; get it with: apt-get install gcc-$(CROSS:%-=%) picolibc-$(CROSS:%-=%))
+$(error $(CROSS)gcc is not installed; get it with: apt-get install gcc-$(CROSS:%-=%) $(LIBC_PACKAGE))
 endif
 ifeq ($(findstring /,$(SPECS)),)
-$(error picolibc-$(CROSS:%-=%) is not installed; get it with: apt-get install picolibc-$(CROSS:%-=%))
+$(error $(LIBC_PACKAGE) is not installed; get it with: apt-get install $(LIBC_PACKAGE))
 endif
 
 SOURCES := $(wildcard firmware/core/src/*.c firmware/app/*.c) $(MAIN) \
 	firmware/boards/bare/image.S $(BOARD_SOURCES)
 OBJECTS := $(patsubst %,$(OUT)/$(BOARD)/%.o,$(SOURCES))
 FLAGS := $(CPU) -std=c11 -O3 -g -ffunction-sections -fdata-sections -fno-common \
-	-ffile-prefix-map=$(CURDIR)=. -Wa,--debug-prefix-map=$(CURDIR)=. --specs=picolibc.specs \
+	-ffile-prefix-map=$(CURDIR)=. -Wa,--debug-prefix-map=$(CURDIR)=. --specs=$(LIBC_SPECS) \
 	-Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wvla -Wundef -Werror \
 	-Ifirmware/core/include -Ifirmware/app -Ifirmware/boards -Ifirmware/boards/bare \
 	-DTKWS_BOARD_NAME='"$(BOARD)"' $(BOARD_FLAGS)
