@@ -24,6 +24,7 @@ HEADERS = (
     "name",
     "model",
     "network",
+    "templates",
     "learner",
     "softmax",
     "segmenter",
@@ -51,8 +52,9 @@ static const int tkws_error_count;
 
 # Loops over many frames or steps: a call for each from Python would be most of the time.
 BATCHES_CDEF = """
-int batch_steps(tkws_network *network, tkws_learner *learner, const int8_t *features,
-                size_t n_steps, int32_t *scores, uint32_t *counts);
+int batch_steps(tkws_network *network, tkws_learner *learner, tkws_templates *templates,
+                const int8_t *features, size_t n_steps, int32_t *scores, int32_t *cosines,
+                uint8_t *spikes);
 void batch_energies(const int16_t *pcm, size_t n_clips, size_t n_samples, uint64_t *energies);
 void batch_normalise(const tkws_frontend *rested, size_t n_clips, size_t n_frames,
                          const uint64_t *energies, int8_t *features);
@@ -60,11 +62,14 @@ void batch_normalise(const tkws_frontend *rested, size_t n_clips, size_t n_frame
 BATCHES = """
 #include <string.h>
 
-/* Run a network over features, by its learner where there is one. Scores of every step (rows of
- * n_classes) and the spikes of each neuron are written where they are not NULL. */
-static int batch_steps(tkws_network *network, tkws_learner *learner, const int8_t *features,
-                       size_t n_steps, int32_t *scores, uint32_t *counts)
+/* Run a network over features, by its learner where there is one, compared with templates where
+ * there are any. Scores of every step (rows of n_classes), cosines likewise, and ones
+ * where a neuron spikes (rows of n_neurons, zero before) are written where they are not NULL. */
+static int batch_steps(tkws_network *network, tkws_learner *learner, tkws_templates *templates,
+                       const int8_t *features, size_t n_steps, int32_t *scores, int32_t *cosines,
+                       uint8_t *spikes)
 {
+    const tkws_model_header *h = &network->model->header;
     for (size_t step = 0; step < n_steps; step++, features += TKWS_FEATURES) {
         int error = TKWS_OK;
         if (learner != NULL)
@@ -73,10 +78,16 @@ static int batch_steps(tkws_network *network, tkws_learner *learner, const int8_
             tkws_network_step(network, features);
         if (error != TKWS_OK)
             return error;
+        if (templates != NULL)
+            tkws_templates_step(templates, network);
         if (scores != NULL)
-            tkws_network_scores(network, scores + step * network->model->header.n_classes);
-        for (size_t k = 0; counts != NULL && k < network->n_spikes; k++)
-            counts[network->spikes[k]]++;
+            tkws_network_scores(network, scores + step * h->n_classes);
+        if (scores != NULL && templates != NULL)
+            tkws_templates_add(templates, scores + step * h->n_classes);
+        for (size_t k = 0; cosines != NULL && k < h->n_classes; k++)
+            *cosines++ = tkws_templates_cosine(templates, k);
+        for (size_t k = 0; spikes != NULL && k < network->n_spikes; k++)
+            spikes[step * h->n_neurons + network->spikes[k]] = 1;
     }
     return TKWS_OK;
 }

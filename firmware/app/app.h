@@ -12,7 +12,8 @@
 #include "tracekws/learner.h"
 #include "tracekws/recognizer.h"
 
-/** Recorded samples that the host does not have yet, in the learner's memory: no session does both. */
+/** Recorded samples that the host does not have yet, in the learner's memory: no session does both. Templates are
+ *  there while the device hears. */
 typedef struct {
     int16_t *pcm;
     size_t n_samples; /**< room */
@@ -29,6 +30,7 @@ typedef struct {
     tkws_app_image image; /**< that the model is of */
     tkws_weights weights;
     tkws_recognizer recognizer;
+    tkws_templates templates; /**< of the takes, while the device hears */
     tkws_learner learner;
     void *learner_memory;
     tkws_app_storage storage;

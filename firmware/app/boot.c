@@ -4,8 +4,8 @@
 #include "generation.h"
 #include "tracekws/errors.h"
 
-/* What is laid out in the board's memories: the five matrices, the network, the learner. */
-#define N_ARRAYS 7
+/* What is laid out in the board's memories: the five matrices, the takes, the network, the learner. */
+#define N_ARRAYS 8
 
 static bool place(const tkws_board *board, size_t *used, size_t n_bytes, void **at)
 {
@@ -20,11 +20,13 @@ static bool place(const tkws_board *board, size_t *used, size_t n_bytes, void **
     return false;
 }
 
-/* The learner's memory, which is the ring of a recording too. */
+/* The learner's memory, which is the templates' while the device hears, and the ring of a recording. */
 static size_t learner_bytes(const tkws_board *board, const tkws_model *model)
 {
     size_t n_bytes = tkws_learner_memory_bytes(model);
+    size_t template_bytes = tkws_templates_memory_bytes(model);
     size_t ring_bytes = TKWS_APP_RING_SAMPLES * sizeof(int16_t);
+    n_bytes = n_bytes < template_bytes ? template_bytes : n_bytes;
     return board->microphone_start != NULL && n_bytes < ring_bytes ? ring_bytes : n_bytes;
 }
 
@@ -37,6 +39,7 @@ static int lay_out(const tkws_board *board, const tkws_model *model, void *at[N_
                                     2 * n.readout,
                                     2 * n.bias,
                                     2 * n.readout_bias,
+                                    tkws_model_takes_bytes(model),
                                     tkws_network_memory_bytes(model),
                                     learner_bytes(board, model)};
     size_t used[TKWS_BOARD_MEMORIES] = {0};
@@ -65,10 +68,11 @@ static int start_image(tkws_app *app, const tkws_app_image *image)
     app->weights.readout = at[2];
     app->weights.bias = at[3];
     app->weights.readout_bias = at[4];
-    app->learner_memory = at[6];
-    app->ring.pcm = at[6];
+    app->weights.takes = at[5];
+    app->learner_memory = at[7];
+    app->ring.pcm = at[7];
     app->ring.n_samples = learner_bytes(app->board, &app->model) / sizeof(int16_t);
-    error = tkws_recognizer_init(&app->recognizer, &app->model, &app->weights, at[5],
+    error = tkws_recognizer_init(&app->recognizer, &app->model, &app->weights, at[6],
                                  tkws_network_memory_bytes(&app->model));
     if (error == TKWS_OK)
         tkws_app_storage_init(&app->storage, app->board, &app->model, &app->weights);

@@ -17,7 +17,7 @@ int tkws_app_classify_data(tkws_app *app, uint32_t number, const uint8_t *data, 
     int8_t features[TKWS_FEATURES];
     tkws_app_part part = {data, n_bytes};
     while (tkws_app_next_step(app, &part, features)) {
-        tkws_network_step(&app->recognizer.network, features);
+        tkws_recognizer_step(&app->recognizer, features);
         app->n_steps++;
     }
     return TKWS_OK;
@@ -29,7 +29,7 @@ int tkws_app_classify_end(tkws_app *app)
     size_t n_classes = app->model.header.n_classes;
     if (app->n_steps == 0)
         return TKWS_E_TOO_SHORT;
-    tkws_network_scores(&app->recognizer.network, scores);
+    tkws_recognizer_scores(&app->recognizer, scores);
     size_t best = 0;
     for (size_t c = 1; c < n_classes; c++)
         best = scores[c] > scores[best] ? c : best;

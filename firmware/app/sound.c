@@ -7,10 +7,22 @@
 #include "tracekws/bytes.h"
 #include "tracekws/errors.h"
 
+/* Compare what is heard with the takes that there are, where the session hears. */
+static void use_takes(tkws_app *app, uint8_t session)
+{
+    bool hears = session == TKWS_APP_LISTENING || session == TKWS_APP_HEARING ||
+                 session == TKWS_APP_CLASSIFYING;
+    bool wanted =
+        hears && tkws_templates_wanted(&app->model, &app->weights) &&
+        tkws_templates_init(&app->templates, &app->model, &app->weights, app->learner_memory,
+                            tkws_templates_memory_bytes(&app->model)) == TKWS_OK;
+    tkws_recognizer_set_templates(&app->recognizer, wanted ? &app->templates : NULL);
+}
+
 void tkws_app_open(tkws_app *app, uint8_t session)
 {
     if (app->model_error == TKWS_OK)
-        tkws_recognizer_reset(&app->recognizer);
+        use_takes(app, session);
     app->session = session;
     app->take = 0;
     app->next = 0;

@@ -24,6 +24,7 @@ READOUT: int = lib.TKWS_LEARN_READOUT
 TRACES: int = lib.TKWS_LEARN_TRACES
 LATENT: int = lib.TKWS_LEARN_LATENT
 SEQUENCES: int = lib.TKWS_LEARN_SEQUENCES
+TAKES: int = lib.TKWS_LEARN_TAKES
 MOST_IMAGE_BYTES = 64 * MIB
 """Far above what any part has room for."""
 
@@ -311,6 +312,31 @@ def network_memory(model: Model) -> Any:
     return ffi.new("int32_t[]", lib.tkws_network_memory_bytes(model.c) // 4)
 
 
+class Templates:
+    """The takes among weights as the core compares them with what is heard (templates.h).
+
+    Args:
+        model: the image.
+        weights: of which the takes are read, and only now.
+
+    Raises:
+        TraceKwsError: the model keeps no takes.
+    """
+
+    def __init__(self, model: Model, weights: Weights) -> None:
+        """Make the templates, at rest."""
+        n_bytes = lib.tkws_templates_memory_bytes(model.c)
+        self._memory = ffi.new("int32_t[]", -(-n_bytes // 4))
+        self.c = ffi.new("tkws_templates *")
+        check(lib.tkws_templates_init(self.c, model.c, weights.c, self._memory, n_bytes))
+
+
+def templates_of(model: Model, weights: Weights) -> Templates | None:
+    """The templates of what was learned; None where no takes are kept."""
+    wanted = lib.tkws_templates_wanted(model.c, weights.c)
+    return Templates(model, weights) if wanted else None
+
+
 class Network:
     """A network with weights of its own, to listen with.
 
@@ -326,6 +352,8 @@ class Network:
         """Start at rest."""
         self.model = model
         self._weights = Weights(model, weights)
+        self._templates: Templates | None = None
+        self._takes_changed = True
         self._memory = network_memory(model)
         self._network = ffi.new("tkws_network *")
         n_bytes = ffi.sizeof(self._memory)
@@ -340,10 +368,12 @@ class Network:
         Returns:
             int32 (classes,), Q10.
         """
-        lib.tkws_network_reset(self._network)
+        self._rest()
         self._run(features)
         out = np.empty(self.model.header.n_classes, dtype=np.int32)
         lib.tkws_network_scores(self._network, ffi.from_buffer("int32_t[]", out))
+        if self._templates:
+            lib.tkws_templates_add(self._templates.c, ffi.from_buffer("int32_t[]", out))
         return out
 
     def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -369,7 +399,7 @@ class Network:
         Returns:
             int32 (steps, classes), Q10.
         """
-        lib.tkws_network_reset(self._network)
+        self._rest()
         out = np.empty((len(features), self.model.header.n_classes), dtype=np.int32)
         self._run(features, scores=ffi.from_buffer("int32_t[]", out))
         return out
@@ -383,10 +413,38 @@ class Network:
         Returns:
             (neurons,), 0 to 1.
         """
+        mean: NDArray[np.float64] = self.spikes(features).mean(0)
+        return mean
+
+    def spikes(self, features: NDArray[np.int8]) -> NDArray[np.bool_]:
+        """Which neurons spike in each step of a stream (steps, 80) heard from rest: (steps, H)."""
+        self._rest()
+        out = np.zeros((len(features), self.model.header.n_neurons), dtype=np.uint8)
+        self._run(features, spikes=ffi.from_buffer("uint8_t[]", out))
+        return out.view(np.bool_)
+
+    def cosines(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
+        """How like the takes each step's window is in a stream heard from rest: (steps, classes).
+
+        Q15; 0 for words without takes.
+
+        Raises:
+            TraceKwsError: there are no takes.
+        """
+        self._rest()
+        if not self._templates:
+            raise TraceKwsError("there are no takes to compare with")
+        out = np.empty((len(features), self.model.header.n_classes), dtype=np.int32)
+        self._run(features, cosines=ffi.from_buffer("int32_t[]", out))
+        return out
+
+    def _rest(self) -> None:
         lib.tkws_network_reset(self._network)
-        counts = np.zeros(self.model.header.n_neurons, dtype=np.uint32)
-        self._run(features, counts=ffi.from_buffer("uint32_t[]", counts))
-        return counts / len(features)
+        if self._takes_changed:
+            self._templates = templates_of(self.model, self._weights)
+            self._takes_changed = False
+        elif self._templates:
+            lib.tkws_templates_reset(self._templates.c)
 
     @property
     def weights(self) -> bytes:
@@ -396,16 +454,25 @@ class Network:
     @weights.setter
     def weights(self, state: bytes) -> None:
         self._weights.state = state
+        self._takes_changed = True
 
     def _run(
         self,
         features: NDArray[np.int8],
         learner: Any = ffi.NULL,
         scores: Any = ffi.NULL,
-        counts: Any = ffi.NULL,
+        cosines: Any = ffi.NULL,
+        spikes: Any = ffi.NULL,
     ) -> None:
         source = ffi.from_buffer("int8_t[]", np.ascontiguousarray(features, dtype=np.int8))
-        check(lib.batch_steps(self._network, learner, source, len(features), scores, counts))
+        learns = learner != ffi.NULL
+        templates = self._templates.c if self._templates and not learns else ffi.NULL
+        n_steps = len(features)
+        check(
+            lib.batch_steps(
+                self._network, learner, templates, source, n_steps, scores, cosines, spikes
+            )
+        )
 
 
 def detect(

@@ -109,6 +109,7 @@ class Learner(Network):
         check(lib.tkws_learner_begin(self._learner, method, label, scale_q15))
         self._run(features, learner=self._learner)
         check(lib.tkws_learner_end(self._learner))
+        self._takes_changed = True
 
     def save(self, path: Path | str) -> None:
         """Write the weights to a file, completely or not at all.

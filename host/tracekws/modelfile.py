@@ -85,6 +85,22 @@ class Replay:
     """(n, 1 + steps * 80): class, then int8 features as bytes."""
 
 
+@dataclass(frozen=True)
+class TraceForm:
+    """How traces of takes are compared (templates.h); H neurons, `rank` directions."""
+
+    mean: NDArray[np.float64]
+    """(H,) mean rates of speech."""
+    shrink: NDArray[np.float64]
+    """(rank,) how much of each direction is taken away, 0 to 1."""
+    along: NDArray[np.float64]
+    """(H, rank): the directions, orthonormal."""
+    weight: float = 8.0
+    """What a cosine of one adds to a score."""
+    floor: float = 0.4
+    """Cosine above which anything is added."""
+
+
 def fraction_bits(values: NDArray[np.float64], headroom: float) -> int:
     """Largest Q format in which headroom times the largest value fits int16."""
     largest = float(np.abs(values).max()) * headroom
@@ -271,6 +287,22 @@ def with_sections(model: Model, sections: Mapping[int, bytes], **numbers: int) -
     for name, value in numbers.items():
         setattr(header, name, value)
     return seal(header, sections_of(model) | dict(sections))
+
+
+def with_traces(model: Model, form: TraceForm) -> bytes:
+    """The same image with another form in which traces are compared."""
+    along_q = 7
+    while along_q < 15 and np.abs(form.along).max() * 2.0 ** (along_q + 1) <= 127:
+        along_q += 1
+    head = struct.pack(
+        "<HHHh",
+        len(form.shrink),
+        along_q,
+        round(form.weight * 2.0**lib.TKWS_LOGIT_Q),
+        round(form.floor * 2.0**15),
+    )
+    body = to_int16(form.mean, 15) + to_int16(form.shrink, 15) + to_int8(form.along, along_q)
+    return with_sections(model, {lib.TKWS_SECTION_TRACES: head + body})
 
 
 def with_learning(model: Model, learning: Learning) -> bytes:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
 from tracekws.audio import SAMPLE_RATE
-from tracekws.core import Model, Weights, check_pcm, network_memory
+from tracekws.core import Model, Weights, check_pcm, network_memory, templates_of
 from tracekws.errors import TraceKwsError, check
 from tracekws.sensitivity import LEVELS, odds_q8
 
@@ -77,6 +77,9 @@ class Recognizer:
                 self._recognizer, model.c, self._weights.c, self._memory, n_bytes
             )
         )
+        self._templates = templates_of(model, self._weights)
+        if self._templates:
+            lib.tkws_recognizer_set_templates(self._recognizer, self._templates.c)
         self._event = ffi.new("tkws_event *")
         self._used = ffi.new("size_t *")
         self.reset()

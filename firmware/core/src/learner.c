@@ -209,6 +209,22 @@ static void descend_readout(tkws_learner *learner, const uint8_t *vector, size_t
             descend(weights->readout_bias[c], scaled(rate_bias, error_q15[c]), &learner->rng);
 }
 
+/* Make the take's mean rates part of the mean of its word's. */
+static void keep_take(const tkws_learner *learner)
+{
+    const tkws_network *net = learner->network;
+    uint8_t *row = net->weights.takes + learner->label * tkws_model_take_bytes(net->model);
+    uint32_t before = row[0];
+    uint32_t after = before < UINT8_MAX ? before + 1 : UINT8_MAX;
+    for (size_t j = 0; j < net->model->header.n_neurons; j++) {
+        uint32_t rate =
+            ((uint32_t)learner->count[j] * 256 + learner->n_steps / 2) / learner->n_steps;
+        rate = rate < UINT8_MAX ? rate : UINT8_MAX;
+        row[1 + j] = (uint8_t)((row[1 + j] * (after - 1) + rate + after / 2) / after);
+    }
+    row[0] = (uint8_t)after;
+}
+
 static void start_take(tkws_learner *learner, uint32_t label)
 {
     const tkws_model_header *h = &learner->network->model->header;
@@ -271,6 +287,8 @@ int tkws_learner_begin(tkws_learner *learner, uint32_t method, uint32_t label, u
     if (method > TKWS_LEARN_ALL || label >= learner->network->model->header.n_classes ||
         scale_q15 > TKWS_Q15_ONE)
         return TKWS_E_ARGUMENT;
+    if ((method & TKWS_LEARN_TAKES) != 0 && learner->network->model->traces.rank == 0)
+        return TKWS_E_NO_TRACES;
     learner->method = (uint16_t)method;
     learner->scale_q15 = (uint16_t)scale_q15;
     learner->open = 1;
@@ -296,6 +314,8 @@ int tkws_learner_end(tkws_learner *learner)
         tkws_learner_abort(learner);
         return TKWS_E_TOO_SHORT;
     }
+    if ((learner->method & TKWS_LEARN_TAKES) != 0)
+        keep_take(learner);
     if ((learner->method & TKWS_LEARN_READOUT) != 0)
         descend_readout(learner, NULL, learner->label);
     if ((learner->method & TKWS_LEARN_LATENT) != 0)

@@ -13,6 +13,7 @@
 #define MAX_WEIGHT_RATE (1u << 24) /* times a feature, it must fit int32 */
 #define MAX_RATE (1u << 30)
 #define CRC_BYTES 4
+#define TRACES_HEAD_BYTES 8
 #define N_MATRICES 5 /* trainable */
 
 /* The sections that this core knows. */
@@ -27,13 +28,15 @@ enum {
     TARGET,
     LATENT,
     SEQUENCES,
-    N_SECTIONS
+    N_SECTIONS, /* that must be there */
+    TRACES = N_SECTIONS,
+    N_KNOWN
 };
 
 static const struct {
     uint32_t type;
     int error; /* missing, repeated, or of a wrong length */
-} kinds[N_SECTIONS] = {
+} kinds[N_KNOWN] = {
     [NUMBERS] = {TKWS_SECTION_NUMBERS, TKWS_E_MODEL_NUMBERS},
     [NAME] = {TKWS_SECTION_NAME, TKWS_E_MODEL_NAME},
     [LABELS] = {TKWS_SECTION_LABELS, TKWS_E_MODEL_LABELS},
@@ -44,6 +47,7 @@ static const struct {
     [TARGET] = {TKWS_SECTION_TARGET, TKWS_E_MODEL_TARGET},
     [LATENT] = {TKWS_SECTION_LATENT, TKWS_E_MODEL_LATENT},
     [SEQUENCES] = {TKWS_SECTION_SEQUENCES, TKWS_E_MODEL_SEQUENCES},
+    [TRACES] = {TKWS_SECTION_TRACES, TKWS_E_MODEL_TRACES},
 };
 
 /* A payload, where the image has it; at is NULL before it is found. */
@@ -174,9 +178,9 @@ static bool must_be_known(uint32_t type)
 }
 
 /* Note where a payload is, if its type is known. */
-static int note(uint32_t type, const section *payload, section found[N_SECTIONS])
+static int note(uint32_t type, const section *payload, section found[N_KNOWN])
 {
-    for (size_t i = 0; i < N_SECTIONS; i++) {
+    for (size_t i = 0; i < N_KNOWN; i++) {
         if (kinds[i].type != type)
             continue;
         if (found[i].at != NULL)
@@ -188,8 +192,7 @@ static int note(uint32_t type, const section *payload, section found[N_SECTIONS]
 }
 
 /* Take the section at the start of n_bytes, which go on to the CRC of the image; used is what it takes of them. */
-static int take_section(const uint8_t *bytes, size_t n_bytes, size_t *used,
-                        section found[N_SECTIONS])
+static int take_section(const uint8_t *bytes, size_t n_bytes, size_t *used, section found[N_KNOWN])
 {
     if (n_bytes < TKWS_SECTION_HEAD_BYTES)
         return TKWS_E_MODEL_SECTIONS;
@@ -209,7 +212,7 @@ static int take_section(const uint8_t *bytes, size_t n_bytes, size_t *used,
 }
 
 /* Find the sections of an image whose length and CRC are right. */
-static int find_sections(const uint8_t *image, size_t n_bytes, section found[N_SECTIONS])
+static int find_sections(const uint8_t *image, size_t n_bytes, section found[N_KNOWN])
 {
     size_t end = n_bytes - CRC_BYTES;
     size_t at = TKWS_MODEL_START_BYTES;
@@ -224,7 +227,7 @@ static int find_sections(const uint8_t *image, size_t n_bytes, section found[N_S
 }
 
 /* Read the numbers, and check that every section has the length that they give. */
-static int read_header(tkws_model_header *h, const section found[N_SECTIONS])
+static int read_header(tkws_model_header *h, const section found[N_KNOWN])
 {
     uint32_t fields[HEADER_FIELDS];
     size_t bytes[N_SECTIONS];
@@ -243,7 +246,7 @@ static int read_header(tkws_model_header *h, const section found[N_SECTIONS])
     return TKWS_OK;
 }
 
-static void point_into(tkws_model *m, const section found[N_SECTIONS])
+static void point_into(tkws_model *m, const section found[N_KNOWN])
 {
     m->name = found[NAME].at;
     m->labels = found[LABELS].at;
@@ -254,6 +257,38 @@ static void point_into(tkws_model *m, const section found[N_SECTIONS])
     m->target = found[TARGET].at;
     m->latent = found[LATENT].at;
     m->sequences = found[SEQUENCES].at;
+}
+
+static bool all_positive(const uint8_t *numbers, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tkws_bytes_get_i16(numbers + 2 * i) < 0)
+            return false;
+    return true;
+}
+
+/* Read section trac, where it is there; else its rank is 0. */
+static int read_traces(tkws_trace_form *form, const section *payload, size_t n_neurons)
+{
+    memset(form, 0, sizeof *form);
+    if (payload->at == NULL)
+        return TKWS_OK;
+    if (payload->n_bytes < TRACES_HEAD_BYTES)
+        return TKWS_E_MODEL_TRACES;
+    form->rank = tkws_bytes_get_u16(payload->at);
+    form->along_q = tkws_bytes_get_u16(payload->at + 2);
+    form->weight_q10 = tkws_bytes_get_u16(payload->at + 4);
+    form->floor_q15 = tkws_bytes_get_i16(payload->at + 6);
+    form->mean = payload->at + TRACES_HEAD_BYTES;
+    form->shrink = form->mean + 2 * n_neurons;
+    form->along = form->shrink + 2 * (size_t)form->rank;
+    if (!within(form->rank, 1, TKWS_MAX_RANK) || !within(form->along_q, 7, 15) ||
+        form->floor_q15 < 0 ||
+        payload->n_bytes !=
+            TRACES_HEAD_BYTES + 2 * (n_neurons + form->rank) + n_neurons * (size_t)form->rank ||
+        !all_positive(form->mean, n_neurons + form->rank))
+        return TKWS_E_MODEL_TRACES;
+    return TKWS_OK;
 }
 
 static int check_labels(const tkws_model *m)
@@ -274,12 +309,10 @@ static int check_labels(const tkws_model *m)
 static int check_body(const tkws_model *m)
 {
     const tkws_model_header *h = &m->header;
-    for (size_t j = 0; j < h->n_neurons; j++)
-        if (tkws_bytes_get_i16(m->decay + 2 * j) < 0)
-            return TKWS_E_MODEL_NEURON;
-    for (size_t c = 0; c < h->n_classes; c++)
-        if (tkws_bytes_get_i16(m->word_threshold + 2 * c) < 0)
-            return TKWS_E_MODEL_DETECTOR;
+    if (!all_positive(m->decay, h->n_neurons))
+        return TKWS_E_MODEL_NEURON;
+    if (!all_positive(m->word_threshold, h->n_classes))
+        return TKWS_E_MODEL_DETECTOR;
     for (size_t i = 0; i < h->n_latent; i++)
         if (m->latent[i * latent_bytes(h)] >= h->n_classes)
             return TKWS_E_MODEL_REPLAY;
@@ -308,7 +341,7 @@ static int check_start(const uint8_t *image, size_t n_bytes)
 int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes)
 {
     tkws_model m;
-    section found[N_SECTIONS] = {{NULL, 0}};
+    section found[N_KNOWN] = {{NULL, 0}};
     int error = check_start(image, n_bytes);
     if (error == TKWS_OK)
         error = find_sections(image, n_bytes, found);
@@ -319,7 +352,9 @@ int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes)
     m.image = image;
     m.crc = tkws_bytes_get_u32(image + n_bytes - CRC_BYTES);
     point_into(&m, found);
-    error = check_labels(&m);
+    error = read_traces(&m.traces, &found[TRACES], m.header.n_neurons);
+    if (error == TKWS_OK)
+        error = check_labels(&m);
     if (error == TKWS_OK)
         error = check_body(&m);
     if (error == TKWS_OK)
@@ -349,9 +384,20 @@ tkws_weight_counts tkws_model_weight_counts(const tkws_model *model)
     return counts;
 }
 
+size_t tkws_model_take_bytes(const tkws_model *model)
+{
+    size_t n = model->header.n_neurons;
+    return model->traces.rank > 0 ? (1 + n + 1) / 2 * 2 : 0;
+}
+
+size_t tkws_model_takes_bytes(const tkws_model *model)
+{
+    return model->header.n_classes * tkws_model_take_bytes(model);
+}
+
 size_t tkws_model_trainable_bytes(const tkws_model *model)
 {
-    return 2 * trainable_numbers(&model->header);
+    return 2 * trainable_numbers(&model->header) + tkws_model_takes_bytes(model);
 }
 
 const char *tkws_model_label(const tkws_model *model, size_t class_)
@@ -402,6 +448,7 @@ int tkws_weights_init(tkws_weights *weights, const tkws_model *model, int16_t *m
     weights->bias = weights->recurrent + n.recurrent;
     weights->readout = weights->bias + n.bias;
     weights->readout_bias = weights->readout + n.readout;
+    weights->takes = (uint8_t *)(weights->readout_bias + n.readout_bias);
     tkws_weights_load(model, weights);
     return TKWS_OK;
 }
@@ -409,7 +456,9 @@ int tkws_weights_init(tkws_weights *weights, const tkws_model *model, int16_t *m
 void tkws_weights_load(const tkws_model *model, const tkws_weights *weights)
 {
     (void)tkws_weights_write(model, weights, 0, model->trainable,
-                             tkws_model_trainable_bytes(model));
+                             2 * trainable_numbers(&model->header));
+    if (tkws_model_takes_bytes(model) > 0)
+        memset(weights->takes, 0, tkws_model_takes_bytes(model));
 }
 
 int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size_t offset,
@@ -419,8 +468,12 @@ int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size
     if (error != TKWS_OK)
         return error;
     tkws_weight_counts counts = tkws_model_weight_counts(model);
+    size_t n = 2 * trainable_numbers(&model->header);
     for (size_t i = 0; i < n_bytes; i += 2)
-        tkws_bytes_put_u16(bytes + i, (uint32_t)*weight_at(&counts, weights, (offset + i) / 2));
+        if (offset + i < n)
+            tkws_bytes_put_u16(bytes + i, (uint32_t)*weight_at(&counts, weights, (offset + i) / 2));
+        else
+            memcpy(bytes + i, weights->takes + (offset + i - n), 2);
     return TKWS_OK;
 }
 
@@ -431,7 +484,11 @@ int tkws_weights_write(const tkws_model *model, const tkws_weights *weights, siz
     if (error != TKWS_OK)
         return error;
     tkws_weight_counts counts = tkws_model_weight_counts(model);
+    size_t n = 2 * trainable_numbers(&model->header);
     for (size_t i = 0; i < n_bytes; i += 2)
-        *weight_at(&counts, weights, (offset + i) / 2) = tkws_bytes_get_i16(bytes + i);
+        if (offset + i < n)
+            *weight_at(&counts, weights, (offset + i) / 2) = tkws_bytes_get_i16(bytes + i);
+        else
+            memcpy(weights->takes + (offset + i - n), bytes + i, 2);
     return TKWS_OK;
 }

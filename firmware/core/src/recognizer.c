@@ -10,6 +10,7 @@ int tkws_recognizer_init(tkws_recognizer *recognizer, const tkws_model *model,
     int error = tkws_network_init(&recognizer->network, model, weights, memory, n_bytes);
     if (error != TKWS_OK)
         return error;
+    recognizer->templates = NULL;
     tkws_detector_init(&recognizer->detector, model);
     return tkws_frontend_init(&recognizer->frontend, (int16_t)h->alpha_q15, h->mean_shift,
                               h->fall_shift, h->energy_floor);
@@ -19,7 +20,29 @@ void tkws_recognizer_reset(tkws_recognizer *recognizer)
 {
     tkws_frontend_reset(&recognizer->frontend);
     tkws_network_reset(&recognizer->network);
+    if (recognizer->templates != NULL)
+        tkws_templates_reset(recognizer->templates);
     tkws_detector_init(&recognizer->detector, recognizer->network.model);
+}
+
+void tkws_recognizer_set_templates(tkws_recognizer *recognizer, tkws_templates *templates)
+{
+    recognizer->templates = templates;
+    tkws_recognizer_reset(recognizer);
+}
+
+void tkws_recognizer_step(tkws_recognizer *recognizer, const int8_t *features)
+{
+    tkws_network_step(&recognizer->network, features);
+    if (recognizer->templates != NULL)
+        tkws_templates_step(recognizer->templates, &recognizer->network);
+}
+
+void tkws_recognizer_scores(const tkws_recognizer *recognizer, int32_t *scores)
+{
+    tkws_network_scores(&recognizer->network, scores);
+    if (recognizer->templates != NULL)
+        tkws_templates_add(recognizer->templates, scores);
 }
 
 int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t n_samples,
@@ -35,8 +58,8 @@ int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t
         consumed += n;
         if (step == 0)
             continue;
-        tkws_network_step(&recognizer->network, features);
-        tkws_network_scores(&recognizer->network, scores);
+        tkws_recognizer_step(recognizer, features);
+        tkws_recognizer_scores(recognizer, scores);
         if (tkws_detector_step(&recognizer->detector, scores, recognizer->frontend.loudness,
                                event) != 0) {
             *n_consumed = consumed;

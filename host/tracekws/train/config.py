@@ -69,6 +69,8 @@ class SetsConfig:
     """How much oftener seconds of each set are drawn than a keyword; see base.toml."""
 
     talk: float
+    words: float
+    backwards: float
     phrases: float
     sounds: float
     tones: float

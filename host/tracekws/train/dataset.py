@@ -57,6 +57,14 @@ class Source:
         inside: NDArray[np.bool_] = (rows >= self.clips) & (rows < len(self.pcm))
         return inside
 
+    @property
+    def no_word(self) -> NDArray[np.bool_]:
+        """Which rows are seconds of sets of which nothing is asked but that no keyword is heard."""
+        none = self.of_sets
+        if self.seconds:
+            none[none] = [not word for word in self.seconds.words]
+        return none
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -71,9 +79,12 @@ def class_index(word: str, classes: Sequence[str]) -> int:
     return classes.index(word if word in classes else UNKNOWN)
 
 
-def words_of(clips: Sequence[Clip], keywords: Sequence[str]) -> tuple[str, ...]:
-    """Every word that is told apart in training: keywords, the others, silence."""
-    return (*keywords, *sorted({clip.word for clip in clips} - {*keywords}), SILENCE)
+def words_of(
+    clips: Sequence[Clip], keywords: Sequence[str], others: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """Every word that is told apart in training: keywords, those of clips and others, silence."""
+    there = {clip.word for clip in clips} | others
+    return (*keywords, *sorted(there - {*keywords}), SILENCE)
 
 
 def check_classes(root: Path, clips: Sequence[Clip], classes: Sequence[str]) -> None:
@@ -156,10 +167,14 @@ def read_training(
     said = [clip.word for clip in recordings.clips]
     pcm = recordings.pcm
     silence = 1 + len(said) // CLIPS_PER_SILENCE
-    words = words_of(clips, classes[:-2])
+    told = frozenset(seconds.words) - {""} if seconds else frozenset[str]()
+    words = words_of(clips, classes[:-2], told)
     other = words[len(classes) - 2]
     if seconds:
-        said += [other if speech else SILENCE for speech in seconds.is_speech]
+        said += [
+            word or (other if speech else SILENCE)
+            for word, speech in zip(seconds.words, seconds.is_speech, strict=True)
+        ]
         pcm = np.concatenate([pcm, seconds.pcm])
     said += [SILENCE] * silence
     numbers = {word: number for number, word in enumerate(words)}

@@ -57,7 +57,7 @@ class Batch:
     window: Window | None
     """Of batches with a context: one of the seconds before the clips are all there."""
     no_word: NDArray[np.bool_] | None = None
-    """(clips,) which are seconds of sets: nothing is asked but that no keyword is heard."""
+    """(clips,) of which nothing is asked but that no keyword is heard."""
 
 
 class Maker:
@@ -225,6 +225,7 @@ class Loader:
         self.labels = source.labels
         self.words = source.words
         self.of_sets = source.of_sets
+        self.no_word = source.no_word
         self.config = config
         self.part = part
         settings, seed = config.augment, config.augment.seed
@@ -298,7 +299,7 @@ class Loader:
                 order()
                 features, window = job.result()
                 rows = rows[self.part]
-                labels, words, no_word = self.labels[rows], self.words[rows], self.of_sets[rows]
+                labels, words, no_word = self.labels[rows], self.words[rows], self.no_word[rows]
                 yield Batch(features, labels, words, window, no_word)
 
         try:

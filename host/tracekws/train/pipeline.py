@@ -34,7 +34,7 @@ from tracekws.train.loader import Loader
 from tracekws.train.loop import Epoch, StudentRun, TeacherRun
 from tracekws.train.loop import evaluate as evaluate_float
 from tracekws.train.progress import Log
-from tracekws.train.seconds import read_seconds, training_parts
+from tracekws.train.seconds import read_seconds, told_apart, training_parts
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ def train_with(
     files.check_folder(job.cache)
     parts = training_parts(job.data, config.words, config.sets)
     talk = read_split(job.data, TALK, "validation")
-    digest, words = names_digest(clips, parts), len(words_of(clips, config.words))
+    digest = names_digest(clips, parts)
+    words = len(words_of(clips, config.words, told_apart(parts)))
     if group.share(digest) != digest:
         raise DataError(f"{job.data}: not the clips that the first process has")
     teachers = [

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seconds of talk, phrases, sounds and tones, in which no word is to be heard."""
+"""Seconds of talk, phrases, sounds, tones and single other words: no keyword is heard in them."""
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,20 @@ from tracekws.data import CLIP_SAMPLES
 from tracekws.errors import DataError
 from tracekws.train.config import SetsConfig
 
+WORDS, BACKWARDS = "words", "backwards"
+"""Parts made of the words of talk, each alone."""
 TONES = 500
 TONE_SECONDS = 4
 """Made-up recordings, and their length."""
 SHORTEST = CLIP_SAMPLES // 2
 """Of what is left at the end of a recording, to be a second of its own."""
+
+SHORTEST_WORD, LONGEST_WORD = 0.15, 0.85
+"""Seconds of a word that is cut out of talk."""
+TOLD_APART = 8
+"""Times that a word must be said to be told apart."""
+MARGIN, FADE = 480, 320
+"""Samples around such a word, and of its rise and fall."""
 
 Span = tuple[float, float]
 
@@ -34,6 +43,8 @@ class Seconds:
     continues: NDArray[np.bool_]
     """Whether a second goes on where the one before it in the array ends."""
     is_speech: NDArray[np.bool_]
+    words: tuple[str, ...]
+    """Of each, the word where one is told apart; else empty."""
     weight: NDArray[np.float64]
     """How often each is drawn, in keywords."""
 
@@ -70,33 +81,62 @@ def cut(
     return np.array(pcm, dtype=np.int16).reshape(-1, CLIP_SAMPLES), np.array(continues, dtype=bool)
 
 
-def spans_of(
-    folder: Path, keywords: Sequence[str], recordings: Sequence[Recording]
-) -> tuple[tuple[Span, ...], ...]:
-    """Where keywords are said in each recording; all of one of which the times are not known.
+def alone(
+    samples: NDArray[np.int16], span: Span, backwards: bool, rng: np.random.Generator
+) -> NDArray[np.int16]:
+    """What is said in a span, in a second of its own, amid faint hiss.
 
-    Times are in `words.tsv`, with columns file, word, start, end, in seconds.
+    Args:
+        samples: of the recording.
+        span: seconds.
+        backwards: whether time is reversed: speech of no language.
+        rng: draws the hiss.
+    """
+    fade = np.sin(np.linspace(0, np.pi / 2, FADE)) ** 2
+    first, last = (round(at * SAMPLE_RATE) for at in span)
+    word = samples[max(0, first - MARGIN) : last + MARGIN].astype(np.float64)
+    rise = fade[: len(word)]
+    word[: len(rise)] *= rise
+    word[len(word) - len(rise) :] *= rise[::-1]
+    second = rng.normal(0, 10 ** rng.uniform(-0.5, 1.5), CLIP_SAMPLES)
+    at = (CLIP_SAMPLES - len(word)) // 2
+    second[at : at + len(word)] += word[::-1] if backwards else word
+    return np.clip(np.rint(second), -32768, 32767).astype(np.int16)
+
+
+def times_of(folder: Path) -> dict[str, list[tuple[str, Span]]]:
+    """Words and when they are said, by recording: `words.tsv` of a set; nothing without it.
+
+    Its columns are file, word, start, end, in seconds.
 
     Raises:
         DataError: the table is not usable.
     """
-    said: dict[str, list[Span]] = defaultdict(list)
-    timed: dict[str, set[str]] = defaultdict(set)
     table = folder / "words.tsv"
-    columns = ("file", "word", "start", "end")
-    rows = read_table(table, columns) if table.is_file() else {}
+    said: dict[str, list[tuple[str, Span]]] = defaultdict(list)
+    rows = read_table(table, ("file", "word", "start", "end")) if table.is_file() else {}
     for line, row in rows.items():
-        word = row["word"].lower()
-        if word in keywords:
-            try:
-                said[row["file"]].append((float(row["start"]), float(row["end"])))
-            except ValueError as error:
-                raise DataError(f"{table}: line {line}: {error}") from error
-            timed[row["file"]].add(word)
-    return tuple(
-        tuple(said[one.name]) if one.words & {*keywords} <= timed[one.name] else ((0.0, math.inf),)
-        for one in recordings
-    )
+        try:
+            span = float(row["start"]), float(row["end"])
+        except ValueError as error:
+            raise DataError(f"{table}: line {line}: {error}") from error
+        said[row["file"]].append((row["word"].lower(), span))
+    return said
+
+
+def keyword_spans(
+    times: Mapping[str, Sequence[tuple[str, Span]]],
+    keywords: Sequence[str],
+    recordings: Sequence[Recording],
+) -> tuple[tuple[Span, ...], ...]:
+    """Where keywords are said in each recording; all of one of which the times are not known."""
+    spans = []
+    for one in recordings:
+        said = times.get(one.name, ())
+        known = one.words & {*keywords} <= {word for word, _ in said}
+        here = tuple(span for word, span in said if word in keywords)
+        spans.append(here if known else ((0.0, math.inf),))
+    return tuple(spans)
 
 
 def tone(rng: np.random.Generator) -> NDArray[np.int16]:
@@ -135,6 +175,10 @@ def tone(rng: np.random.Generator) -> NDArray[np.int16]:
     return np.clip(np.rint(level * wave + hiss), -32768, 32767).astype(np.int16)
 
 
+Piece = tuple[NDArray[np.int16], bool, str]
+"""Samples of a second, whether it continues the one before, and the word told apart in it."""
+
+
 @dataclass(frozen=True)
 class Part:
     """What is taken of a set, before any of it is read."""
@@ -146,6 +190,61 @@ class Part:
     weight: float
     """How often its seconds are drawn, in keywords."""
 
+    def pieces(self, rng: np.random.Generator) -> Iterator[Piece]:
+        """Its seconds.
+
+        Raises:
+            DataError: a recording has changed since it was found.
+        """
+        pcm, continues = cut([one.sound.read() for one in self.recordings], self.spans)
+        yield from ((row, bool(goes_on), "") for row, goes_on in zip(pcm, continues, strict=True))
+
+
+@dataclass(frozen=True)
+class WordPart(Part):
+    """Words of recordings, each alone in a second; `spans` are theirs."""
+
+    words: tuple[tuple[str, ...], ...]
+    """Of each span, the word where it is told apart; else empty."""
+    backwards: bool
+
+    def pieces(self, rng: np.random.Generator) -> Iterator[Piece]:
+        """Its seconds; see Part."""
+        for one, spans, words in zip(self.recordings, self.spans, self.words, strict=True):
+            samples = one.sound.read()
+            for span, word in zip(spans, words, strict=True):
+                yield alone(samples, span, self.backwards, rng), False, word
+
+
+def word_parts(
+    recordings: tuple[Recording, ...],
+    times: Mapping[str, Sequence[tuple[str, Span]]],
+    keywords: Sequence[str],
+    config: SetsConfig,
+) -> list[Part]:
+    """The words of recordings that are no keywords, forwards and backwards.
+
+    Those that are said often are told apart in training; backwards, none is.
+    """
+    said = [
+        [
+            (word, (start, end))
+            for word, (start, end) in times.get(one.name, ())
+            if word not in keywords and SHORTEST_WORD <= end - start <= LONGEST_WORD
+        ]
+        for one in recordings
+    ]
+    counts = Counter(word for words in said for word, _ in words)
+    spans = tuple(tuple(span for _, span in words) for words in said)
+    told = tuple(tuple(w if counts[w] >= TOLD_APART else "" for w, _ in words) for words in said)
+    untold = tuple(("",) * len(words) for words in said)
+    parts: list[Part] = []
+    if counts and config.words:
+        parts.append(WordPart(WORDS, recordings, spans, config.words, told, False))
+    if counts and config.backwards:
+        parts.append(WordPart(BACKWARDS, recordings, spans, config.backwards, untold, True))
+    return parts
+
 
 def training_parts(folder: Path, keywords: Sequence[str], config: SetsConfig) -> list[Part]:
     """The training parts of the sets that there are in a folder.
@@ -154,13 +253,21 @@ def training_parts(folder: Path, keywords: Sequence[str], config: SetsConfig) ->
         DataError: a set is not usable.
     """
     weights = {TALK: config.talk, PHRASES: config.phrases, SOUNDS: config.sounds}
-    parts = []
+    parts: list[Part] = []
     for name, weight in weights.items():
-        recordings = tuple(read_split(folder, name, "training")) if weight else ()
-        if recordings:
-            spans = spans_of(folder / name, keywords, recordings)
-            parts.append(Part(name, recordings, spans, weight))
+        recordings = tuple(read_split(folder, name, "training"))
+        times = times_of(folder / name) if recordings else {}
+        if recordings and weight:
+            parts.append(Part(name, recordings, keyword_spans(times, keywords, recordings), weight))
+        if name == TALK:
+            parts += word_parts(recordings, times, keywords, config)
     return parts
+
+
+def told_apart(parts: Sequence[Part]) -> frozenset[str]:
+    """The words of the parts that training tells apart."""
+    words = (part.words for part in parts if isinstance(part, WordPart))
+    return frozenset(word for of_part in words for one in of_part for word in one if word)
 
 
 def read_seconds(parts: Sequence[Part], config: SetsConfig, seed: int) -> Seconds | None:
@@ -169,28 +276,25 @@ def read_seconds(parts: Sequence[Part], config: SetsConfig, seed: int) -> Second
     Args:
         parts: of training_parts().
         config: how much of tones.
-        seed: of the tones.
+        seed: of the tones, and of the hiss around words.
 
     Raises:
         DataError: a recording has changed since it was found.
     """
-    made: list[tuple[NDArray[np.int16], NDArray[np.bool_], bool, float]] = [
-        (
-            *cut([one.sound.read() for one in part.recordings], part.spans),
-            part.name != SOUNDS,
-            part.weight,
-        )
-        for part in parts
-    ]
-    if not made:
+    if not parts:
         return None
+    rng = np.random.default_rng([seed, 2])
+    made = [([*part.pieces(rng)], part.name != SOUNDS, part.weight) for part in parts]
     if config.tones:
         rng = np.random.default_rng([seed, 1])
-        tones = [tone(rng) for _ in range(TONES)]
-        made.append((*cut(tones, [()] * TONES), False, config.tones))
+        pcm, continues = cut([tone(rng) for _ in range(TONES)], [()] * TONES)
+        tones = [(row, bool(goes_on), "") for row, goes_on in zip(pcm, continues, strict=True)]
+        made.append((tones, False, config.tones))
+    rows = [piece for pieces, *_ in made for piece in pieces]
     return Seconds(
-        np.concatenate([pcm for pcm, *_ in made]),
-        np.concatenate([continues for _, continues, *_ in made]),
-        np.concatenate([np.full(len(pcm), speech) for pcm, _, speech, _ in made]),
-        np.concatenate([np.full(len(pcm), weight / max(1, len(pcm))) for pcm, *_, weight in made]),
+        np.array([pcm for pcm, *_ in rows], dtype=np.int16).reshape(-1, CLIP_SAMPLES),
+        np.array([continues for _, continues, _ in rows], dtype=bool),
+        np.concatenate([np.full(len(pieces), speech) for pieces, speech, _ in made]),
+        tuple(word for *_, word in rows),
+        np.concatenate([np.full(len(pieces), w / max(1, len(pieces))) for pieces, _, w in made]),
     )

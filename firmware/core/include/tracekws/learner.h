@@ -12,7 +12,10 @@
  *     R_ij    -= rate L_j psi(u_j) s_i(t-1)
  *     b_j     -= rate L_j psi(u_j)
  *
- * The readout learns once a take from the mean rates r: V_jc -= rate (softmax(r V + c) - y)_c r_j. */
+ * The readout learns once a take from the mean rates r: V_jc -= rate (softmax(r V + c) - y)_c r_j.
+ *
+ * Without any of that, the mean rates alone are kept, as the trace of what the user says: templates.h compares them
+ * with what is heard. */
 #ifndef TRACEKWS_LEARNER_H
 #define TRACEKWS_LEARNER_H
 
@@ -52,7 +55,8 @@ int tkws_learner_init(tkws_learner *learner, tkws_network *network, void *memory
  *  @param method     TKWS_LEARN_* flags; 0 only listens
  *  @param label      class of the take
  *  @param scale_q15  share of the model's rates to learn with, 0..32767
- *  @return TKWS_OK, or TKWS_E_ARGUMENT or TKWS_E_STATE (a take is open) with nothing changed */
+ *  @return TKWS_OK; TKWS_E_ARGUMENT, TKWS_E_STATE (a take is open) or TKWS_E_NO_TRACES (the image keeps no takes)
+ *          with nothing changed */
 int tkws_learner_begin(tkws_learner *learner, uint32_t method, uint32_t label, uint32_t scale_q15);
 
 /** Run the network one step and learn from it.

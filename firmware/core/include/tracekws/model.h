@@ -27,7 +27,16 @@
  *   Deca              n_neurons x int16, Q15: what a membrane keeps each step
  *   Targ              n_classes x n_neurons int16, Q membrane_q: the matrix S of the target path
  *   Late              n_latent x (class, n_neurons mean rates in Q8), bytes: replay vectors
- *   Sequ              n_sequences x (class, sequence_steps x n_inputs features), bytes: replay takes */
+ *   Sequ              n_sequences x (class, sequence_steps x n_inputs features), bytes: replay takes
+ * This one may be missing:
+ *   trac              how traces of takes are compared (templates.h):
+ *     rank            uint16, 1..TKWS_MAX_RANK
+ *     along_q         uint16, 7..15
+ *     weight_q10      uint16, Q10: what a cosine of one adds to a score
+ *     floor_q15       int16, Q15: the cosine above which anything is added, at least 0
+ *     mean            n_neurons x int16, Q15: mean rates of speech, at least 0
+ *     shrink          rank x int16, Q15: how much of a direction is taken away, at least 0
+ *     along           n_neurons x rank int8, Q along_q: the directions, a row a neuron */
 #ifndef TRACEKWS_MODEL_H
 #define TRACEKWS_MODEL_H
 
@@ -47,6 +56,7 @@ extern "C" {
 #define TKWS_MAX_CLASSES 32
 #define TKWS_MAX_NEURONS 1024
 #define TKWS_MAX_WINDOW_STEPS 200
+#define TKWS_MAX_RANK 64
 #define TKWS_TAP_Q 6    /**< Q format of taps */
 #define TKWS_LOGIT_Q 10 /**< Q format of readout weights, scores and contrast logits */
 
@@ -62,14 +72,17 @@ extern "C" {
 #define TKWS_SECTION_TARGET 0x67726154
 #define TKWS_SECTION_LATENT 0x6574614c
 #define TKWS_SECTION_SEQUENCES 0x75716553
+#define TKWS_SECTION_TRACES 0x63617274
 
 /** What a take changes: flags, added up. */
 #define TKWS_LEARN_READOUT 1   /**< the readout's delta rule, once a take */
 #define TKWS_LEARN_TRACES 2    /**< Traces Propagation on W, R and b, every step */
 #define TKWS_LEARN_LATENT 4    /**< after a take: latent_per_take replay vectors to the readout */
 #define TKWS_LEARN_SEQUENCES 8 /**< after a take: sequences_per_take replay takes, as if heard */
+#define TKWS_LEARN_TAKES 16    /**< after a take: its trace joins those of its word */
 #define TKWS_LEARN_ALL                                                                             \
-    (TKWS_LEARN_READOUT | TKWS_LEARN_TRACES | TKWS_LEARN_LATENT | TKWS_LEARN_SEQUENCES)
+    (TKWS_LEARN_READOUT | TKWS_LEARN_TRACES | TKWS_LEARN_LATENT | TKWS_LEARN_SEQUENCES |           \
+     TKWS_LEARN_TAKES)
 
 /** The numbers of a model. Each learning rate is the change of a weight for a unit gradient, in 2^-16 of
  *  the weight's least significant bit; the gradients are defined in learner.h. */
@@ -123,6 +136,17 @@ typedef struct {
 /** Bytes of tkws_model_header in an image: the payload of section Numb. */
 #define TKWS_MODEL_HEADER_BYTES 168
 
+/** Section trac of an image. */
+typedef struct {
+    uint16_t rank;       /**< 0 where the image has no such section */
+    uint16_t along_q;    /**< Q format of along */
+    uint16_t weight_q10; /**< what a cosine of one adds to a score, Q10 */
+    int16_t floor_q15;   /**< the cosine above which anything is added */
+    const uint8_t *mean;
+    const uint8_t *shrink;
+    const uint8_t *along;
+} tkws_trace_form;
+
 /** A checked view of an image. The image stays the caller's and must outlive the model. */
 typedef struct {
     tkws_model_header header;
@@ -136,6 +160,7 @@ typedef struct {
     const uint8_t *target;
     const uint8_t *latent;
     const uint8_t *sequences;
+    tkws_trace_form traces;
     uint32_t crc; /**< of the image: names the model in saved slots */
 } tkws_model;
 
@@ -148,14 +173,17 @@ typedef struct {
     size_t readout_bias; /**< n_classes */
 } tkws_weight_counts;
 
-/** The trainable state: buffers of the caller, of at least the sizes of tkws_weight_counts. They may lie
- *  in different memories. */
+/** What is learned: buffers of the caller, of at least the sizes of tkws_weight_counts and of
+ *  tkws_model_takes_bytes(). They may lie in different memories. */
 typedef struct {
     int16_t *weights;
     int16_t *recurrent;
     int16_t *bias;
     int16_t *readout;
     int16_t *readout_bias;
+    uint8_t *
+        takes; /**< a row a class: how many takes of it there were, at most 255; the mean over them of each
+                         neuron's mean spikes a step, Q8; a zero where n_neurons is even */
 } tkws_weights;
 
 /** Check an image and take a view of it. Every field is checked before model is written.
@@ -173,7 +201,13 @@ void tkws_model_header_write(const tkws_model_header *header, uint8_t *bytes);
 /** Sizes of the trainable matrices. */
 tkws_weight_counts tkws_model_weight_counts(const tkws_model *model);
 
-/** Bytes of the trainable state as it is saved and sent: two for each weight. */
+/** Bytes of a row of tkws_weights.takes; 0 where the image has no section trac: it keeps no takes. */
+size_t tkws_model_take_bytes(const tkws_model *model);
+
+/** Bytes of tkws_weights.takes. */
+size_t tkws_model_takes_bytes(const tkws_model *model);
+
+/** Bytes of what is learned as it is saved and sent: two for each weight, then the takes. */
 size_t tkws_model_trainable_bytes(const tkws_model *model);
 
 /** The label of a class, in the image, ended by a zero. @param class_  below n_classes */
@@ -190,10 +224,10 @@ int tkws_model_class(const tkws_model *model, const char *label, size_t n_bytes)
 int tkws_weights_init(tkws_weights *weights, const tkws_model *model, int16_t *memory,
                       size_t n_bytes);
 
-/** Set the weights to the factory's, those of the image. */
+/** Set the weights to the factory's, those of the image, without takes. */
 void tkws_weights_load(const tkws_model *model, const tkws_weights *weights);
 
-/** Read a part of the trainable state as little-endian bytes, in the image's order.
+/** Read a part of what is learned as little-endian bytes, in the image's order, the takes last.
  *  @param offset, n_bytes  both even; the part must lie within tkws_model_trainable_bytes()
  *  @return TKWS_OK or TKWS_E_ARGUMENT, with bytes untouched */
 int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size_t offset,

@@ -6,6 +6,7 @@
 #include "tracekws/detector.h"
 #include "tracekws/frontend.h"
 #include "tracekws/network.h"
+#include "tracekws/templates.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,14 +17,27 @@ typedef struct {
     tkws_frontend frontend;
     tkws_network network;
     tkws_detector detector;
+    tkws_templates *templates; /**< of the user's takes, or NULL */
 } tkws_recognizer;
 
-/** Start at silence. Arguments and result as for tkws_network_init(). */
+/** Start at silence, without templates. Arguments and result as for tkws_network_init(). */
 int tkws_recognizer_init(tkws_recognizer *recognizer, const tkws_model *model,
                          const tkws_weights *weights, void *memory, size_t n_bytes);
 
-/** Back to silence, with the same model and weights. */
+/** Back to silence, with the same model, weights and templates. */
 void tkws_recognizer_reset(tkws_recognizer *recognizer);
+
+/** Compare what is heard with templates from now on, and start at silence.
+ *  @param templates  of the same model; the caller's, who keeps them while they are used here; NULL for none */
+void tkws_recognizer_set_templates(tkws_recognizer *recognizer, tkws_templates *templates);
+
+/** Take the features of a step, as tkws_frontend_push() gives them, past the detector.
+ *  @param features  n_inputs int8, Q4 */
+void tkws_recognizer_step(tkws_recognizer *recognizer, const int8_t *features);
+
+/** Scores of the last second, or of the clip so far: the network's, with what the templates add.
+ *  @param scores  n_classes int32, Q10 */
+void tkws_recognizer_scores(const tkws_recognizer *recognizer, int32_t *scores);
 
 /** Take PCM until it is used up or a word is heard. The events are the same for any division of the
  *  stream into calls.

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file templates.h  What the user said, kept as traces, and compared with what is heard.
+ *
+ * The trace of a take is r, its mean spikes a step of each neuron; learner.h keeps the mean of a word's takes. Traces
+ * are compared less the mean of all speech, and with those directions shrunk in which takes of one word differ most:
+ * both are in section trac of the image (model.h).
+ *
+ *     x = r - mean        <x, y> = x . y - sum_i shrink_i (along_i . x)(along_i . y)        |x|^2 = <x, x>
+ *     score_word += weight max(0, <x, t> / |x||t| - floor)        x of the last second, t of the word's takes
+ *
+ * This is the contrast of Traces Propagation (arXiv 2509.13053, eq. 13) with the user's takes as targets. No weight
+ * changes. A word's score grows where it sounds as the user says it, and stays what it was elsewhere. */
+#ifndef TRACEKWS_TEMPLATES_H
+#define TRACEKWS_TEMPLATES_H
+
+#include <stdbool.h>
+
+#include "tracekws/network.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What goes with a word's template. */
+typedef struct {
+    int32_t offset; /**< what the mean of speech gives, Q8 */
+    uint32_t scale; /**< of its numbers in rows, Q23; 0 where the word has no takes */
+} tkws_template;
+
+/** Templates of the classes, and the trace of what is heard. Model and memory are the caller's and must outlive it. */
+typedef struct {
+    const tkws_model *model;
+    tkws_template *words; /**< n_classes */
+    int8_t *rows;         /**< the templates: a row of n_classes a neuron */
+    int32_t *dots;        /**< n_classes: sums of the rows of the window's spikes */
+    int32_t *along;       /**< rank: the same of the directions */
+    int32_t *mean_along;  /**< rank: along the directions, the mean of speech, Q8 */
+    uint8_t *ring;        /**< window_steps sets of neurons that fired, a bit a neuron */
+    uint8_t *count;       /**< spikes of each neuron in the window */
+    int64_t mean_norm;    /**< squared length of the mean of speech, Q16 */
+    int32_t mean_dot;     /**< sum of the mean of speech over the window's spikes, Q15 */
+    int32_t squares;      /**< sum of the squares of count */
+    uint16_t at;          /**< next row of ring */
+    uint16_t n_steps;     /**< rows in use, at most window_steps */
+} tkws_templates;
+
+/** Bytes of memory that tkws_templates_init() needs; 0 where the image keeps no takes. */
+size_t tkws_templates_memory_bytes(const tkws_model *model);
+
+/** Whether any word has takes. */
+bool tkws_templates_wanted(const tkws_model *model, const tkws_weights *weights);
+
+/** Make the templates of the takes that there are, at rest. Takes that change later change nothing here.
+ *  Those of unknown and of silence count for nothing: other speech has no one template.
+ *  @param weights  only its takes are read, and only now
+ *  @param memory   n_bytes, aligned to 4
+ *  @return TKWS_OK, or TKWS_E_NO_TRACES or TKWS_E_MEMORY with templates untouched */
+int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
+                        const tkws_weights *weights, void *memory, size_t n_bytes);
+
+/** Back to rest: nothing was heard. */
+void tkws_templates_reset(tkws_templates *templates);
+
+/** Take the spikes of a step that the network has just run. */
+void tkws_templates_step(tkws_templates *templates, const tkws_network *network);
+
+/** How like the takes of a class the window is.
+ *  @return the cosine, Q15, within int16; 0 where the class has no template */
+int32_t tkws_templates_cosine(const tkws_templates *templates, size_t class_);
+
+/** Add to scores what the templates say.
+ *  @param scores  n_classes int32, Q10 */
+void tkws_templates_add(const tkws_templates *templates, int32_t *scores);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

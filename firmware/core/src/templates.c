@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tracekws/templates.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "tracekws/bytes.h"
+#include "tracekws/errors.h"
+#include "tracekws/fx.h"
+
+#define LENGTH_Q 4 /* of lengths of a window's trace, in spikes */
+#define SQUARE_Q (2 * LENGTH_Q)
+#define SCALE_Q 23
+#define ROW_MAX 127
+#define DUAL_MAX (1 << 22) /* of what a trace is multiplied with, Q15 */
+
+/* window_steps times n_neurons fits 16 bits (model.c): so do spikes in the window, and with one byte of a row or of a
+ * direction each, and 8 fractional bits, sums of them fit int32. */
+
+static size_t ring_row_bytes(const tkws_model *model)
+{
+    return (model->header.n_neurons + 7u) / 8u;
+}
+
+/* The ring is what a template is made in, too. */
+static size_t ring_bytes(const tkws_model *model)
+{
+    size_t ring = model->header.window_steps * ring_row_bytes(model);
+    size_t trace = model->header.n_neurons * sizeof(int32_t);
+    return ring > trace ? ring : trace;
+}
+
+size_t tkws_templates_memory_bytes(const tkws_model *model)
+{
+    size_t n = model->header.n_neurons;
+    size_t c = model->header.n_classes;
+    size_t rank = model->traces.rank;
+    if (rank == 0)
+        return 0;
+    return c * sizeof(tkws_template) + 4 * c + 2 * 4 * rank + arena_size(ring_bytes(model)) +
+           arena_size(n) + arena_size(n * c);
+}
+
+bool tkws_templates_wanted(const tkws_model *model, const tkws_weights *weights)
+{
+    bool any = false;
+    for (size_t c = 0; model->traces.rank > 0 && c < model->header.n_classes; c++)
+        any = any || weights->takes[c * tkws_model_take_bytes(model)] > 0;
+    return any;
+}
+
+static int16_t mean_of(const tkws_model *model, size_t j)
+{
+    return tkws_bytes_get_i16(model->traces.mean + 2 * j);
+}
+
+static int16_t shrink_of(const tkws_model *model, size_t i)
+{
+    return tkws_bytes_get_i16(model->traces.shrink + 2 * i);
+}
+
+static int8_t along_of(const tkws_model *model, size_t j, size_t i)
+{
+    return tkws_bytes_get_i8(model->traces.along + j * model->traces.rank + i);
+}
+
+/* What the mean of speech gives: its squared length, and its sums along the directions. */
+static void measure_mean(tkws_templates *t)
+{
+    size_t n = t->model->header.n_neurons;
+    int64_t norm = 0; /* Q30 */
+    for (size_t j = 0; j < n; j++)
+        norm += tkws_fx_mul(mean_of(t->model, j), mean_of(t->model, j));
+    t->mean_norm = norm >> 14;
+    for (size_t i = 0; i < t->model->traces.rank; i++) {
+        int64_t sum = 0; /* Q15 */
+        for (size_t j = 0; j < n; j++)
+            sum += tkws_fx_mul(mean_of(t->model, j), along_of(t->model, j, i));
+        t->mean_along[i] = (int32_t)tkws_fx_shr64(sum, 7);
+    }
+}
+
+void tkws_templates_reset(tkws_templates *templates)
+{
+    const tkws_model *model = templates->model;
+    memset(templates->dots, 0, 4 * (size_t)model->header.n_classes);
+    memset(templates->along, 0, 4 * (size_t)model->traces.rank);
+    memset(templates->ring, 0, model->header.window_steps * ring_row_bytes(model));
+    memset(templates->count, 0, model->header.n_neurons);
+    templates->mean_dot = 0;
+    templates->squares = 0;
+    templates->at = 0;
+    templates->n_steps = 0;
+}
+
+/* Add a spike of neuron j to the window's sums (by 1), or take it away (by -1). */
+static void add_spike(tkws_templates *t, size_t j, int32_t by)
+{
+    const tkws_model *model = t->model;
+    const uint8_t *along = model->traces.along + j * model->traces.rank;
+    size_t n_classes = model->header.n_classes;
+    const int8_t *row = t->rows + j * n_classes;
+    int32_t before = t->count[j];
+    t->count[j] = (uint8_t)(before + by);
+    t->squares = tkws_fx_add(t->squares, 2 * before * by + 1);
+    t->mean_dot = tkws_fx_add(t->mean_dot, by * mean_of(model, j));
+    for (size_t i = 0; i < model->traces.rank; i++)
+        t->along[i] = tkws_fx_add(t->along[i], by * tkws_bytes_get_i8(along + i));
+    for (size_t k = 0; k < n_classes; k++)
+        t->dots[k] = tkws_fx_add(t->dots[k], by * row[k]);
+}
+
+void tkws_templates_step(tkws_templates *templates, const tkws_network *network)
+{
+    const tkws_model_header *h = &templates->model->header;
+    size_t n_bytes = ring_row_bytes(templates->model);
+    uint8_t *fired = templates->ring + templates->at * n_bytes;
+    for (size_t i = 0; i < n_bytes; i++) {
+        for (size_t bit = 0; fired[i] >> bit != 0; bit++)
+            if ((fired[i] >> bit & 1u) != 0)
+                add_spike(templates, 8 * i + bit, -1);
+        fired[i] = 0;
+    }
+    for (size_t k = 0; k < network->n_spikes; k++) {
+        size_t j = network->spikes[k];
+        fired[j / 8] = (uint8_t)(fired[j / 8] | 1u << j % 8);
+        add_spike(templates, j, 1);
+    }
+    templates->at = (uint16_t)(templates->at + 1u == h->window_steps ? 0u : templates->at + 1u);
+    if (templates->n_steps < h->window_steps)
+        templates->n_steps++;
+}
+
+static int32_t clamp(int64_t value, int32_t most)
+{
+    return (int32_t)(value > most ? most : value < -most ? -most : value);
+}
+
+/* The square root, rounded down; 0 of what is negative. */
+static uint32_t root(int64_t square)
+{
+    uint64_t left = square > 0 ? (uint64_t)square : 0;
+    uint64_t result = 0;
+    uint64_t bit = (uint64_t)1 << 62;
+    while (bit > left)
+        bit >>= 2;
+    for (; bit != 0; bit >>= 2) {
+        uint64_t with = result + bit;
+        result >>= 1;
+        if (left >= with) {
+            left -= with;
+            result += bit;
+        }
+    }
+    return (uint32_t)result;
+}
+
+/* Length of the window's trace less the mean, times n_steps, Q LENGTH_Q. */
+static uint32_t window_length(const tkws_templates *t)
+{
+    const tkws_trace_form *form = &t->model->traces;
+    int64_t n = t->n_steps;
+    int64_t square = (int64_t)t->squares * (1 << SQUARE_Q);
+    square -= tkws_fx_shr64(n * t->mean_dot, 14 - SQUARE_Q);
+    square += tkws_fx_shr64(n * n * t->mean_norm, 16 - SQUARE_Q);
+    for (size_t i = 0; i < form->rank; i++) {
+        int64_t y = (int64_t)t->along[i] * 256 - n * t->mean_along[i];
+        y = tkws_fx_shr64(y, 8 + form->along_q - LENGTH_Q);
+        square -= tkws_fx_shr64(y * y * shrink_of(t->model, i), 15);
+    }
+    return root(square);
+}
+
+/* Product of the window's trace less the mean, times n_steps, with a word's template of length one, Q LENGTH_Q + 15. */
+static int64_t window_product(const tkws_templates *t, size_t word)
+{
+    const tkws_template *w = t->words + word;
+    int64_t dot = (int64_t)t->dots[word] * 256 - (int64_t)t->n_steps * w->offset;
+    return tkws_fx_shr64(dot * w->scale, 8 + SCALE_Q - LENGTH_Q - 15);
+}
+
+/* product / length, Q15, within int16. */
+static int32_t cosine(int64_t product, uint32_t length)
+{
+    return length > 0 ? clamp(product / length, TKWS_Q15_ONE) : 0;
+}
+
+int32_t tkws_templates_cosine(const tkws_templates *templates, size_t class_)
+{
+    return cosine(window_product(templates, class_), window_length(templates));
+}
+
+void tkws_templates_add(const tkws_templates *templates, int32_t *scores)
+{
+    const tkws_trace_form *form = &templates->model->traces;
+    uint32_t length = window_length(templates);
+    int64_t least = (int64_t)form->floor_q15 * length;
+    for (size_t k = 0; k < templates->model->header.n_classes; k++) {
+        int64_t product = window_product(templates, k);
+        if (product > least)
+            scores[k] = tkws_fx_add(
+                scores[k],
+                tkws_fx_shr(
+                    tkws_fx_mul(cosine(product, length) - form->floor_q15, form->weight_q10), 15));
+    }
+}
+
+/* The length of a trace less the mean, Q15, and what is taken away of it along each direction, Q15. The trace is
+ * within one, and so are the directions, since along_q is at least 7: all sums fit. */
+static uint32_t trace_length(const tkws_templates *t, const int32_t *trace,
+                             int32_t taken[TKWS_MAX_RANK])
+{
+    const tkws_trace_form *form = &t->model->traces;
+    size_t n = t->model->header.n_neurons;
+    int64_t square = 0;
+    for (size_t j = 0; j < n; j++)
+        square += (int64_t)trace[j] * trace[j];
+    for (size_t i = 0; i < form->rank; i++) {
+        int64_t y = 0;
+        for (size_t j = 0; j < n; j++)
+            y += (int64_t)trace[j] * along_of(t->model, j, i);
+        y = tkws_fx_shr64(y, form->along_q);
+        int64_t part = tkws_fx_shr64(y * shrink_of(t->model, i), 15);
+        square -= y * part;
+        taken[i] = (int32_t)part;
+    }
+    return root(square);
+}
+
+/* Turn a trace of this length into what another one is multiplied with for their product, Q15.
+ * @return the largest of it */
+static int32_t make_dual(const tkws_templates *t, int32_t *trace, uint32_t length,
+                         const int32_t taken[TKWS_MAX_RANK])
+{
+    const tkws_trace_form *form = &t->model->traces;
+    int32_t largest = 1;
+    for (size_t j = 0; j < t->model->header.n_neurons; j++) {
+        int64_t value = trace[j];
+        for (size_t i = 0; i < form->rank; i++)
+            value -= tkws_fx_shr64((int64_t)taken[i] * along_of(t->model, j, i), form->along_q);
+        trace[j] = clamp(value * (1 << 15) / length, DUAL_MAX);
+        int32_t size = trace[j] < 0 ? -trace[j] : trace[j];
+        largest = size > largest ? size : largest;
+    }
+    return largest;
+}
+
+/* Make a class's template of the mean rates of its takes. Rates that are those of speech itself make none. */
+static void make_template(const tkws_templates *t, size_t class_, const uint8_t *rates)
+{
+    int32_t taken[TKWS_MAX_RANK];
+    size_t n = t->model->header.n_neurons;
+    int32_t *trace = (int32_t *)(void *)t->ring;
+    for (size_t j = 0; j < n; j++)
+        trace[j] = (int32_t)rates[j] * 128 - mean_of(t->model, j);
+    uint32_t length = trace_length(t, trace, taken);
+    if (length == 0)
+        return;
+    int32_t largest = make_dual(t, trace, length, taken);
+    int64_t offset = 0;
+    for (size_t j = 0; j < n; j++) {
+        int64_t value = (int64_t)trace[j] * ROW_MAX;
+        int8_t number = (int8_t)((value + (value < 0 ? -largest : largest) / 2) / largest);
+        t->rows[j * t->model->header.n_classes + class_] = number;
+        offset += mean_of(t->model, j) * number;
+    }
+    t->words[class_].offset = (int32_t)tkws_fx_shr64(offset, 7);
+    t->words[class_].scale =
+        (uint32_t)((((int64_t)largest << (SCALE_Q - 15)) + ROW_MAX / 2) / ROW_MAX);
+}
+
+int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
+                        const tkws_weights *weights, void *memory, size_t n_bytes)
+{
+    size_t n = model->header.n_neurons;
+    size_t c = model->header.n_classes;
+    size_t rank = model->traces.rank;
+    uint8_t *arena = memory;
+    if (rank == 0)
+        return TKWS_E_NO_TRACES;
+    if (!arena_fits(memory, n_bytes, tkws_templates_memory_bytes(model)))
+        return TKWS_E_MEMORY;
+    templates->model = model;
+    templates->words = arena_take(&arena, c * sizeof(tkws_template));
+    templates->dots = arena_take(&arena, 4 * c);
+    templates->along = arena_take(&arena, 4 * rank);
+    templates->mean_along = arena_take(&arena, 4 * rank);
+    templates->ring = arena_take(&arena, ring_bytes(model));
+    templates->count = arena_take(&arena, n);
+    templates->rows = arena_take(&arena, n * c);
+    memset(templates->words, 0, c * sizeof(tkws_template));
+    memset(templates->rows, 0, n * c);
+    measure_mean(templates);
+    for (size_t k = 0; k < c; k++) {
+        const uint8_t *take = weights->takes + k * tkws_model_take_bytes(model);
+        if (take[0] > 0 && k != model->header.unknown_class && k != model->header.silence_class)
+            make_template(templates, k, take + 1);
+    }
+    tkws_templates_reset(templates);
+    return TKWS_OK;
+}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The form in which a device compares traces of takes, from how they differ within words."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.modelfile import TraceForm
+
+RANK = 32
+LEAST_TAKES = 4
+"""Of a word, for its takes to count."""
+FLOOR = 0.1
+"""Share of the mean variance that is added to each direction's."""
+
+
+def fit_form(rates: NDArray[np.float64], words: NDArray[np.int64], rank: int = RANK) -> TraceForm:
+    """Shrink the directions in which takes of the same word differ most.
+
+    With covariance S within words, its eigenvectors v_i and eigenvalues, the largest first, the
+    form is I - sum_i shrink_i v_i v_i'; what is left of v_i is the mean of the smaller eigenvalues
+    over its own, both with FLOOR of the mean of all added: whitening (linear discriminant analysis)
+    cut off behind `rank`.
+
+    Args:
+        rates: (takes, H) mean rates.
+        words: (takes,) their numbers; words with fewer than LEAST_TAKES do not count.
+        rank: directions.
+    """
+    counts = np.bincount(words)
+    often = counts[words] >= LEAST_TAKES
+    rates, words = rates[often], words[often]
+    means = np.zeros((len(counts), rates.shape[1]))
+    np.add.at(means, words, rates)
+    means /= np.maximum(1, counts)[:, None]
+    variances, directions = np.linalg.eigh(np.cov((rates - means[words]).T))
+    variances = variances[::-1] + FLOOR * variances.mean()
+    rank = min(rank, len(variances) - 1)
+    left = variances[rank:].mean() / variances[:rank]
+    return TraceForm(rates.mean(0), 1 - left, directions[:, ::-1][:, :rank])
