@@ -97,7 +97,7 @@ class TraceForm:
     """(H, rank): the directions, orthonormal."""
     weight: float = 8.0
     """What a cosine of one adds to a score."""
-    floor: float = 0.4
+    floor: float = 0.35
     """Cosine above which anything is added."""
 
 

@@ -25,7 +25,15 @@ from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
 from tracekws.train.loader import Batch, Loader, Sampling, sampling_weights  # noqa: E402
 from tracekws.train.loop import label_loss  # noqa: E402
 from tracekws.train.pipeline import Job, train  # noqa: E402
-from tracekws.train.seconds import Seconds, cut, read_seconds, tone, training_parts  # noqa: E402
+from tracekws.train.seconds import (  # noqa: E402
+    Seconds,
+    alone,
+    cut,
+    read_seconds,
+    told_apart,
+    tone,
+    training_parts,
+)
 
 BASE = load_config("base")
 SECOND = 16000
@@ -69,7 +77,7 @@ def test_seconds_in_which_a_keyword_is_said_are_left_out(tmp_path) -> None:
     }
     times = ["training/a\tYes\t1.1\t1.5", "training/a\tit\t2.1\t2.5", "training/c\there\t0\t1"]
     write_sentences(tmp_path / "talk", rows, times)
-    parts = training_parts(tmp_path, ("yes", "no"), BASE.sets)
+    parts = training_parts(tmp_path, ("yes", "no"), replace(BASE.sets, words=0.0, backwards=0.0))
     assert [part.name for part in parts] == ["talk"]
     assert [one.name for one in parts[0].recordings] == ["training/a", "training/b", "training/c"]
     seconds = read_seconds(parts, replace(BASE.sets, tones=0.0), 1)
@@ -91,6 +99,47 @@ def test_times_that_are_none_are_one_line(tmp_path, times, said) -> None:
     with pytest.raises(DataError, match=said) as caught:
         training_parts(tmp_path, ("yes",), BASE.sets)
     assert "\n" not in str(caught.value)
+
+
+def test_a_word_stands_alone_in_its_second() -> None:
+    ramp = np.full(2 * SECOND, 1000, np.int16)
+    ramp[SECOND:] = 3000
+    rng = np.random.default_rng(1)
+    forth, back = (alone(ramp, (0.9, 1.2), reverse, rng).astype(int) for reverse in (False, True))
+    length = 480 + 4800 + 480
+    first, last = (SECOND - length) // 2, (SECOND + length) // 2
+    for pcm in (forth, back, back[::-1]):
+        assert len(pcm) == SECOND
+        assert np.abs(pcm[: first - 50]).max() < 200
+        assert np.abs(pcm[last + 50 :]).max() < 200
+    inside = slice(first + 400, last - 400)
+    step = first + 480 + 1600
+    expected = np.where(np.arange(SECOND) < step, 1000, 3000)
+    assert np.abs(forth - expected)[inside].max() < 200
+    assert np.abs(back[::-1] - expected)[inside].max() < 200
+    assert alone(ramp[:9000], (0.5, 0.8), False, rng).any()  # it ends within the word
+
+
+def test_other_words_of_talk_are_told_apart_where_they_are_said_often(tmp_path) -> None:
+    rows = {f"training/{n}": "yes lamp rare" for n in range(8)}
+    times = [
+        f"{name}\t{word}\t{start}\t{start + long}"
+        for name in rows
+        for word, start, long in (("Lamp", 0.5, 0.3), ("yes", 1.0, 0.4), ("lamp", 1.5, 0.1))
+    ]
+    write_sentences(tmp_path / "talk", rows, [*times, "training/0\trare\t2.0\t2.4"])
+    sets = replace(BASE.sets, talk=0.0, words=2.0, backwards=1.0, tones=0.0)
+    parts = training_parts(tmp_path, ("yes", "no"), sets)
+    assert {part.name: part.count for part in parts} == {"words": 9, "backwards": 9}
+    assert told_apart(parts) == {"lamp"}
+    seconds = read_seconds(parts, sets, 1)
+    assert seconds is not None
+    assert sorted(seconds.words) == [""] * 10 + ["lamp"] * 8
+    assert not seconds.continues.any()
+    assert seconds.is_speech.all()
+    assert seconds.weight.sum() == pytest.approx(3.0)
+    none = training_parts(tmp_path, ("yes", "no"), replace(sets, words=0.0, backwards=0.0))
+    assert none == []
 
 
 def test_without_sets_there_are_no_seconds(tree) -> None:
@@ -123,7 +172,8 @@ def source(with_seconds: bool) -> Source:
         return Source(clips, both, both, noises)
     pcm = changing_noise(6 * 20, 800).reshape(6, SECOND)
     continues = np.array([False, True, True, False, True, True])
-    seconds = Seconds(pcm, continues, np.ones(6, dtype=bool), np.full(6, 0.5))
+    words = ("", "", "", "", "", "c")
+    seconds = Seconds(pcm, continues, np.ones(6, dtype=bool), words, np.full(6, 0.5))
     both = np.concatenate([labels, np.full(6, 2), [3, 3]])
     return Source(np.concatenate([clips, pcm]), both, both, noises, seconds)
 
@@ -150,6 +200,7 @@ def test_seconds_are_drawn_by_their_weight() -> None:
     assert weights[data.of_sets].sum() == pytest.approx(3 / total)
     assert weights[data.labels == 0].sum() == pytest.approx(1 / total)
     assert np.flatnonzero(data.of_sets).tolist() == list(range(40, 46))
+    assert np.flatnonzero(data.no_word).tolist() == list(range(40, 45))
     assert not source(False).of_sets.any()
 
 
@@ -280,7 +331,8 @@ def test_a_folder_of_sets_is_trained_on_and_named(tmp_path) -> None:
     root = tmp_path / "sets"
     (root / "gsc").mkdir(parents=True)
     write_tree(root / "gsc")
-    write_sentences(root / "talk", {f"training/{n}": "hello there" for n in range(4)}, [])
+    sentences = {f"training/{n}": "hello there" for n in range(8)}
+    write_sentences(root / "talk", sentences, [f"{name}\thello\t1\t1.4" for name in sentences])
     digest = names_digest(read_tree(root / "gsc").clips)
     assert digest == names_digest(read_tree(root / "gsc").clips, [])
     assert digest != names_digest(
@@ -290,7 +342,8 @@ def test_a_folder_of_sets_is_trained_on_and_named(tmp_path) -> None:
     model = train(job, SMALL, LEARNING, DETECTOR, lambda n: lambda a, b: None, lambda e: None)
     assert isinstance(model, Model)
     card = json.loads((tmp_path / "mine.json").read_text())
-    assert card["sets"] == {"talk": 4}
+    assert card["sets"] == {"talk": 8, "words": 8, "backwards": 8}
+    assert model.c.traces.rank > 0
     (root / "talk" / "index.tsv").write_text("file\ttext\ntraining/0\thello\n")
     with pytest.raises(DataError, match="was made from other clips"):
         train(job, SMALL, LEARNING, DETECTOR, lambda n: lambda a, b: None, lambda e: None)

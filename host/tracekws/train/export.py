@@ -8,8 +8,17 @@ from numpy.typing import NDArray
 from tracekws._core import lib
 from tracekws.core import FeatureConfig, Model, Network
 from tracekws.data import SILENCE, UNKNOWN
-from tracekws.modelfile import Arrays, Detector, Learning, Replay, build_image
+from tracekws.modelfile import (
+    Arrays,
+    Detector,
+    Learning,
+    Replay,
+    TraceForm,
+    build_image,
+    with_traces,
+)
 from tracekws.train.network import READOUT_GAIN, SpikingNetwork
+from tracekws.train.traces import fit_form
 
 N_LATENT = 196
 IMAGE_LIMIT = 192 * 1024
@@ -95,6 +104,7 @@ def export(
     detector: Detector,
     latent: int = N_LATENT,
     sequences: int | None = None,
+    replayed: NDArray[np.bool_] | None = None,
 ) -> bytes:
     """The model image of a network.
 
@@ -102,33 +112,43 @@ def export(
         name: of the model.
         network: trained.
         classes: labels of its outputs.
-        features: (clips, steps, 80) int8 of training clips, to take the replay from.
+        features: (clips, steps, 80) int8 of training clips, for the replay and the form of traces.
         labels: their classes.
-        words: theirs, numbered as in words_of().
+        words: theirs, numbered as in words_of(); silence is the last.
         config: of the front end.
         learning: constants of learning.
         detector: constants of the detector.
         latent: replay vectors.
         sequences: replay sequences; as many as fit IMAGE_LIMIT by default, maybe none.
+        replayed: which of the clips may be replayed; all by default.
     """
     arrays = arrays_of(network)
 
-    def image(replay: Replay) -> bytes:
-        return build_image(
+    def image(replay: Replay, form: TraceForm | None = None) -> bytes:
+        bare = build_image(
             name, classes, UNKNOWN, SILENCE, arrays, config, learning, detector, replay
         )
+        return with_traces(Model(bare), form) if form else bare
 
     keywords = len(classes) - 2
-    bare = Model(image(Replay()))
-    heard = Network(bare)
+    heard = Network(Model(image(Replay())))
     rates = np.stack([heard.rates(clip) for clip in features])
+    said = labels != classes.index(SILENCE)
+    form = fit_form(rates[said], words[said])
+    if replayed is not None:
+        features, labels, words, rates = (
+            features[replayed],
+            labels[replayed],
+            words[replayed],
+            rates[replayed],
+        )
     rows = replay_rows(words, rates, keywords, latent)
     vectors = replay_vectors(labels[rows], rates[rows])
-    with_latent = image(Replay(latent=vectors))
+    with_latent = image(Replay(latent=vectors), form)
     row_bytes = 1 + features.shape[1] * lib.TKWS_FEATURES
     room = (IMAGE_LIMIT - len(with_latent)) // row_bytes
     count = max(0, min(room, 256)) if sequences is None else sequences
     rows = replay_rows(words, rates, keywords, count)
     flat = features[rows].reshape(len(rows), row_bytes - 1).view(np.uint8)
     takes = np.column_stack([labels[rows].astype(np.uint8), flat])
-    return image(Replay(vectors, takes))
+    return image(Replay(vectors, takes), form)

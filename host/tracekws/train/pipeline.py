@@ -173,7 +173,7 @@ def train_with(
         fills=group.local_rank == 0,
         progress=stage("energies"),
     )
-    facts = {**data_facts(recordings), "sets": {one.name: len(one.recordings) for one in parts}}
+    facts = {**data_facts(recordings), "sets": {part.name: part.count for part in parts}}
     if group.leads:
         tell_of(recordings, tell)
     del source, recordings, seconds  # a gigabyte, perhaps
@@ -196,11 +196,12 @@ def train_with(
             student.network,
             config.classes,
             loader.each_once(),
-            loader.labels[~loader.of_sets],
-            loader.words[~loader.of_sets],
+            loader.labels[~loader.no_word],
+            loader.words[~loader.no_word],
             front_end,
             learning,
             detector,
+            replayed=~loader.of_sets[~loader.no_word],
         )
     finally:
         loader.close()

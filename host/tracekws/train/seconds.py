@@ -190,6 +190,11 @@ class Part:
     weight: float
     """How often its seconds are drawn, in keywords."""
 
+    @property
+    def count(self) -> int:
+        """Recordings, or words that stand alone."""
+        return len(self.recordings)
+
     def pieces(self, rng: np.random.Generator) -> Iterator[Piece]:
         """Its seconds.
 
@@ -207,6 +212,11 @@ class WordPart(Part):
     words: tuple[tuple[str, ...], ...]
     """Of each span, the word where it is told apart; else empty."""
     backwards: bool
+
+    @property
+    def count(self) -> int:
+        """See Part."""
+        return sum(map(len, self.spans))
 
     def pieces(self, rng: np.random.Generator) -> Iterator[Piece]:
         """Its seconds; see Part."""
