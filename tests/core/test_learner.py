@@ -399,7 +399,7 @@ def test_calls_out_of_order_are_refused() -> None:
     learner, row = machine.learner, int8s(random_features(0, 1)[0])
     assert lib.tkws_learner_step(learner, row) == E["STATE"]
     assert lib.tkws_learner_end(learner) == E["STATE"]
-    for arguments in ((16, 0, 0), (0, 5, 0), (0, 0, 32768), (2**32 - 1, 0, 0), (0, 2**32 - 1, 0)):
+    for arguments in ((32, 0, 0), (0, 5, 0), (0, 0, 32768), (2**32 - 1, 0, 0), (0, 2**32 - 1, 0)):
         held = bytes(ffi.buffer(learner))
         assert lib.tkws_learner_begin(learner, *arguments) == E["ARGUMENT"]
         assert bytes(ffi.buffer(learner)) == held

@@ -167,7 +167,7 @@ INFO_LIES = {
     "no neurons": at(INFO_BYTES - 16, "H", 0),
     "too many neurons": at(INFO_BYTES - 16, "H", 1025),
     "most neurons": at(INFO_BYTES - 16, "H", 65535),
-    "another method": at(INFO_BYTES - 14, "H", 16),
+    "another method": at(INFO_BYTES - 14, "H", 32),
     "every method": at(INFO_BYTES - 14, "H", 65535),
     "no passes": at(INFO_BYTES - 12, "H", 0),
     "too many passes": at(INFO_BYTES - 12, "H", 101),

@@ -196,7 +196,7 @@ def test_bad_arguments(pty_device: Driver, pcm: np.ndarray) -> None:
         with pytest.raises(ValueError, match="scale"):
             session.take_pcm("yes", pcm, 32768)
         with pytest.raises(DeviceError, match="out of its range"):
-            session.take_pcm("yes", pcm, 1, method=16)
+            session.take_pcm("yes", pcm, 1, method=32)
         with pytest.raises(DataError):
             session.take_features("yes", np.zeros((3, 40), np.int8), 1)
         with pytest.raises(DeviceError, match="another session"):

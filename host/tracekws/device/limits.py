@@ -8,7 +8,7 @@ raises ProtocolError, one line that names the number, and gives nothing else bac
 from __future__ import annotations
 
 from tracekws._core import lib
-from tracekws.core import LATENT, READOUT, SEQUENCES, STEP_SAMPLES, TRACES
+from tracekws.core import LATENT, READOUT, SEQUENCES, STEP_SAMPLES, TAKES, TRACES
 from tracekws.device import protocol
 from tracekws.device.protocol import Hello, Info, Polled, Position, RawEvent
 from tracekws.errors import ProtocolError
@@ -18,7 +18,7 @@ MIN_MESSAGE = protocol.ANSWER_HEAD_BYTES + protocol.DATA_HEAD_BYTES + protocol.F
 MAX_PASSES = 100
 MAX_SAMPLES = 1 << 48
 """Of a stream: five hundred years."""
-_METHODS = READOUT | TRACES | LATENT | SEQUENCES
+_METHODS = READOUT | TRACES | LATENT | SEQUENCES | TAKES
 
 
 def _within(what: str, number: int, low: int, high: int, step: int = 1) -> None:
@@ -50,7 +50,8 @@ def check_info(info: Info, hello: Hello) -> None:
     if info.silence == info.unknown:
         raise ProtocolError("the device says one class for no speech and for other words")
     _within("neurons", neurons, 1, lib.TKWS_MAX_NEURONS)
-    most = 2 * (neurons * (lib.TKWS_FEATURES + neurons + 1 + classes) + classes)
+    takes = classes * (neurons // 2 + 1)
+    most = 2 * (neurons * (lib.TKWS_FEATURES + neurons + 1 + classes) + classes + takes)
     _within("trainable bytes", info.trainable_bytes, 2, min(most, hello.ram_bytes), 2)
     _within("method", info.method, 0, _METHODS)
     _within("passes", info.passes, 1, MAX_PASSES)
