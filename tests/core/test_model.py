@@ -75,7 +75,7 @@ FIELDS: list[tuple[str, list[int], str, list[int]]] = [
     ("contrast_gain_q8", [2**20 + 1, BIG], "MODEL_LEARNING", [0, 2**20]),
     ("rate_weights", [2**24 + 1, BIG], "MODEL_LEARNING", [0, 2**24]),
     *((f"rate_{k}", [2**30 + 1, BIG], "MODEL_LEARNING", [0, 2**30]) for k in TRAINABLE[1:]),
-    ("method", [16, BIG], "MODEL_LEARNING", [0, 15]),
+    ("method", [32, BIG], "MODEL_LEARNING", [0, 31]),
     ("passes", [0, 101, BIG], "MODEL_LEARNING", [1, 100]),
     ("latent_per_take", [17, BIG], "MODEL_LEARNING", [0, 16]),
     ("sequences_per_take", [5, BIG], "MODEL_LEARNING", [0, 4]),
