@@ -8,6 +8,9 @@ words that the model was not trained on, not even as unknown. Because a method c
 rejection, keywords are also given at the unadapted rejection: a threshold on the margin between the
 best keyword and the best of unknown and silence is moved until the pooled rejection is as before.
 
+What a user gets is a stream: own_streams.py says which are heard, and at which false alarms they
+are compared. Clips stand beside it, at the rejections of REJECTIONS, too.
+
 Two harder cases: the speakers' recordings may be changed (changed_sound.py), and the words may be
 others than the model's (modelfile.with_words), which then hears next to none of them before it
 adapts; so that for them the threshold is moved to a rejection that is given.
@@ -25,8 +28,20 @@ from numpy.typing import NDArray
 
 from tracekws import modelfile
 from tracekws.bench.changed_sound import in_a_room, in_noise
+from tracekws.bench.own_streams import (
+    DrawStreams,
+    Ears,
+    Heard,
+    Listening,
+    StreamSums,
+    columns_of,
+    hear,
+    own_minutes,
+    read_listening,
+)
+from tracekws.bench.sets import Recording, read_set
 from tracekws.columns import CAPTIONS, are_right
-from tracekws.core import LATENT, READOUT, SEQUENCES, TRACES, Model, features
+from tracekws.core import LATENT, READOUT, SEQUENCES, TAKES, TRACES, Model, Network, features
 from tracekws.data import (
     CLIP_SAMPLES,
     Clip,
@@ -48,15 +63,22 @@ from tracekws.parallel import spread
 
 METHODS = {
     "none": 0,
+    "takes": TAKES,
     "readout": READOUT,
     "readout+replay": READOUT | LATENT,
     "tp": READOUT | TRACES,
     "tp+replay": READOUT | TRACES | LATENT,
     "tp+feature-replay": READOUT | TRACES | SEQUENCES,
+    "readout+replay+takes": READOUT | LATENT | TAKES,
+    "tp+replay+takes": READOUT | TRACES | LATENT | TAKES,
 }
 SAME_REJECTION = "keywords_self_at_same_rejection"
+REJECTIONS = (0.9, 0.92, 0.95, 0.98, 0.99)
+"""Shares of the speakers' other words that are rejected, at which clips are compared."""
 OTHER_KEYWORDS, OTHER_UNKNOWN = 300, 200
 OUTSIDE = 200
+STREAMED = 2000
+"""Clips of others, at most, that their streams are made of."""
 FIXED_SEED = (1, 0)
 """Of the draw of other speakers' clips, whatever the seed of the experiment."""
 MIN_WORDS = 5
@@ -109,6 +131,7 @@ class People:
     """Who is adapted to and who must not suffer, with all features; indices are into clips."""
 
     clips: tuple[Clip, ...]
+    pcm: NDArray[np.int16]
     features: NDArray[np.int8]
     speakers: tuple[str, ...]
     others: tuple[int, ...]
@@ -124,6 +147,8 @@ class People:
     long: int
     """Clips longer than a second, of which the loudest second is taken."""
     digest: str
+    listening: Listening | None = None
+    """Streams; None where only clips are heard."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +162,7 @@ class DrawOutcome:
     keyword_margin: NDArray[np.int64]
     """Margins of the query clips; the least integer where the best keyword is the wrong one."""
     unknown_margin: NDArray[np.int64]
+    streams: DrawStreams | None = None
 
 
 def takes_by_word(clips: Sequence[Clip], speaker: str) -> dict[str, int]:
@@ -209,6 +235,11 @@ def choose_others(clips: Sequence[Clip], keywords: Sequence[str]) -> list[Clip]:
     return chosen
 
 
+def source_clips(tree: Tree) -> Sequence[Clip]:
+    """Clips of speakers who do not adapt."""
+    return tree.of("validation") if tree.has_lists else tree.clips
+
+
 def random_of(name: str, seed: int) -> np.random.Generator:
     """Random numbers by a name and a seed."""
     return np.random.default_rng([seed, *hashlib.sha256(bytes_of(name)).digest()])
@@ -266,6 +297,7 @@ def read_people(
     progress: Progress,
     outside: Tree | None = None,
     noise_part: str = "evaluation",
+    talk: Sequence[Recording] = (),
 ) -> People:
     """Read the clips of the speakers and of the others.
 
@@ -289,9 +321,7 @@ def read_people(
     else:
         pool = list(tree.of("testing") if tree.has_lists else tree.clips)
     source = others_tree or tree
-    others = choose_others(
-        source.of("validation") if source.has_lists else source.clips, model.keywords
-    )
+    others = choose_others(source_clips(source), model.keywords)
     read = read_recordings(list(dict.fromkeys([*pool, *others])), progress)
     mine = set(pool)
     speakers, left_out = choose_speakers(
@@ -310,8 +340,13 @@ def read_people(
         )
     rng = np.random.default_rng(FIXED_SEED)
     strange = read_recordings(draw_clips(outside.clips, OUTSIDE, rng) if outside else [])
+    strangers = [clip for clip in source_clips(source) if clip.speaker not in speakers]
+    listening = read_listening(
+        source, read_recordings(draw_clips(strangers, STREAMED, rng)), model.keywords, talk
+    )
     return People(
         recordings.clips,
+        recordings.pcm,
         np.stack([features(pcm, model.front_end) for pcm in recordings.pcm]),
         speakers,
         tuple(i for i, clip in enumerate(recordings.clips) if clip in fixed),
@@ -322,6 +357,7 @@ def read_people(
         tuple(reason for _, reason in (*read.bad, *strange.bad)),
         len(read.long) + len(strange.long),
         recordings.digest,
+        listening,
     )
 
 
@@ -343,6 +379,7 @@ class DrawRunner:
         self.methods = methods
         self.maker = maker
         self.truth = np.array([self.model.class_of(clip.word) for clip in people.clips], np.int64)
+        self.ears = Ears(self.model, people.listening) if people.listening else None
 
     def adapt(
         self, learner: Adapting, draw: Episode, method: int, rng: np.random.Generator
@@ -383,6 +420,15 @@ class DrawRunner:
         total = np.array([len(truth) for _, truth in groups])
         return DrawOutcome(np.array(right), total, margins[0], margins[1])
 
+    def own_streams(self, draw: Episode, rng: np.random.Generator) -> list[Heard]:
+        """The speaker's minutes of a draw; none where only clips are heard."""
+        if not self.ears:
+            return []
+        rows = [*draw.query, *draw.other_words]
+        clips = [self.people.clips[i] for i in rows]
+        minutes = own_minutes(self.people.pcm[rows], clips, self.ears.listening.sounds, rng)
+        return [self.ears.minute(minute) for minute in minutes]
+
     def run(self, task: tuple[str, int]) -> list[DrawOutcome]:
         """All methods on one draw of one speaker, by its number."""
         speaker, draw_number = task
@@ -400,12 +446,17 @@ class DrawRunner:
             settings.negatives,
             rng(0),
         )
+        own = self.own_streams(draw, rng(3))
+        number = person * settings.draws + draw_number
         outcomes = []
         for name, flags in self.methods.items():
             learner = self.maker(self.model, name, int(rng(1).integers(1, 2**32)))
             if flags:
                 self.adapt(learner, draw, flags, rng(2))
-            outcomes.append(self.measure(learner, draw))
+            outcome = self.measure(learner, draw)
+            if self.ears and isinstance(learner, Network):
+                outcome = replace(outcome, streams=hear(self.ears, learner, own, number))
+            outcomes.append(outcome)
         return outcomes
 
 
@@ -528,6 +579,37 @@ def estimate(
         )
 
 
+Sums = tuple[StreamSums, StreamSums, StreamSums]
+"""Of the speakers' streams, of others', of talk."""
+
+
+def stream_sums(speakers: list[list[DrawOutcome]]) -> Sums | None:
+    """Sums of a method's streams; None where there are none."""
+    heard = [[one.streams for one in draws if one.streams] for draws in speakers]
+    if not any(heard):
+        return None
+    return (
+        StreamSums.of([[one.own for one in draws] for draws in heard]),
+        StreamSums.of([[one.others for one in draws] for draws in heard]),
+        StreamSums.of([[one.talk for one in draws] for draws in heard]),
+    )
+
+
+def stream_estimates(method: Sums, none: Sums, resampled: NDArray[np.int64]) -> Estimates:
+    """The columns of streams, with thresholds chosen anew for each resample."""
+
+    def columns(speakers: NDArray[np.int64]) -> Mapping[str, float]:
+        own, others, talk = (sums.over(speakers) for sums in method)
+        return columns_of(own, others, talk, none[0].over(speakers))
+
+    means = columns(np.arange(len(method[0].hits)))
+    drawn = [columns(speakers) for speakers in resampled]
+    return {
+        name: None if np.isnan(mean) else Estimate(mean, np.array([one[name] for one in drawn]))
+        for name, mean in means.items()
+    }
+
+
 def tabulate(
     outcomes: dict[str, list[list[DrawOutcome]]], rng: np.random.Generator, rejection: float | None
 ) -> tuple[MethodRow, ...]:
@@ -548,6 +630,12 @@ def tabulate(
             right = same_rejection_right(speakers, none, rejection).sum(1)
             total = np.array([sum(o.total[0] for o in draws) for draws in speakers])
             columns[SAME_REJECTION] = estimate(right, total, resampled)
+            for share in REJECTIONS:
+                right = same_rejection_right(speakers, none, share).sum(1)
+                columns[f"keywords_self_at_{100 * share:g}"] = estimate(right, total, resampled)
+        sums, unadapted_sums = stream_sums(speakers), stream_sums(none)
+        if sums and unadapted_sums:
+            columns |= stream_estimates(sums, unadapted_sums, resampled)
         if method == "none":
             unadapted = columns
         rows.append(MethodRow(method, columns, differences(columns, unadapted)))
@@ -605,16 +693,28 @@ class Sources:
     others: Tree | None = None
     listed: Sequence[str] | None = None
     outside: Tree | None = None
+    talk: tuple[Recording, ...] = ()
 
     def read(self, model: Model, settings: Experiment, progress: Progress) -> People:
         """Read them for a model, which learns."""
         return read_people(
-            model, self.tree, self.others, self.listed, settings, progress, self.outside
+            model,
+            self.tree,
+            self.others,
+            self.listed,
+            settings,
+            progress,
+            self.outside,
+            talk=self.talk,
         )
 
 
 def read_sources(
-    folder: Path, others: Path | None, speakers: Path | None, outside: Path | None
+    folder: Path,
+    others: Path | None,
+    speakers: Path | None,
+    outside: Path | None,
+    talk: Path | None = None,
 ) -> Sources:
     """Read which clips are in the trees that are named, and the list of the speakers.
 
@@ -626,6 +726,7 @@ def read_sources(
         read_tree(others) if others else None,
         read_names(speakers) if speakers else None,
         read_tree(outside) if outside else None,
+        tuple(one for one in read_set(talk, text=True) if one.split == "testing") if talk else (),
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tracekws._core import lib
 from tracekws.bench.stream import Said, judge
-from tracekws.core import STEP_SAMPLES, Model
+from tracekws.core import STEP_SAMPLES, Model, detect
 
 THRESHOLDS = np.arange(-4.0, 24.01, 0.5)
 """In natural logarithms of odds."""
@@ -30,15 +30,13 @@ def margins(model: Model, scores: NDArray[np.int32]) -> NDArray[np.float64]:
     logits = scores / 2.0**lib.TKWS_LOGIT_Q
     none = np.logaddexp(logits[:, model.unknown], logits[:, model.silence])
     places = [model.labels.index(word) for word in model.keywords]
-    out = logits[:, places] - none[:, None]
+    out: NDArray[np.float64] = logits[:, places] - none[:, None]
     for step in range(1, len(out)):
         out[step] = out[step - 1] + SMOOTHING * (out[step] - out[step - 1])
     return out
 
 
-def crossings(
-    model: Model, margin: NDArray[np.float64], threshold: float
-) -> list[tuple[str, int]]:
+def crossings(model: Model, margin: NDArray[np.float64], threshold: float) -> list[tuple[str, int]]:
     """Events: word and end sample of each."""
     best = margin.max(1)
     best[: model.header.window_steps - 1] = -np.inf
@@ -57,12 +55,15 @@ def crossings(
 
 @dataclass(frozen=True)
 class Curve:
-    """What was heard at each of THRESHOLDS; sums of several add up."""
+    """What was heard at each of THRESHOLDS, and last by the model's detector as it ships."""
 
     hits: NDArray[np.int64]
+    """(len(THRESHOLDS) + 1,), as is the next."""
     false: NDArray[np.int64]
     keywords: int
+    """That were said."""
     others: int
+    """Other words that were."""
     samples: int
 
     def __add__(self, other: "Curve") -> "Curve":
@@ -76,23 +77,32 @@ class Curve:
         )
 
 
-NOTHING = Curve(np.zeros(len(THRESHOLDS), int), np.zeros(len(THRESHOLDS), int), 0, 0, 0)
+SHIPPED = len(THRESHOLDS)
+"""Place of the detector as it ships."""
+NOTHING = Curve(np.zeros(SHIPPED + 1, int), np.zeros(SHIPPED + 1, int), 0, 0, 0)
 
 
-def curve(model: Model, scores: NDArray[np.int32], said: Sequence[Said], samples: int) -> Curve:
+def curve(
+    model: Model,
+    scores: NDArray[np.int32],
+    loudness: NDArray[np.int32],
+    said: Sequence[Said],
+    samples: int,
+) -> Curve:
     """Hear a stream at every threshold.
 
     Args:
-        model: gives the words.
+        model: gives the words, and the detector.
         scores: (steps, classes) of the stream.
+        loudness: (steps,) of it.
         said: the words in it, in order; a keyword heard that is none of them is a false alarm.
         samples: its length.
     """
     margin = margins(model, scores)
-    counts = [
-        judge(crossings(model, margin, threshold), said, model.keywords, samples)
-        for threshold in THRESHOLDS
-    ]
+    events = [crossings(model, margin, threshold) for threshold in THRESHOLDS]
+    shipped = detect(model, scores, loudness)
+    events.append([(model.labels[word], end) for word, end in shipped])
+    counts = [judge(heard, said, model.keywords, samples) for heard in events]
     return Curve(
         np.array([one.hit for one in counts]),
         np.array([one.false for one in counts]),
@@ -106,19 +116,18 @@ def threshold_at(false: NDArray[np.float64], wanted: float) -> float:
     """Place among THRESHOLDS, between two of them where need be, of so many false alarms.
 
     Args:
-        false: at each threshold.
+        false: at each threshold, of which there are the fewer the higher it is.
         wanted: how many there may be.
     """
-    (fits,) = np.nonzero(false <= wanted)
+    (fits,) = np.nonzero(false[:SHIPPED] <= wanted)
     if not len(fits):
-        return float(len(THRESHOLDS) - 1)
+        return float(SHIPPED - 1)
     first = int(fits[0])
     if first == 0:
         return 0.0
-    step = false[first - 1] - false[first]
-    return first - float((wanted - false[first]) / step)
+    return first - float((wanted - false[first]) / (false[first - 1] - false[first]))
 
 
 def value_at(values: NDArray[np.float64], place: float) -> float:
-    """Of values at THRESHOLDS, that at a place."""
-    return float(np.interp(place, np.arange(len(values)), values))
+    """Of values at THRESHOLDS, that at a place between two of them."""
+    return float(np.interp(place, np.arange(SHIPPED), values[:SHIPPED]))

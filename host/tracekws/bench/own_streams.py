@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What adapting changes while the device listens: streams of the speaker, of others, and talk.
+
+A speaker's stream has the query clips and the other words of a draw, each once, in a random order.
+Beside it every draw hears a minute of other speakers, and about a minute of talk, which change from
+draw to draw.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.bench.margins import NOTHING, SHIPPED, Curve, curve, threshold_at, value_at
+from tracekws.bench.sets import Recording
+from tracekws.bench.stream import (
+    GAP,
+    GRACE,
+    LEAD,
+    MINUTE,
+    Minute,
+    Said,
+    Sound,
+    compose,
+    held_back,
+    speech_power,
+)
+from tracekws.bench.streams import CLEAN_DB
+from tracekws.core import Model, features_and_loudness
+from tracekws.data import CLIP_SAMPLES, Clip, Recordings, Tree
+from tracekws.errors import DataError
+
+OTHERS_MINUTES = 30
+FALSE_PER_100 = (0.5, 1.0, 2.0)
+"""False alarms in 100 other words at which what is heard is compared."""
+SEED = 11
+
+
+class Streaming(Protocol):
+    """Whatever gives scores of a stream."""
+
+    def stream(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Scores of every step of a stream (steps, 80) heard from rest: (steps, classes), Q10."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What all draws listen to beside the speaker."""
+
+    sounds: tuple[Sound, ...]
+    """Background."""
+    others: tuple[Minute, ...]
+    talk: tuple[tuple[Recording, ...], ...]
+    """Sentences, in pieces of about a minute."""
+
+
+def pieces_of(sentences: Sequence[Recording]) -> tuple[tuple[Recording, ...], ...]:
+    """Sentences in their order, in pieces of a minute or a little more."""
+    pieces: list[tuple[Recording, ...]] = []
+    waiting: list[Recording] = []
+    for one in sentences:
+        waiting.append(one)
+        if sum(each.sound.samples for each in waiting) >= MINUTE:
+            pieces.append(tuple(waiting))
+            waiting = []
+    return tuple(pieces or [tuple(waiting)]) if sentences else ()
+
+
+def read_listening(
+    tree: Tree, others: Recordings, keywords: Sequence[str], talk: Sequence[Recording]
+) -> Listening | None:
+    """What draws listen to; None where the tree has no background, or the others too few words.
+
+    Args:
+        tree: gives the background.
+        others: clips of speakers who do not adapt.
+        keywords: words to hear.
+        talk: sentences of others, with their text.
+
+    Raises:
+        DataError: a noise recording is not usable.
+    """
+    sounds = tuple(held_back(tree.noises))
+    if not sounds:
+        return None
+    try:
+        minutes = compose(others, keywords, sounds, OTHERS_MINUTES, CLEAN_DB, SEED)
+    except DataError:
+        return None
+    return Listening(sounds, tuple(minutes), pieces_of(talk))
+
+
+def own_minutes(
+    pcm: NDArray[np.int16],
+    clips: Sequence[Clip],
+    sounds: Sequence[Sound],
+    rng: np.random.Generator,
+) -> list[Minute]:
+    """A speaker's clips, each once, as minutes of a stream.
+
+    Args:
+        pcm: int16 (clips, 16000).
+        clips: what they are.
+        sounds: the background, far below.
+        rng: draws the order, the gaps and the background.
+    """
+    power = speech_power(pcm) * 10 ** (-CLEAN_DB / 10)
+    planned: list[list[tuple[int, int]]] = []
+    at = MINUTE
+    for i in rng.permutation(len(clips)):
+        at += int(rng.integers(*GAP))
+        if at + CLIP_SAMPLES + GRACE > MINUTE:
+            planned.append([])
+            at = LEAD
+        planned[-1].append((int(i), at))
+        at += CLIP_SAMPLES
+    minutes = []
+    for places in planned:
+        sound = sounds[int(rng.integers(len(sounds)))]
+        rows = [i for i, _ in places]
+        minutes.append(
+            Minute(
+                pcm[rows],
+                tuple(clips[i].word for i in rows),
+                tuple(clips[i].speaker for i in rows),
+                tuple(start for _, start in places),
+                sound,
+                int(rng.integers(sound.samples)),
+                power,
+                True,
+            )
+        )
+    return minutes
+
+
+Heard = tuple[NDArray[np.int8], NDArray[np.int32], list[Said], int]
+"""Features, loudness, what is said, and how many samples."""
+
+
+class Ears:
+    """One process's streams, as the front end hears them; those of others are kept."""
+
+    def __init__(self, model: Model, listening: Listening) -> None:
+        """Nothing is heard yet."""
+        self.model = model
+        self.listening = listening
+        self.others = cache(self._others)
+        self.talk = cache(self._talk)
+
+    def _heard(self, pcm: NDArray[np.int16], said: list[Said]) -> Heard:
+        return (*features_and_loudness(pcm, self.model.front_end), said, len(pcm))
+
+    def minute(self, minute: Minute) -> Heard:
+        """A minute of a stream."""
+        return self._heard(*minute.mix())
+
+    def _others(self, number: int) -> list[Heard]:
+        minutes = self.listening.others
+        return [self.minute(minutes[number % len(minutes)])]
+
+    def _talk(self, number: int) -> list[Heard]:
+        """Sentences; keywords that are in the text of one are said all the time."""
+        pieces = self.listening.talk
+        heard = []
+        for sentence in pieces[number % len(pieces)] if pieces else ():
+            pcm = sentence.sound.read()
+            words = [word for word in self.model.keywords if word.lower() in sentence.words]
+            heard.append(self._heard(pcm, [Said(word, 0, len(pcm)) for word in words]))
+        return heard
+
+
+@dataclass(frozen=True)
+class DrawStreams:
+    """What one method heard in the streams of one draw."""
+
+    own: Curve
+    others: Curve
+    talk: Curve
+
+
+def hear(ears: Ears, learner: Streaming, own: Sequence[Heard], number: int) -> DrawStreams:
+    """Let what has learned listen.
+
+    Args:
+        ears: of this process.
+        learner: it.
+        own: the speaker's minutes.
+        number: of the draw, which chooses what else is heard.
+    """
+
+    def total(streams: Sequence[Heard]) -> Curve:
+        heard = NOTHING
+        for steps, loudness, said, samples in streams:
+            heard += curve(ears.model, learner.stream(steps), loudness, said, samples)
+        return heard
+
+    return DrawStreams(total(own), total(ears.others(number)), total(ears.talk(number)))
+
+
+@dataclass(frozen=True)
+class StreamSums:
+    """Sums over draws: a row a speaker."""
+
+    hits: NDArray[np.int64]
+    """(speakers, thresholds), as is the next."""
+    false: NDArray[np.int64]
+    keywords: NDArray[np.int64]
+    """(speakers,), as are the next two."""
+    others: NDArray[np.int64]
+    samples: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, curves: Sequence[Sequence[Curve]]) -> "StreamSums":
+        """Of curves[speaker][draw]."""
+        sums = [sum(draws, NOTHING) for draws in curves]
+        return cls(
+            np.array([one.hits for one in sums]),
+            np.array([one.false for one in sums]),
+            np.array([one.keywords for one in sums]),
+            np.array([one.others for one in sums]),
+            np.array([one.samples for one in sums]),
+        )
+
+    def over(self, speakers: NDArray[np.int64]) -> "Rates":
+        """Rates over some speakers, who may come more than once."""
+        hours = self.samples[speakers].sum() / 16000 / 3600
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return Rates(
+                100 * self.hits[speakers].sum(0) / self.keywords[speakers].sum(),
+                100 * self.false[speakers].sum(0) / self.others[speakers].sum(),
+                self.false[speakers].sum(0) / hours,
+            )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """At each threshold: percent heard, false alarms in 100 other words and in an hour."""
+
+    heard: NDArray[np.float64]
+    false_per_100: NDArray[np.float64]
+    false_per_hour: NDArray[np.float64]
+
+
+def place_of_hits(heard: NDArray[np.float64], percent: float) -> float:
+    """Place among the thresholds at which so much is heard, the highest; the lowest if none is."""
+    (enough,) = np.nonzero(heard[:SHIPPED] >= percent)
+    if not len(enough):
+        return 0.0
+    last = int(enough[-1])
+    if last + 1 == SHIPPED:
+        return float(last)
+    return last + float((heard[last] - percent) / (heard[last] - heard[last + 1]))
+
+
+def columns_of(own: Rates, others: Rates, talk: Rates, unadapted: Rates) -> Mapping[str, float]:
+    """The columns of one method over some speakers; not a number where there is nothing to count.
+
+    Args:
+        own: of the speakers' streams.
+        others: of those of others.
+        talk: of sentences.
+        unadapted: the speakers' streams before they adapted.
+    """
+    columns = {}
+    for per_100 in FALSE_PER_100:
+        place = threshold_at(own.false_per_100, per_100)
+        columns[f"stream_self_at_{per_100:g}"] = value_at(own.heard, place)
+    columns["stream_self"] = float(own.heard[SHIPPED])
+    columns["stream_self_false"] = float(own.false_per_100[SHIPPED])
+    for per_100 in FALSE_PER_100[1:]:
+        place = threshold_at(others.false_per_100, per_100)
+        columns[f"stream_others_at_{per_100:g}"] = value_at(others.heard, place)
+    columns["stream_others"] = float(others.heard[SHIPPED])
+    columns["stream_others_false"] = float(others.false_per_100[SHIPPED])
+    columns["talk"] = float(talk.false_per_hour[SHIPPED])
+    before = value_at(unadapted.heard, threshold_at(unadapted.false_per_100, 1.0))
+    columns["talk_at_same_hits"] = value_at(talk.false_per_hour, place_of_hits(own.heard, before))
+    return columns
