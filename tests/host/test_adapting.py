@@ -8,7 +8,12 @@ from host_cli import tracekws, tracekws_json
 from images import cells, make_image, write_image
 from tracekws._core import ffi
 from tracekws.bench import adapting
-from tracekws.bench.adapting import METHODS, SAME_REJECTION, DrawOutcome, same_rejection_right
+from tracekws.bench.adapting import (
+    SAME_REJECTION,
+    DrawOutcome,
+    methods_for,
+    same_rejection_right,
+)
 from tracekws.columns import CAPTIONS
 from tracekws.core import Model, Network, features
 from tracekws.data import read_recordings, read_tree
@@ -27,7 +32,7 @@ def bench(model_file, tree, *more):
 
 def test_every_method_has_a_row_with_every_column(model_file, tree):
     report = bench(model_file, tree)
-    assert [row["method"] for row in report["rows"]] == list(METHODS)
+    assert [row["method"] for row in report["rows"]] == methods_for(Model.load(model_file))
     assert report["speakers"] == 2
     for row in report["rows"]:
         assert row["unknown_outside"] is None

@@ -87,6 +87,12 @@ NEW_WORDS_REJECTION = 0.9
 RESAMPLES = 2000
 
 
+def methods_for(model: Model) -> list[str]:
+    """The methods that a model can learn by: one without section trac keeps no takes."""
+    keeps = model.c.traces.rank > 0
+    return [name for name, flags in METHODS.items() if keeps or not flags & TAKES]
+
+
 class Adapting(Protocol):
     """Whatever learns from takes and is then tested: the core's Learner, or another."""
 
@@ -489,7 +495,7 @@ Estimates = dict[str, Estimate | None]
 
 def differences(ours: Estimates, theirs: Estimates) -> Estimates:
     """Paired differences of the columns that both have."""
-    return {k: a - b if a and (b := theirs[k]) else None for k, a in ours.items()}
+    return {k: a - b if a and (b := theirs.get(k)) else None for k, a in ours.items()}
 
 
 @dataclass(frozen=True)

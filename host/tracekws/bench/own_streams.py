@@ -33,6 +33,17 @@ from tracekws.core import Model, features_and_loudness
 from tracekws.data import CLIP_SAMPLES, Clip, Recordings, Tree
 from tracekws.errors import DataError
 
+CAPTIONS = {
+    "stream_self": "this speaker, as it ships",
+    "stream_self_false": "false alarms in 100 other words",
+    "stream_self_at_1": "at 1 false alarm in 100",
+    "stream_others": "other speakers, as it ships",
+    "stream_others_false": "false alarms in 100 other words",
+    "stream_others_at_1": "at 1 false alarm in 100",
+    "talk": "talk: false alarms an hour",
+    "talk_at_same_hits": "where this speaker is heard as before",
+}
+"""The columns of streams that a table shows."""
 OTHERS_MINUTES = 30
 FALSE_PER_100 = (0.5, 1.0, 2.0)
 """False alarms in 100 other words at which what is heard is compared."""

@@ -68,9 +68,10 @@ def adapt(
 ) -> None:
     """Teach the device its user's voice from a folder of takes, a folder a word.
 
-    Takes of anything else, in the folder _other, are learned as unknown: five of them guard best
-    against false alarms. A word needs two takes or more: its last one is held back and tested with,
-    before and after. An error or Ctrl-C takes the device back to what was last saved.
+    A word needs two takes or more: its last one is held back and tested with, before and after.
+    Takes of anything else, in the folder _other, show that no keyword is heard in them; a model that
+    moves its weights learns them as unknown. An error or Ctrl-C takes the device back to what was
+    last saved.
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """

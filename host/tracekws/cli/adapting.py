@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `bench adapt` and `lab learn-on-device` share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import typer
 from rich.table import Table
 
 from tracekws.bench import adapting
+from tracekws.bench.own_streams import CAPTIONS as STREAM_CAPTIONS
 from tracekws.cli.console import out, print_json, say, say_left_out
 from tracekws.columns import CAPTIONS
 from tracekws.core import Model
 
 
-def methods_of(wanted: list[str] | None, known: Iterable[str]) -> list[str]:
-    """The methods to compare; all, if none is named.
+def methods_of(
+    wanted: list[str] | None, known: Iterable[str], possible: Iterable[str]
+) -> list[str]:
+    """The methods to compare; all that are possible, if none is named.
 
     Raises:
         BadParameter: there is no such method.
@@ -21,12 +24,34 @@ def methods_of(wanted: list[str] | None, known: Iterable[str]) -> list[str]:
     strange = sorted(set(wanted or ()) - set(known))
     if strange:
         raise typer.BadParameter(f"'{strange[0]}' is none of {', '.join(known)}")
-    return wanted or list(known)
+    return wanted or list(possible)
 
 
 def difference(estimate: adapting.Estimate) -> str:
     """A paired difference with its interval."""
     return f"{estimate.mean:+.1f} ({estimate.low:+.1f} to {estimate.high:+.1f})"
+
+
+def method_table(
+    report: adapting.AdaptingReport,
+    columns: Sequence[str],
+    captions: Mapping[str, str],
+    title: str,
+) -> Table:
+    """A row a method: its value in each column, and the paired difference to "none"."""
+    table = Table("method", *(captions[name] for name in columns), title=title)
+    for row in report.rows:
+        cells = []
+        for name in columns:
+            value, gain = row.columns.get(name), row.gain.get(name)
+            if value is None or gain is None:
+                cells.append("-")
+            elif row.method == "none":
+                cells.append(f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})")
+            else:
+                cells.append(f"{value.mean:.1f}, {difference(gain)}")
+        table.add_row(row.method, *cells)
+    return table
 
 
 def show_adaptation(
@@ -74,19 +99,9 @@ def show_adaptation(
     }
     columns = [name for name in captions if name != "unknown_outside" or len(people.outside)]
     headings = ("method", *(captions[name] for name in columns))
-    table = Table(*headings)
-    for row in report.rows:
-        cells = []
-        for name in columns:
-            value, gain = row.columns[name], row.gain[name]
-            if value is None or gain is None:
-                cells.append("-")
-            elif row.method == "none":
-                cells.append(f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})")
-            else:
-                cells.append(f"{value.mean:.1f}, {difference(gain)}")
-        table.add_row(row.method, *cells)
-    out.print(table)
+    out.print(method_table(report, columns, captions, "clips"))
+    if "stream_self" in report.rows[0].columns:
+        out.print(method_table(report, list(STREAM_CAPTIONS), STREAM_CAPTIONS, "streams"))
     out.print(
         f"{len(people.speakers)} speakers, {settings.draws} draws, {settings.shots} takes a word; "
         f"percent, then the paired difference to 'none', in brackets 95 % over speakers"

@@ -29,6 +29,7 @@ from tracekws.cli.options import (
     Seed,
     Shots,
     Speakers,
+    TalkOption,
     Workers,
 )
 from tracekws.core import Model
@@ -60,6 +61,7 @@ def bench_adapt(
     others: Others = None,
     speakers: Speakers = None,
     outside: OutsideOption = None,
+    sentences: TalkOption = None,
     shots: Shots = 3,
     passes: Passes = 5,
     negatives: Negatives = 0,
@@ -72,15 +74,15 @@ def bench_adapt(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what adapting to a speaker gains and costs, method by method.
+    """Measure what adapting to a speaker gains and costs in clips and streams, method by method.
 
     Example: `tracekws bench adapt --data speech_commands --shots 3`
     """
-    wanted = methods_of(method, adapting.METHODS)
     model = Model.load(model_path)
+    wanted = methods_of(method, adapting.METHODS, adapting.methods_for(model))
     other = load_other(against, model) if against else None
     settings = adapting.Experiment(shots, passes, negatives, draws, seed, changed_sound, new_words)
-    sources = adapting.read_sources(folder, others, speakers, outside)
+    sources = adapting.read_sources(folder, others, speakers, outside, sentences)
     with stages() as stage:
         report = adapting.measure(model, sources, settings, wanted, other, workers, stage)
     show_adaptation(report, model, settings, as_json, other)
@@ -105,14 +107,7 @@ def bench_stream(
             " over them instead of the tree's noise, and they are heard by themselves."
         ),
     ] = None,
-    sentences: Annotated[
-        Path | None,
-        typer.Option(
-            "--talk",
-            help="Folder of sentences with a table index.tsv of file and text: words heard in them,"
-            " those of the text apart.",
-        ),
-    ] = None,
+    sentences: TalkOption = None,
     hours: Annotated[
         float | None,
         typer.Option(

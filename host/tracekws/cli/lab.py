@@ -484,7 +484,7 @@ def learn_on_device(
     """
     with torch_there():
         from tracekws.lab import on_device
-    wanted = methods_of(method, on_device.METHODS)
+    wanted = methods_of(method, on_device.METHODS, on_device.METHODS)
     changed = on_device.settings_of(given or [])
     model = Model.load(model_path)
     settings = adapting.Experiment(shots, passes, negatives, draws, seed, changed_sound, new_words)

@@ -42,6 +42,14 @@ ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MO
 DataOption = Annotated[
     Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")
 ]
+TalkOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--talk",
+        help="Folder of sentences with a table index.tsv of file and text: words heard in them,"
+        " those of the text apart.",
+    ),
+]
 OutsideOption = Annotated[
     Path | None,
     typer.Option(

@@ -90,6 +90,7 @@ class Device(Driver):
             about.labels,
             about.unknown,
             about.silence,
+            about.method,
         )
         before_learning(lesson)
         return adapt.adapt(

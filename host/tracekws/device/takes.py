@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, is_silent, loudest_second, one_second, read_clip
+from tracekws.core import TAKES
 from tracekws.errors import DataError
 from tracekws.names import normalised
 
@@ -124,21 +125,25 @@ def count(takes: Sequence[Take]) -> dict[str, int]:
     return counts
 
 
-def weak_points(learned: Sequence[Take], unknown: str) -> list[str]:
-    """Say what is weak in the takes that are to be learned, one sentence a point."""
+def weak_points(learned: Sequence[Take], unknown: str, moves_weights: bool) -> list[str]:
+    """Say what is weak in the takes that are to be learned, one sentence a point.
+
+    Other words guard where weights move; what is kept of takes of keywords needs none.
+    """
     counts = count(learned)
     others = counts.pop(unknown, 0)
     points = []
     if not counts:
-        points.append("no takes of a keyword: only the rejection of other words is learned")
+        what = "only the rejection of other words" if moves_weights else "nothing"
+        points.append(f"no takes of a keyword: {what} is learned")
     if single := [label for label, n in counts.items() if n == 1]:
         points.append(f"one take only of {', '.join(single)}: three or more are learned better")
-    if not others:
+    if moves_weights and not others:
         points.append(
             f"no takes in {OTHER}: without about five takes of other words the device may come to"
             " hear keywords in them"
         )
-    elif others < 3:
+    elif moves_weights and others < 3:
         points.append(f"few takes in {OTHER}: about five guard better against false alarms")
     return points
 
@@ -164,10 +169,13 @@ def read_lesson(
     labels: Sequence[str],
     unknown: str,
     silence: str,
+    method: int,
 ) -> Lesson:
     """Read the takes of a user and those of others, and divide them.
 
-    With `hold_out` the last take of each word is tested with.  See read_takes() for the rest.
+    With `hold_out` the last take of each word is tested with; where `method` keeps takes and moves
+    no weight, all takes of other words are, since it learns none of them.  See read_takes() for the
+    rest.
 
     Raises DataError as read_takes() and check_enough() do.
     """
@@ -175,5 +183,12 @@ def read_lesson(
     if hold_out:
         check_enough(folder, takes, unknown)
     learn, test = hold_back(takes) if hold_out else (takes, [])
+    moves_weights = method != TAKES
+    if hold_out and not moves_weights:
+        test += [take for take in learn if take.label == unknown]
+    if not moves_weights:
+        learn = [take for take in learn if take.label != unknown]
+    if not learn:
+        raise DataError(f"{folder}: only other words: nothing would be learned of them; add words")
     strangers = read_takes(others, labels, unknown, silence) if others else []
-    return Lesson(learn, test, strangers, weak_points(learn, unknown))
+    return Lesson(learn, test, strangers, weak_points(learn, unknown, moves_weights))
