@@ -69,9 +69,8 @@ def adapt(
     """Teach the device its user's voice from a folder of takes, a folder a word.
 
     A word needs two takes or more: its last one is held back and tested with, before and after.
-    Takes of anything else, in the folder _other, show that no keyword is heard in them; a model that
-    moves its weights learns them as unknown. An error or Ctrl-C takes the device back to what was
-    last saved.
+    Takes of anything else, in the folder _other, are tested with; a model that moves its weights
+    learns them as unknown. An error or Ctrl-C takes the device back to what was last saved.
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """
