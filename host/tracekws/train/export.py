@@ -18,7 +18,7 @@ from tracekws.modelfile import (
     with_traces,
 )
 from tracekws.train.network import READOUT_GAIN, SpikingNetwork
-from tracekws.train.traces import fit_form
+from tracekws.train.traces import Spoken, fit_form
 
 N_LATENT = 196
 IMAGE_LIMIT = 192 * 1024
@@ -104,7 +104,7 @@ def export(
     detector: Detector,
     latent: int = N_LATENT,
     sequences: int | None = None,
-    replayed: NDArray[np.bool_] | None = None,
+    spoken: Spoken | None = None,
 ) -> bytes:
     """The model image of a network.
 
@@ -120,7 +120,7 @@ def export(
         detector: constants of the detector.
         latent: replay vectors.
         sequences: replay sequences; as many as fit IMAGE_LIMIT by default, maybe none.
-        replayed: which of the clips may be replayed; all by default.
+        spoken: other words, for the form of traces alone.
     """
     arrays = arrays_of(network)
 
@@ -134,14 +134,11 @@ def export(
     heard = Network(Model(image(Replay())))
     rates = np.stack([heard.rates(clip) for clip in features])
     said = labels != classes.index(SILENCE)
-    form = fit_form(rates[said], words[said])
-    if replayed is not None:
-        features, labels, words, rates = (
-            features[replayed],
-            labels[replayed],
-            words[replayed],
-            rates[replayed],
-        )
+    traces, of_word = rates[said], words[said]
+    if spoken:
+        traces = np.concatenate([traces, [heard.rates(take) for take in spoken.features]])
+        of_word = np.concatenate([of_word, spoken.words + words.max() + 1])
+    form = fit_form(traces, of_word)
     rows = replay_rows(words, rates, keywords, latent)
     vectors = replay_vectors(labels[rows], rates[rows])
     with_latent = image(Replay(latent=vectors), form)

@@ -312,8 +312,8 @@ class Loader:
                 job.cancel()
 
     def each_once(self) -> NDArray[np.int8]:
-        """Features of every row with a word or silence, augmented, in order; nothing is blanked."""
-        (rows,) = np.nonzero(~self.no_word)
+        """Features of every row but those of sets, augmented, in order; nothing is blanked."""
+        (rows,) = np.nonzero(~self.of_sets)
         parts = np.array_split(rows, -(-len(rows) // 256))
         keys = [(self.config.seed, REPLAY_STREAM, 0, number) for number in range(len(parts))]
         jobs = [

@@ -34,7 +34,8 @@ from tracekws.train.loader import Loader
 from tracekws.train.loop import Epoch, StudentRun, TeacherRun
 from tracekws.train.loop import evaluate as evaluate_float
 from tracekws.train.progress import Log
-from tracekws.train.seconds import read_seconds, told_apart, training_parts
+from tracekws.train.seconds import read_seconds, spoken_words, told_apart, training_parts
+from tracekws.train.traces import read_spoken
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def train_with(
     files.check_folder(job.run)
     files.check_folder(job.cache)
     parts = training_parts(job.data, config.words, config.sets)
+    spoken = spoken_words(job.data, config.words)
     talk = read_split(job.data, TALK, "validation")
     digest = names_digest(clips, parts)
     words = len(words_of(clips, config.words, told_apart(parts)))
@@ -196,12 +198,12 @@ def train_with(
             student.network,
             config.classes,
             loader.each_once(),
-            loader.labels[~loader.no_word],
-            loader.words[~loader.no_word],
+            loader.labels[~loader.of_sets],
+            loader.words[~loader.of_sets],
             front_end,
             learning,
             detector,
-            replayed=~loader.of_sets[~loader.no_word],
+            spoken=read_spoken(spoken, front_end) if spoken else None,
         )
     finally:
         loader.close()

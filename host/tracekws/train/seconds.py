@@ -4,7 +4,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -226,16 +226,14 @@ class WordPart(Part):
                 yield alone(samples, span, self.backwards, rng), False, word
 
 
-def word_parts(
+def other_words(
     recordings: tuple[Recording, ...],
     times: Mapping[str, Sequence[tuple[str, Span]]],
     keywords: Sequence[str],
-    config: SetsConfig,
-) -> list[Part]:
-    """The words of recordings that are no keywords, forwards and backwards.
-
-    Those that are said often are told apart in training; backwards, none is.
-    """
+    least: int,
+    weight: float = 0.0,
+) -> WordPart:
+    """The words of recordings that are no keywords; told apart where they are said so often."""
     said = [
         [
             (word, (start, end))
@@ -246,14 +244,34 @@ def word_parts(
     ]
     counts = Counter(word for words in said for word, _ in words)
     spans = tuple(tuple(span for _, span in words) for words in said)
-    told = tuple(tuple(w if counts[w] >= TOLD_APART else "" for w, _ in words) for words in said)
-    untold = tuple(("",) * len(words) for words in said)
-    parts: list[Part] = []
-    if counts and config.words:
-        parts.append(WordPart(WORDS, recordings, spans, config.words, told, False))
-    if counts and config.backwards:
-        parts.append(WordPart(BACKWARDS, recordings, spans, config.backwards, untold, True))
-    return parts
+    told = tuple(tuple(w if counts[w] >= least else "" for w, _ in words) for words in said)
+    return WordPart(WORDS, recordings, spans, weight, told, False)
+
+
+def word_parts(
+    recordings: tuple[Recording, ...],
+    times: Mapping[str, Sequence[tuple[str, Span]]],
+    keywords: Sequence[str],
+    config: SetsConfig,
+) -> list[Part]:
+    """Words alone, forwards and backwards; those that are said often are told apart forwards."""
+    forwards = other_words(recordings, times, keywords, TOLD_APART, config.words)
+    untold = tuple(("",) * len(words) for words in forwards.words)
+    backwards = replace(
+        forwards, name=BACKWARDS, weight=config.backwards, words=untold, backwards=True
+    )
+    return [part for part in (forwards, backwards) if part.count and part.weight]
+
+
+def spoken_words(folder: Path, keywords: Sequence[str]) -> WordPart | None:
+    """The other words of talk's training part, each told apart; None where there are none.
+
+    Raises:
+        DataError: the set is not usable.
+    """
+    recordings = tuple(read_split(folder, TALK, "training"))
+    part = other_words(recordings, times_of(folder / TALK), keywords, 1) if recordings else None
+    return part if part and part.count else None
 
 
 def training_parts(folder: Path, keywords: Sequence[str], config: SetsConfig) -> list[Part]:

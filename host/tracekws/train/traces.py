@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The form in which a device compares traces of takes, from how they differ within words."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from tracekws.core import FeatureConfig, features
 from tracekws.modelfile import TraceForm
+from tracekws.train.seconds import WordPart
 
 RANK = 32
 LEAST_TAKES = 4
@@ -37,3 +41,24 @@ def fit_form(rates: NDArray[np.float64], words: NDArray[np.int64], rank: int = R
     rank = min(rank, len(variances) - 1)
     left = variances[rank:].mean() / variances[:rank]
     return TraceForm(rates.mean(0), 1 - left, directions[:, ::-1][:, :rank])
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Words, each alone in a second."""
+
+    features: NDArray[np.int8]
+    """(takes, steps, 80)."""
+    words: NDArray[np.int64]
+    """(takes,) their numbers."""
+
+
+def read_spoken(part: WordPart, front_end: FeatureConfig) -> Spoken:
+    """Read words that stand alone.
+
+    Raises:
+        DataError: a recording has changed since it was found.
+    """
+    pieces = [*part.pieces(np.random.default_rng(1))]
+    _, words = np.unique([word for *_, word in pieces], return_inverse=True)
+    return Spoken(np.stack([features(pcm, front_end) for pcm, *_ in pieces]), words)
