@@ -4,12 +4,14 @@
 image = make_image(seed=1, n_neurons=8, rate_readout=1 << 14)     # header fields by name
 image = make_image(arrays={"decay": np.zeros(8)})                 # or whole arrays
 image = join([*sections(image), ("Xtra", b"new")])                # or other sections
+image = with_traces(image, Form.random(8, rank=3, seed=1))        # that keeps takes
 path = write_image(folder, image)
 """
 
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +196,42 @@ def make_image(seed: int = 0, arrays: dict[str, np.ndarray] | None = None, **fie
     image = join(body)
     assert len(image) == size
     return image
+
+
+@dataclass(frozen=True)
+class Form:
+    """Section trac, in the numbers that an image has: see model.h."""
+
+    mean: np.ndarray
+    shrink: np.ndarray
+    along: np.ndarray
+    along_q: int = 7
+    weight_q10: int = 8 << 10
+    floor_q15: int = 13107
+
+    @classmethod
+    def random(cls, n_neurons: int, rank: int, seed: int, **numbers: int) -> "Form":
+        """Orthonormal directions, and rates as neurons have them."""
+        rng = np.random.default_rng(seed)
+        along, _ = np.linalg.qr(rng.normal(size=(n_neurons, rank)))
+        scale = 2.0 ** numbers.get("along_q", 7)
+        return cls(
+            rng.integers(0, 16384, n_neurons),
+            rng.integers(8192, 32768, rank),
+            np.clip(np.round(along * scale), -127, 127),
+            **numbers,
+        )
+
+    def payload(self) -> bytes:
+        """As the image has it."""
+        head = (len(self.shrink), self.along_q, self.weight_q10, self.floor_q15)
+        rates = np.concatenate([self.mean, self.shrink]).astype("<i2").tobytes()
+        return struct.pack("<HHHh", *head) + rates + self.along.astype(np.int8).tobytes()
+
+
+def with_traces(image: bytes, form: Form) -> bytes:
+    """The same model, which keeps takes."""
+    return join([*sections(image), ("trac", form.payload())])
 
 
 def write_image(folder: Path, image: bytes) -> Path:

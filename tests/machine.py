@@ -86,6 +86,11 @@ class Machine:
             setattr(self.weights, name, ffi.cast("int16_t *", memory.pointer))
             flat = np.frombuffer(ffi.buffer(memory.pointer, memory.n_bytes), np.int16)
             self.w[name] = flat.reshape(shapes[name])
+        takes = self.memory(lib.tkws_model_takes_bytes(self.model.pointer))
+        self.weights.takes = takes.pointer
+        self.takes = np.frombuffer(ffi.buffer(takes.pointer, takes.n_bytes), np.uint8)
+        if takes.n_bytes > 0:
+            self.takes = self.takes.reshape(h.n_classes, -1)
         lib.tkws_weights_load(self.model.pointer, self.weights)
         self.network = ffi.new("tkws_network *")
         m = self.memory(lib.tkws_network_memory_bytes(self.model.pointer))

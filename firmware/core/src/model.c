@@ -279,14 +279,15 @@ static int read_traces(tkws_trace_form *form, const section *payload, size_t n_n
     form->along_q = tkws_bytes_get_u16(payload->at + 2);
     form->weight_q10 = tkws_bytes_get_u16(payload->at + 4);
     form->floor_q15 = tkws_bytes_get_i16(payload->at + 6);
-    form->mean = payload->at + TRACES_HEAD_BYTES;
-    form->shrink = form->mean + 2 * n_neurons;
-    form->along = form->shrink + 2 * (size_t)form->rank;
+    size_t n_positive = n_neurons + form->rank;
     if (!within(form->rank, 1, TKWS_MAX_RANK) || !within(form->along_q, 7, 15) ||
         form->floor_q15 < 0 ||
-        payload->n_bytes !=
-            TRACES_HEAD_BYTES + 2 * (n_neurons + form->rank) + n_neurons * (size_t)form->rank ||
-        !all_positive(form->mean, n_neurons + form->rank))
+        payload->n_bytes != TRACES_HEAD_BYTES + 2 * n_positive + n_neurons * form->rank)
+        return TKWS_E_MODEL_TRACES;
+    form->mean = payload->at + TRACES_HEAD_BYTES;
+    form->shrink = form->mean + 2 * n_neurons;
+    form->along = form->mean + 2 * n_positive;
+    if (!all_positive(form->mean, n_positive))
         return TKWS_E_MODEL_TRACES;
     return TKWS_OK;
 }

@@ -197,7 +197,7 @@ void tkws_templates_add(const tkws_templates *templates, int32_t *scores)
     int64_t least = (int64_t)form->floor_q15 * length;
     for (size_t k = 0; k < templates->model->header.n_classes; k++) {
         int64_t product = window_product(templates, k);
-        if (product > least)
+        if (length > 0 && product > least)
             scores[k] = tkws_fx_add(
                 scores[k],
                 tkws_fx_shr(

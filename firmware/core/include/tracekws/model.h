@@ -181,9 +181,9 @@ typedef struct {
     int16_t *bias;
     int16_t *readout;
     int16_t *readout_bias;
-    uint8_t *
-        takes; /**< a row a class: how many takes of it there were, at most 255; the mean over them of each
-                         neuron's mean spikes a step, Q8; a zero where n_neurons is even */
+    /** A row a class: how many takes of it there were, at most 255; the mean over them of each neuron's mean
+     *  spikes a step, Q8; a zero where n_neurons is even. */
+    uint8_t *takes;
 } tkws_weights;
 
 /** Check an image and take a view of it. Every field is checked before model is written.
