@@ -116,9 +116,9 @@ static void start(const uint8_t *image, size_t n_bytes)
         exit(1);
     }
     tkws_weight_counts n = tkws_model_weight_counts(&model);
-    tkws_weights weights = {allocate(2 * n.weights), allocate(2 * n.recurrent),
-                            allocate(2 * n.bias), allocate(2 * n.readout),
-                            allocate(2 * n.readout_bias)};
+    tkws_weights weights = {allocate(2 * n.weights),      allocate(2 * n.recurrent),
+                            allocate(2 * n.bias),         allocate(2 * n.readout),
+                            allocate(2 * n.readout_bias), allocate(tkws_model_takes_bytes(&model))};
     tkws_weights_load(&model, &weights);
     size_t network_bytes = tkws_network_memory_bytes(&model);
     size_t learner_bytes = tkws_learner_memory_bytes(&model);

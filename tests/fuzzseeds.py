@@ -87,15 +87,21 @@ def _line() -> list[bytes]:
 
 def _models() -> list[bytes]:
     """Numbers and content of a model, as maker.c reads them: at one end, and at the other."""
-    n_numbers, n_arrays = 34, 11
+    n_numbers, n_arrays, n_of_traces = 34, 11, 3
     contents = [bytes(2) + pattern * n_arrays for pattern in (EXTREMES, ANY)]
-    return [bytes([end] * n_numbers) + c for end in (0, 0xFF) for c in contents]
+    plain = [bytes([end] * n_numbers) + c for end in (0, 0xFF) for c in contents]
+    middle = bytes([100, 3, 0, 0, 0, 100, 2, 0, 0, 0, 100, 0, 32, 0, 0, 0])
+    traces = [pattern * n_of_traces for pattern in (EXTREMES, ANY, bytes([5, 1, 0]))]
+    forms = [numbers + t for numbers in (bytes(4), b"\xff" * 4, middle) for t in traces]
+    keeping = [m[:n_numbers] + b"\x80" + m[n_numbers + 1 :] + f for m in plain[2:] for f in forms]
+    return plain + keeping
 
 
 def _images() -> list[bytes]:
     """Models as they are, and with a byte of their content out of range."""
-    changed = itertools.product(range(6), range(4))
-    bad = [bytes([8]) + _models()[3] + bytes([part, at, 0, 0]) for part, at in changed]
+    changed = list(itertools.product(range(7), range(4)))
+    models = (_models()[3], _models()[4])
+    bad = [bytes([8]) + m + bytes([part, at, 255, 0]) for m in models for part, at in changed]
     return [b"\0" + model + bytes(4) for model in _models()] + bad
 
 
@@ -103,9 +109,10 @@ def _runs() -> list[bytes]:
     """Each model hears and learns."""
     heard = bytes([1, 0xFF, 0x0F, 0x33, 1]) + ANY
     learned = bytes([2, 15, 0, 8]) + ANY * 8
+    kept = bytes([2, 64, 0, 8]) + ANY * 8
     few, many = b"\0", b"\xff"
     return [
-        start + b"\1\0" + (heard + learned) * 2
+        start + b"\1\0" + (heard + learned + kept) * 2
         for model in _models()
         for start in (few + model, many + model + EXTREMES * 5)
     ]

@@ -13,11 +13,13 @@
 #include "tracekws/fx.h"
 #include "tracekws/learner.h"
 #include "tracekws/rng.h"
+#include "tracekws/templates.h"
 
 #define MAX_FILES 16
 #define MAX_LINES 500
 #define N_FIELDS (sizeof(tkws_model_header) / sizeof(uint32_t))
-#define N_CHOICES (N_FIELDS + MAKER_PARTS)
+#define N_TRACES 5 /* choices of section trac and of takes, beside its arrays */
+#define N_CHOICES (N_FIELDS + MAKER_PARTS + N_TRACES)
 #define FIELD(name) (offsetof(tkws_model_header, name) / sizeof(uint32_t))
 #define FEW 3 /* of what makes a model large */
 #define FEW_STEPS 16
@@ -70,7 +72,8 @@ typedef struct {
     tkws_weights weights;
     tkws_network network;
     tkws_learner learner;
-    void *memory[8];
+    tkws_templates templates;
+    void *memory[10];
 } corner;
 
 static void *kept(corner *k, size_t at, size_t n_bytes)
@@ -91,6 +94,7 @@ static void make(corner *k, const tkws_model_header *header, const maker_content
     k->weights.bias = kept(k, 3, 2 * n.bias);
     k->weights.readout = kept(k, 4, 2 * n.readout);
     k->weights.readout_bias = kept(k, 5, 2 * n.readout_bias);
+    k->weights.takes = kept(k, 8, tkws_model_takes_bytes(&k->model));
     tkws_weights_load(&k->model, &k->weights);
     size_t n_network = tkws_network_memory_bytes(&k->model);
     size_t n_learner = tkws_learner_memory_bytes(&k->model);
@@ -107,6 +111,19 @@ static void discard(corner *k)
         free(k->memory[i]);
 }
 
+/* Takes of every class, all of whose rates are the same; those of a middle in turn with the highest. */
+static void compare(corner *k, uint8_t rate)
+{
+    size_t n_row = tkws_model_take_bytes(&k->model);
+    size_t n = tkws_templates_memory_bytes(&k->model);
+    for (size_t i = 0; i < tkws_model_takes_bytes(&k->model); i++)
+        k->weights.takes[i] = i % n_row % 2 == 1 || rate != UINT8_MAX / 2 ? rate : UINT8_MAX;
+    for (size_t c = 0; c < k->model.header.n_classes; c++)
+        k->weights.takes[c * n_row] = 1;
+    free(k->memory[9]);
+    CHECK(tkws_templates_init(&k->templates, &k->model, &k->weights, kept(k, 9, n), n) == TKWS_OK);
+}
+
 static void hear(corner *k, uint8_t kind, size_t n)
 {
     int8_t features[TKWS_FEATURES];
@@ -115,6 +132,8 @@ static void hear(corner *k, uint8_t kind, size_t n)
         maker_fill8(features, TKWS_FEATURES, (maker_pattern){kind, (uint32_t)i});
         tkws_network_step(&k->network, features);
         tkws_network_scores(&k->network, scores);
+        tkws_templates_step(&k->templates, &k->network);
+        tkws_templates_add(&k->templates, scores);
         n_steps++;
     }
 }
@@ -122,7 +141,7 @@ static void hear(corner *k, uint8_t kind, size_t n)
 static void learn(corner *k, uint8_t kind, uint32_t label, size_t n)
 {
     int8_t features[TKWS_FEATURES];
-    CHECK(tkws_learner_begin(&k->learner, 15, label, FULL) == TKWS_OK);
+    CHECK(tkws_learner_begin(&k->learner, TKWS_LEARN_ALL, label, FULL) == TKWS_OK);
     for (size_t i = 0; i < n; i++) {
         maker_fill8(features, TKWS_FEATURES, (maker_pattern){kind, (uint32_t)i});
         CHECK(tkws_learner_step(&k->learner, features) == TKWS_OK);
@@ -158,6 +177,15 @@ static void go_to_end(tkws_model_header *header, size_t field, bool is_most)
     memcpy(header, fields, sizeof fields);
 }
 
+/* Section trac at its ends. */
+static void go_to_ends(tkws_trace_form *form, const bool is_most[N_TRACES])
+{
+    form->rank = is_most[0] ? TKWS_MAX_RANK : 1;
+    form->along_q = is_most[1] ? 15 : 7;
+    form->weight_q10 = is_most[2] ? UINT16_MAX : 0;
+    form->floor_q15 = is_most[3] ? FULL : 0;
+}
+
 /* A model of few neurons: each number, and all of each array, at the one end or the other. */
 static void try_corner(const bool is_most[N_CHOICES])
 {
@@ -174,8 +202,11 @@ static void try_corner(const bool is_most[N_CHOICES])
     header.sequence_steps = header.sequence_steps < FEW ? header.sequence_steps : FEW;
     for (size_t i = 0; i < MAKER_PARTS; i++)
         content.parts[i].kind = is_most[N_FIELDS + i] ? MAKER_HIGHEST : MAKER_LOWEST;
+    const bool *of_traces = is_most + N_FIELDS + MAKER_PARTS;
+    go_to_ends(&content.traces, of_traces);
     make(&k, &header, &content);
     for (size_t i = 0; i < sizeof kinds; i++) {
+        compare(&k, i == 0 ? UINT8_MAX / 2 : of_traces[4] ? UINT8_MAX : 0);
         hear(&k, kinds[i], FEW_STEPS);
         learn(&k, kinds[i], (uint32_t)i, FEW_STEPS);
     }
@@ -217,6 +248,7 @@ static void make_eager(tkws_model_header *header, maker_content *content)
         content->parts[i] = (maker_pattern){MAKER_ZERO, 0};
     content->first = 0;
     content->n_extra = 0;
+    go_to_ends(&content->traces, (const bool[N_TRACES]){true, false, true, false, false});
 }
 
 /* A model whose neurons fire in every step, with readout and recurrent weights all at one end: the window's
@@ -238,7 +270,9 @@ static void try_large(uint32_t n_neurons, uint32_t window_steps, uint8_t end)
     content.parts[MAKER_READOUT].kind = end;
     content.parts[MAKER_READOUT_BIAS].kind = end;
     content.parts[MAKER_RECURRENT].kind = end;
+    content.parts[MAKER_ALONG].kind = end;
     make(&k, &header, &content);
+    compare(&k, end == MAKER_HIGHEST ? UINT8_MAX : 0);
     hear(&k, MAKER_HIGHEST, window_steps + 2);
     learn(&k, MAKER_HIGHEST, 0, 2);
     discard(&k);

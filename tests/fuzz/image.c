@@ -54,9 +54,10 @@ static void change_content(fuzz_input *in, uint8_t *image, size_t n_bytes)
 {
     tkws_model m;
     CHECK(tkws_model_parse(&m, image, n_bytes) == TKWS_OK);
-    const uint8_t *const parts[] = {m.name,  m.labels, m.word_threshold,
-                                    m.decay, m.latent, m.sequences};
-    size_t at = (size_t)(parts[input_u8(in) % (sizeof parts / sizeof parts[0])] - image);
+    const uint8_t *const parts[] = {m.name,   m.labels,    m.word_threshold, m.decay,
+                                    m.latent, m.sequences, m.traces.mean};
+    size_t n_parts = sizeof parts / sizeof parts[0] - (m.traces.rank == 0);
+    size_t at = (size_t)(parts[input_u8(in) % n_parts] - image);
     at += input_u8(in) % 4u;
     image[at] = (uint8_t)input_within(in, m.header.n_classes, UINT8_MAX);
 }
@@ -119,34 +120,52 @@ static void check_ranges(const tkws_model *model)
         CHECK(tkws_bytes_get_i16(model->decay + 2 * i) >= 0);
     for (size_t i = 0; i < h->n_classes; i++)
         CHECK(tkws_bytes_get_i16(model->word_threshold + 2 * i) >= 0);
+    const tkws_trace_form *form = &model->traces;
+    CHECK(form->rank <= TKWS_MAX_RANK && form->floor_q15 >= 0);
+    if (form->rank > 0)
+        CHECK(form->along_q >= 7 && form->along_q <= 15);
+    for (size_t i = 0; form->rank > 0 && i < h->n_neurons + form->rank; i++)
+        CHECK(tkws_bytes_get_i16(form->mean + 2 * i) >= 0);
     check_rows(model->latent, h->n_latent, 1 + (size_t)h->n_neurons, h->n_classes);
     check_rows(model->sequences, h->n_sequences, 1 + (size_t)h->sequence_steps * h->n_inputs,
                h->n_classes);
 }
 
-/* Hear some and learn some, by the line. */
+static void hear(device *d)
+{
+    static const uint8_t silence[TKWS_APP_MAX_DATA + 8];
+    CHECK(device_request(d, TKWS_APP_LISTEN, NULL, 0) == TKWS_OK);
+    CHECK(device_request(d, TKWS_APP_DATA, silence, sizeof silence) == TKWS_OK);
+    CHECK(device_request(d, TKWS_APP_END, NULL, 0) == TKWS_OK);
+}
+
+/* Hear some and learn some, by the line. A model without section trac cannot learn by keeping takes. */
 static void use(device *d, fuzz_input *in)
 {
     uint8_t body[TKWS_APP_MAX_DATA + 8] = {0};
     int8_t features[TKWS_APP_MAX_DATA];
-    check_ranges(&d->app->model);
+    const tkws_model *model = &d->app->model;
+    check_ranges(model);
     CHECK(device_request(d, TKWS_APP_INFO, NULL, 0) == TKWS_OK);
-    CHECK(device_request(d, TKWS_APP_LISTEN, NULL, 0) == TKWS_OK);
-    CHECK(device_request(d, TKWS_APP_DATA, body, sizeof body) == TKWS_OK);
-    CHECK(device_request(d, TKWS_APP_END, NULL, 0) == TKWS_OK);
+    hear(d);
     CHECK(device_request(d, TKWS_APP_LEARN, body, 4) == TKWS_OK);
+    bool can_learn = (model->header.method & TKWS_LEARN_TAKES) == 0 || model->traces.rank > 0;
     body[0] = TKWS_APP_FEATURES;
     memset(body + 1, 0xff, 2);
     memset(body + 3, 0x7f, 2);
     size_t n_label = tkws_name_length(d->app->model.labels);
     memcpy(body + 5, d->app->model.labels, n_label);
-    CHECK(device_request(d, TKWS_APP_TAKE, body, 5 + n_label) == TKWS_OK);
+    CHECK(device_request(d, TKWS_APP_TAKE, body, 5 + n_label) ==
+          (can_learn ? TKWS_OK : TKWS_E_NO_TRACES));
+    if (!can_learn)
+        return;
     memset(body, 0, 8);
     maker_fill8(features, sizeof features, maker_read_pattern(in));
     memcpy(body + 8, features, sizeof features);
     CHECK(device_request(d, TKWS_APP_DATA, body, sizeof body) == TKWS_OK);
     CHECK(device_request(d, TKWS_APP_TAKE_END, NULL, 0) == TKWS_OK);
     CHECK(device_request(d, TKWS_APP_END, NULL, 0) == TKWS_OK);
+    hear(d);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)

@@ -9,6 +9,7 @@
 #include "tracekws/errors.h"
 #include "tracekws/learner.h"
 #include "tracekws/network.h"
+#include "tracekws/templates.h"
 
 #define ERASED 0xff
 #define GARBAGE 0xa5
@@ -125,7 +126,7 @@ static size_t rounded(size_t n_bytes)
     return (n_bytes + 3) / 4 * 4;
 }
 
-/* What the application lays out for a model; the learner's part holds recordings too. */
+/* What the application lays out for a model; the learner's part holds templates and recordings too. */
 static size_t exact_bytes(const uint8_t *image, size_t n_image, bool has_microphone)
 {
     tkws_model model;
@@ -133,11 +134,13 @@ static size_t exact_bytes(const uint8_t *image, size_t n_image, bool has_microph
         return 0;
     tkws_weight_counts n = tkws_model_weight_counts(&model);
     size_t n_learner = tkws_learner_memory_bytes(&model);
+    if (n_learner < tkws_templates_memory_bytes(&model))
+        n_learner = tkws_templates_memory_bytes(&model);
     if (has_microphone && n_learner < TKWS_APP_RING_SAMPLES * sizeof(int16_t))
         n_learner = TKWS_APP_RING_SAMPLES * sizeof(int16_t);
     return rounded(2 * n.weights) + rounded(2 * n.recurrent) + rounded(2 * n.bias) +
            rounded(2 * n.readout) + rounded(2 * n.readout_bias) +
-           tkws_network_memory_bytes(&model) + n_learner;
+           rounded(tkws_model_takes_bytes(&model)) + tkws_network_memory_bytes(&model) + n_learner;
 }
 
 static void choose_flash(machine *m, uint8_t choice)

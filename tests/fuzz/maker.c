@@ -12,6 +12,8 @@
 
 #define MAX_RATE (1u << 30)
 #define CRC_BYTES 4
+#define TRACES_HEAD_BYTES 8
+#define WITH_TRACES 0x80u        /* in the byte that says which section comes first */
 #define UNKNOWN_TYPE 0x65736c65u /* "else": readers that do not know it pass over it */
 
 maker_pattern maker_read_pattern(fuzz_input *in)
@@ -22,12 +24,25 @@ maker_pattern maker_read_pattern(fuzz_input *in)
     return pattern;
 }
 
+static void read_traces(fuzz_input *in, maker_content *content)
+{
+    content->traces.rank = (uint16_t)input_within(in, 1, TKWS_MAX_RANK);
+    content->traces.along_q = (uint16_t)input_within(in, 7, 15);
+    content->traces.weight_q10 = (uint16_t)input_within(in, 0, UINT16_MAX);
+    content->traces.floor_q15 = (int16_t)input_within(in, 0, INT16_MAX);
+    for (size_t i = MAKER_MEAN; i < MAKER_PARTS; i++)
+        content->parts[i] = maker_read_pattern(in);
+}
+
 void maker_read_content(fuzz_input *in, maker_content *content)
 {
+    memset(content, 0, sizeof *content);
     content->first = input_u8(in);
     content->n_extra = input_u8(in);
-    for (size_t i = 0; i < MAKER_PARTS; i++)
+    for (size_t i = 0; i < MAKER_MEAN; i++)
         content->parts[i] = maker_read_pattern(in);
+    if ((content->first & WITH_TRACES) != 0)
+        read_traces(in, content);
 }
 
 static int16_t from_bits(uint32_t bits)
@@ -108,7 +123,7 @@ static void read_learning(fuzz_input *in, tkws_model_header *h)
     h->rate_bias = input_within(in, 0, MAX_RATE);
     h->rate_readout = input_within(in, 0, MAX_RATE);
     h->rate_readout_bias = input_within(in, 0, MAX_RATE);
-    h->method = input_within(in, 0, 15);
+    h->method = input_within(in, 0, TKWS_LEARN_ALL);
     h->passes = input_within(in, 1, 100);
     h->latent_per_take = input_within(in, 0, 16);
     h->sequences_per_take = input_within(in, 0, 4);
@@ -210,10 +225,23 @@ static uint8_t *put_weights(uint8_t *at, const tkws_model_header *h, const maker
     return put16(at, h->n_classes, parts[MAKER_READOUT_BIAS], true);
 }
 
+static uint8_t *put_traces(uint8_t *at, size_t n, const maker_content *content)
+{
+    const tkws_trace_form *form = &content->traces;
+    tkws_bytes_put_u16(at, form->rank);
+    tkws_bytes_put_u16(at + 2, form->along_q);
+    tkws_bytes_put_u16(at + 4, form->weight_q10);
+    tkws_bytes_put_u16(at + 6, (uint32_t)form->floor_q15);
+    at = put16(at + TRACES_HEAD_BYTES, n, content->parts[MAKER_MEAN], false);
+    at = put16(at, form->rank, content->parts[MAKER_SHRINK], false);
+    return put8(at, n * form->rank, content->parts[MAKER_ALONG]);
+}
+
 /* The payload of a section. @return its end */
-static uint8_t *put_payload(uint8_t *at, const tkws_model_header *h, const maker_pattern *parts,
+static uint8_t *put_payload(uint8_t *at, const tkws_model_header *h, const maker_content *content,
                             uint32_t type)
 {
+    const maker_pattern *parts = content->parts;
     size_t n = h->n_neurons;
     size_t c = h->n_classes;
     switch (type) {
@@ -237,6 +265,8 @@ static uint8_t *put_payload(uint8_t *at, const tkws_model_header *h, const maker
         return put16(at, n * c, parts[MAKER_TARGET], true);
     case TKWS_SECTION_LATENT:
         return put_rows(at, h->n_latent, n, h->n_classes, parts[MAKER_LATENT]);
+    case TKWS_SECTION_TRACES:
+        return put_traces(at, n, content);
     default:
         return put_rows(at, h->n_sequences, (size_t)h->sequence_steps * TKWS_FEATURES, h->n_classes,
                         parts[MAKER_SEQUENCES]);
@@ -263,17 +293,24 @@ static uint8_t *close_section(uint8_t *head, uint32_t type, const uint8_t *end)
 static const uint32_t types[] = {
     TKWS_SECTION_NUMBERS, TKWS_SECTION_NAME,      TKWS_SECTION_LABELS, TKWS_SECTION_THRESHOLDS,
     TKWS_SECTION_WEIGHTS, TKWS_SECTION_TAPS,      TKWS_SECTION_DECAY,  TKWS_SECTION_TARGET,
-    TKWS_SECTION_LATENT,  TKWS_SECTION_SEQUENCES,
+    TKWS_SECTION_LATENT,  TKWS_SECTION_SEQUENCES, TKWS_SECTION_TRACES,
 };
+
+/* Of section trac, its head included; 0 when it is not there. */
+static size_t traces_bytes(size_t n_neurons, size_t rank)
+{
+    size_t n = TRACES_HEAD_BYTES + 2 * (n_neurons + rank) + n_neurons * rank;
+    return rank > 0 ? TKWS_SECTION_HEAD_BYTES + padded(n) : 0;
+}
 
 /* All that knows the layout of an image is this and maker_seal(). */
 uint8_t *maker_image(const tkws_model_header *h, const maker_content *content, size_t *n_bytes)
 {
-    const size_t n_types = sizeof types / sizeof types[0];
+    const size_t n_types = sizeof types / sizeof types[0] - (content->traces.rank == 0);
     size_t n_extra = content->n_extra > 0 ? TKWS_SECTION_HEAD_BYTES + padded(content->n_extra) : 0;
     size_t n_image = tkws_model_image_bytes(h);
     CHECK(n_image > 0);
-    n_image += n_extra;
+    n_image += n_extra + traces_bytes(h->n_neurons, content->traces.rank);
     uint8_t *image = check_malloc(n_image);
     uint8_t *at = image + TKWS_MODEL_START_BYTES;
     tkws_bytes_put_u32(image, TKWS_MODEL_MAGIC);
@@ -282,7 +319,7 @@ uint8_t *maker_image(const tkws_model_header *h, const maker_content *content, s
     tkws_bytes_put_u32(image + 12, (uint32_t)n_types + (n_extra > 0));
     for (size_t i = 0; i < n_types; i++) {
         uint32_t type = types[(content->first + i) % n_types];
-        uint8_t *end = put_payload(at + TKWS_SECTION_HEAD_BYTES, h, content->parts, type);
+        uint8_t *end = put_payload(at + TKWS_SECTION_HEAD_BYTES, h, content, type);
         at = close_section(at, type, end);
     }
     if (n_extra > 0) {
@@ -359,5 +396,10 @@ uint8_t *maker_known(size_t which, size_t *n_bytes)
     content.parts[MAKER_THRESHOLDS].kind = which + 1 < MAKER_KNOWN ? MAKER_ZERO : MAKER_HIGHEST;
     tkws_model_header h;
     maker_known_header(which, &h);
+    if (which == 0) {
+        content.traces = (tkws_trace_form){.rank = 2, .along_q = 9, .weight_q10 = 8 << 10};
+        content.parts[MAKER_MEAN].kind = MAKER_SMALL;
+        h.method = TKWS_LEARN_ALL;
+    }
     return maker_image(&h, &content, n_bytes);
 }

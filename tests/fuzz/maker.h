@@ -37,14 +37,18 @@ enum {
     MAKER_TARGET,
     MAKER_LATENT,
     MAKER_SEQUENCES,
+    MAKER_MEAN, /**< of section trac, as are the next two */
+    MAKER_SHRINK,
+    MAKER_ALONG,
     MAKER_PARTS,
 };
 
 /** What is in an image, its numbers aside. */
 typedef struct {
     maker_pattern parts[MAKER_PARTS];
-    uint8_t first;   /**< section that comes first; the others follow in a ring */
-    uint8_t n_extra; /**< 0, or bytes of a section more, of a type that readers pass over */
+    tkws_trace_form traces; /**< numbers of section trac, which is not there when rank is 0 */
+    uint8_t first;          /**< section that comes first; the others follow in a ring */
+    uint8_t n_extra;        /**< 0, or bytes of a section more, of a type that readers pass over */
 } maker_content;
 
 /** Read a pattern. */
@@ -80,7 +84,7 @@ size_t maker_label(uint32_t word, uint8_t cell[TKWS_NAME_BYTES]);
 /** The header of one of MAKER_KNOWN small models. */
 void maker_known_header(size_t which, tkws_model_header *header);
 
-/** One of those models, always the same; all but the last hear words.
+/** One of those models, always the same; all but the last hear words, and the first keeps takes.
  *  @return the image, the caller's to free */
 uint8_t *maker_known(size_t which, size_t *n_bytes);
 

@@ -21,7 +21,11 @@ static size_t copy_weights(uint8_t *to, const tkws_model *model, const tkws_weig
         memcpy(to + at, from[i], n_bytes);
         at += n_bytes;
     }
-    return at;
+    size_t n_takes = tkws_model_takes_bytes(model);
+    CHECK(at + n_takes <= ORACLE_WEIGHT_BYTES);
+    if (n_takes > 0)
+        memcpy(to + at, weights->takes, n_takes);
+    return at + n_takes;
 }
 
 void oracle_note(oracle_state *state, const device *d)
@@ -46,9 +50,23 @@ static bool same_flash(const oracle_state *a, const oracle_state *b, const devic
     return memcmp(a->flash, b->flash, d->machine.flash_bytes) == 0;
 }
 
+/* Templates lie in the learner's memory: they are not used while another has it. */
+static void check_templates(const tkws_app *app)
+{
+    bool may_hear = app->session == TKWS_APP_IDLE || app->session == TKWS_APP_LISTENING ||
+                    app->session == TKWS_APP_CLASSIFYING || app->session == TKWS_APP_HEARING;
+    if (app->model_error != TKWS_OK)
+        return;
+    CHECK(may_hear || app->recognizer.templates == NULL);
+    if (may_hear && app->session != TKWS_APP_IDLE)
+        CHECK((app->recognizer.templates != NULL) ==
+              tkws_templates_wanted(&app->model, &app->weights));
+}
+
 static void check_session(const device *d)
 {
     const tkws_app *app = d->app;
+    check_templates(app);
     CHECK(app->session <= TKWS_APP_RECORDING);
     CHECK((app->session == TKWS_APP_HEARING || app->session == TKWS_APP_RECORDING) ==
           d->machine.is_hearing);
@@ -120,6 +138,7 @@ static bool refuses_all(int status)
     case TKWS_E_ARGUMENT:
     case TKWS_E_LABEL:
     case TKWS_E_STATE:
+    case TKWS_E_NO_TRACES:
     case TKWS_E_REQUEST:
     case TKWS_E_LENGTH:
     case TKWS_E_VERSION:

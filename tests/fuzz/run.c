@@ -16,6 +16,7 @@
 #define MAX_SAMPLES 4096
 #define MAX_EVENTS 16
 #define GARBAGE 0xa5
+#define KEEPS_TAKE 64u
 
 /* A recognizer, and another that gets the same sound in other pieces. */
 typedef struct {
@@ -25,7 +26,8 @@ typedef struct {
     tkws_recognizer recognizer;
     tkws_recognizer other;
     tkws_learner learner;
-    void *memory[3];
+    tkws_templates templates[2]; /* of the one and the other, where there are takes */
+    void *memory[5];
 } runner;
 
 typedef struct {
@@ -46,6 +48,7 @@ static void allocate_weights(runner *r)
     r->weights.bias = matrix(n.bias);
     r->weights.readout = matrix(n.readout);
     r->weights.readout_bias = matrix(n.readout_bias);
+    r->weights.takes = check_malloc(tkws_model_takes_bytes(&r->model));
     tkws_weights_load(&r->model, &r->weights);
 }
 
@@ -58,6 +61,27 @@ static void change_weights(runner *r, fuzz_input *in)
     maker_fill16(r->weights.bias, n.bias, maker_read_pattern(in));
     maker_fill16(r->weights.readout, n.readout, maker_read_pattern(in));
     maker_fill16(r->weights.readout_bias, n.readout_bias, maker_read_pattern(in));
+    if (r->model.traces.rank > 0)
+        maker_fill8((int8_t *)r->weights.takes, tkws_model_takes_bytes(&r->model),
+                    maker_read_pattern(in));
+}
+
+/* Both compare what they hear with the takes that there are, from rest. */
+static void use_takes(runner *r)
+{
+    tkws_recognizer *const ears[] = {&r->recognizer, &r->other};
+    size_t n = tkws_templates_memory_bytes(&r->model);
+    bool wanted = tkws_templates_wanted(&r->model, &r->weights);
+    for (size_t i = 0; i < 2; i++) {
+        tkws_templates *templates = &r->templates[i];
+        void *memory = r->memory[3 + i];
+        if (wanted)
+            CHECK(tkws_templates_init(templates, &r->model, &r->weights, memory, n - 1) ==
+                  TKWS_E_MEMORY);
+        CHECK(tkws_templates_init(templates, &r->model, &r->weights, memory, n) ==
+              (n > 0 ? TKWS_OK : TKWS_E_NO_TRACES));
+        tkws_recognizer_set_templates(ears[i], wanted ? templates : NULL);
+    }
 }
 
 static void *garbage(size_t n_bytes)
@@ -86,12 +110,15 @@ static void start(runner *r, fuzz_input *in)
     r->memory[0] = garbage(n);
     r->memory[1] = garbage(n);
     r->memory[2] = garbage(n_learner);
+    r->memory[3] = garbage(tkws_templates_memory_bytes(&r->model));
+    r->memory[4] = garbage(tkws_templates_memory_bytes(&r->model));
     CHECK(tkws_recognizer_init(&r->recognizer, &r->model, &r->weights, r->memory[0], n - 1) ==
           TKWS_E_MEMORY);
     CHECK(tkws_recognizer_init(&r->recognizer, &r->model, &r->weights, r->memory[0], n) == TKWS_OK);
     CHECK(tkws_recognizer_init(&r->other, &r->model, &r->weights, r->memory[1], n) == TKWS_OK);
     CHECK(tkws_learner_init(&r->learner, &r->recognizer.network, r->memory[2], n_learner,
                             input_u16(in)) == TKWS_OK);
+    use_takes(r);
 }
 
 static void stop(runner *r)
@@ -101,6 +128,7 @@ static void stop(runner *r)
     free(r->weights.bias);
     free(r->weights.readout);
     free(r->weights.readout_bias);
+    free(r->weights.takes);
     for (size_t i = 0; i < sizeof r->memory / sizeof r->memory[0]; i++)
         free(r->memory[i]);
     free(r->image);
@@ -170,6 +198,36 @@ static void check_window(const tkws_network *network)
     }
 }
 
+/* The sums are those of the spikes in the ring; no score is lowered, and none of a word without takes changes. */
+static void check_templates(const tkws_recognizer *recognizer, const tkws_weights *weights)
+{
+    const tkws_templates *t = recognizer->templates;
+    const tkws_model *model = recognizer->network.model;
+    const tkws_model_header *h = &model->header;
+    int32_t added[TKWS_MAX_CLASSES] = {0};
+    int64_t dots[TKWS_MAX_CLASSES] = {0};
+    int64_t squares = 0;
+    tkws_templates_add(t, added);
+    for (size_t j = 0; j < h->n_neurons; j++) {
+        uint32_t count = 0;
+        for (size_t step = 0; step < h->window_steps; step++)
+            count += (uint32_t)t->ring[step * ((h->n_neurons + 7u) / 8u) + j / 8] >> j % 8 & 1u;
+        CHECK(count == t->count[j]);
+        squares += (int64_t)count * count;
+        for (size_t c = 0; c < h->n_classes; c++)
+            dots[c] += (int64_t)count * t->rows[j * h->n_classes + c];
+    }
+    CHECK(squares == t->squares && t->n_steps == recognizer->network.n_steps);
+    for (size_t c = 0; c < h->n_classes; c++) {
+        int32_t cosine = tkws_templates_cosine(t, c);
+        bool may_count = weights->takes[c * tkws_model_take_bytes(model)] > 0 &&
+                         c != h->unknown_class && c != h->silence_class;
+        CHECK(dots[c] == t->dots[c] && cosine >= -INT16_MAX && cosine <= INT16_MAX);
+        CHECK(added[c] >= 0 && added[c] <= model->traces.weight_q10);
+        CHECK(may_count || (added[c] == 0 && cosine == 0));
+    }
+}
+
 /* The same sound, whole and in pieces: the same events and scores. */
 static void hear(runner *r, fuzz_input *in)
 {
@@ -184,11 +242,13 @@ static void hear(runner *r, fuzz_input *in)
     for (size_t at = 0; at < n; at += piece)
         push(&r->other, pcm + at, piece < n - at ? piece : n - at, &pieces);
     check_same(&whole, &pieces);
-    tkws_network_scores(&r->recognizer.network, scores[0]);
-    tkws_network_scores(&r->other.network, scores[1]);
+    tkws_recognizer_scores(&r->recognizer, scores[0]);
+    tkws_recognizer_scores(&r->other, scores[1]);
     CHECK(memcmp(scores[0], scores[1], r->model.header.n_classes * sizeof scores[0][0]) == 0);
     check_same_state(&r->recognizer, &r->other);
     check_window(&r->recognizer.network);
+    if (r->recognizer.templates != NULL)
+        check_templates(&r->recognizer, &r->weights);
     free(pcm);
 }
 
@@ -197,11 +257,13 @@ static void learn(runner *r, fuzz_input *in)
 {
     int8_t features[TKWS_FEATURES];
     uint8_t how = input_u8(in);
-    uint32_t method = how & 15u;
+    uint32_t method = (how & 15u) | ((how & KEEPS_TAKE) != 0 ? TKWS_LEARN_TAKES : 0u);
+    bool is_kept = method < TKWS_LEARN_TAKES || r->model.traces.rank > 0;
     uint32_t label = input_u8(in) % (r->model.header.n_classes + 1);
     uint32_t scale = (how & 16u) != 0 ? input_u16(in) : INT16_MAX;
     int error = tkws_learner_begin(&r->learner, method, label, scale);
-    CHECK((error == TKWS_OK) == (label < r->model.header.n_classes && scale <= INT16_MAX));
+    CHECK((error == TKWS_OK) ==
+          (label < r->model.header.n_classes && scale <= INT16_MAX && is_kept));
     if (error != TKWS_OK)
         return;
     CHECK(tkws_learner_begin(&r->learner, method, label, scale) == TKWS_E_STATE);
@@ -215,8 +277,7 @@ static void learn(runner *r, fuzz_input *in)
     else
         CHECK(tkws_learner_end(&r->learner) == (n_steps > 0 ? TKWS_OK : TKWS_E_TOO_SHORT));
     CHECK(tkws_learner_step(&r->learner, features) == TKWS_E_STATE);
-    tkws_recognizer_reset(&r->recognizer);
-    tkws_recognizer_reset(&r->other);
+    use_takes(r);
 }
 
 static void set_odds(runner *r, fuzz_input *in)

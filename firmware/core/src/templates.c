@@ -116,8 +116,9 @@ void tkws_templates_step(tkws_templates *templates, const tkws_network *network)
     size_t n_bytes = ring_row_bytes(templates->model);
     uint8_t *fired = templates->ring + templates->at * n_bytes;
     for (size_t i = 0; i < n_bytes; i++) {
-        for (size_t bit = 0; fired[i] >> bit != 0; bit++)
-            if ((fired[i] >> bit & 1u) != 0)
+        uint32_t set = fired[i];
+        for (size_t bit = 0; set >> bit != 0; bit++)
+            if ((set >> bit & 1u) != 0)
                 add_spike(templates, 8 * i + bit, -1);
         fired[i] = 0;
     }
@@ -197,11 +198,10 @@ void tkws_templates_add(const tkws_templates *templates, int32_t *scores)
     int64_t least = (int64_t)form->floor_q15 * length;
     for (size_t k = 0; k < templates->model->header.n_classes; k++) {
         int64_t product = window_product(templates, k);
-        if (length > 0 && product > least)
-            scores[k] = tkws_fx_add(
-                scores[k],
-                tkws_fx_shr(
-                    tkws_fx_mul(cosine(product, length) - form->floor_q15, form->weight_q10), 15));
+        if (length == 0 || product <= least)
+            continue;
+        int32_t above = cosine(product, length) - form->floor_q15;
+        scores[k] = tkws_fx_add(scores[k], tkws_fx_shr(tkws_fx_mul(above, form->weight_q10), 15));
     }
 }
 
