@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracekws._core import ffi, lib
-from tracekws.core import Model
+from tracekws.core import Model, Weights
 from tracekws.lab.network import Constants, Dense, LabError, Network
 from tracekws.lab.rules.device import DeviceRule
 
@@ -58,7 +58,7 @@ def float_network(model: Model, second: Second | None = None) -> Network:
     layer = Dense(n, recurrent=True, bias=True)
     network = Network((layer,), (h.n_inputs,), c, constants, readout_bias=True)
     network.layers[0].alpha = numbers(model, "decay", (n,), 15)
-    set_trainable(network, model, bytes(ffi.buffer(model.c.trainable, model.trainable_bytes)))
+    set_trainable(network, model, Weights(model).state)
     return with_second(network, second) if second else network
 
 
