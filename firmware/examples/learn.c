@@ -14,10 +14,10 @@
 #define SEED 1
 
 static uint8_t image[192 * 1024];
-static int16_t weights_memory[56 * 1024];
+static int16_t weights_memory[60 * 1024];
 static int32_t network_memory[4 * 1024];
 static int32_t learner_memory[4 * 1024];
-static uint8_t saved[112 * 1024];
+static uint8_t saved[120 * 1024];
 static int8_t take[MAX_STEPS][TKWS_FEATURES];
 static tkws_recognizer recognizer;
 static tkws_learner learner;
@@ -55,20 +55,23 @@ static size_t hear_take(void)
     return n_steps;
 }
 
-/* As often as the model says, each time with smaller steps. */
-static int learn_take(const tkws_model_header *header, uint32_t word, size_t n_steps)
+static int learn_once(uint32_t method, uint32_t word, uint32_t scale_q15, size_t n_steps)
+{
+    int error = tkws_learner_begin(&learner, method, word, scale_q15);
+    for (size_t step = 0; error == TKWS_OK && step < n_steps; step++)
+        error = tkws_learner_step(&learner, take[step]);
+    return error == TKWS_OK ? tkws_learner_end(&learner) : error;
+}
+
+/* As often as the model says, each time with smaller steps. Then the take is kept, where the model keeps takes. */
+static int learn_take(const tkws_model *model, uint32_t word, size_t n_steps)
 {
     int error = TKWS_OK;
-    uint32_t n = header->passes;
-    for (uint32_t left = n; error == TKWS_OK && left > 0; left--) {
-        uint32_t scale_q15 = (TKWS_Q15_ONE * left + n / 2) / n;
-        error = tkws_learner_begin(&learner, header->method, word, scale_q15);
-        for (size_t step = 0; error == TKWS_OK && step < n_steps; step++)
-            error = tkws_learner_step(&learner, take[step]);
-        if (error == TKWS_OK)
-            error = tkws_learner_end(&learner);
-    }
-    return error;
+    uint32_t n = model->header.passes;
+    for (uint32_t left = n; error == TKWS_OK && left > 0; left--)
+        error = learn_once(model->header.method, word, (TKWS_Q15_ONE * left + n / 2) / n, n_steps);
+    bool is_kept = model->traces.rank == 0 || (model->header.method & TKWS_LEARN_TAKES) != 0;
+    return error == TKWS_OK && !is_kept ? learn_once(TKWS_LEARN_TAKES, word, 0, n_steps) : error;
 }
 
 int main(int argc, char **argv)
@@ -93,7 +96,7 @@ int main(int argc, char **argv)
         error = tkws_weights_write(&model, &weights, 0, saved, n_bytes);
     int word = tkws_model_class(&model, argv[2], strlen(argv[2]));
     if (error == TKWS_OK)
-        error = word < 0 ? word : learn_take(&model.header, (uint32_t)word, hear_take());
+        error = word < 0 ? word : learn_take(&model, (uint32_t)word, hear_take());
     if (error == TKWS_OK)
         error = tkws_weights_read(&model, &weights, 0, saved, n_bytes);
     if (error == TKWS_OK)

@@ -7,7 +7,7 @@
 
 /* All memory is the caller's. On a microcontroller the image is const, in flash. */
 static uint8_t image[192 * 1024];
-static int16_t weights_memory[56 * 1024];
+static int16_t weights_memory[60 * 1024];
 static int32_t network_memory[4 * 1024];
 static tkws_recognizer recognizer;
 

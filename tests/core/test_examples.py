@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from images import make_image, write_image
+from images import Form, make_image, with_traces, write_image
 from recordings import changing_noise
 from toolchain import CORE, ROOT, WARNINGS, compile_core, find, run
 from tracekws._core import lib
-from tracekws.core import Model
+from tracekws.core import TAKES, Model, features
 from tracekws.learner import Learner
 from tracekws.recognizer import Recognizer
 
@@ -87,6 +87,21 @@ def test_learn_learns_what_the_host_learns(programs: Path, model: Path, tmp_path
         done = run_on(pcm, programs / "learn", model, "no", weights)
         assert (done.returncode, done.stdout) == (0, b"learned no\n")
         assert weights.read_bytes() == state
+
+
+def test_learn_keeps_the_take_where_the_model_does(
+    programs: Path, model: Path, tmp_path: Path
+) -> None:
+    taking = write_image(tmp_path, with_traces(model.read_bytes(), Form.random(16, 3, seed=1)))
+    loaded = Model.load(taking)
+    pcm = changing_noise(31, 800)
+    learner = Learner(loaded)
+    learner.learn([("no", pcm)])
+    label = loaded.labels.index("no")
+    learner.take(features(pcm, loaded.front_end), label, TAKES, 0)
+    done = run_on(pcm, programs / "learn", taking, "no", tmp_path / "weights")
+    assert (done.returncode, done.stdout) == (0, b"learned no\n")
+    assert (tmp_path / "weights").read_bytes() == learner.weights
 
 
 @pytest.mark.parametrize("case", ["no model", "a damaged model", "a word it does not have"])

@@ -162,6 +162,7 @@ def test_python_sees_the_structs_of_the_compiler(tmp_path: Path) -> None:
     """Sizes and offsets by the compiler equal those that cffi took from the headers."""
     structs = ["tkws_model_header", "tkws_model", "tkws_network", "tkws_learner", "tkws_frontend"]
     structs += ["tkws_detector", "tkws_event", "tkws_recognizer", "tkws_weights"]
+    structs += ["tkws_trace_form", "tkws_template", "tkws_templates"]
     lines = []
     for struct in structs:
         for field, _ in ffi.typeof(struct).fields:
