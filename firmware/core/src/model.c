@@ -28,10 +28,11 @@ enum {
     TARGET,
     LATENT,
     SEQUENCES,
-    N_SECTIONS, /* that must be there */
-    TRACES = N_SECTIONS,
+    TRACES,
     N_KNOWN
 };
+
+#define N_SECTIONS TRACES /* that must be there: those before it */
 
 static const struct {
     uint32_t type;
