@@ -7,6 +7,7 @@ learned weights and stored slots; all must be those of the first. A target whose
 says so and is left out. An emulated one takes about half a second a round on an idle machine, and
 there are 1,000 rounds by default; the emulated Pico takes about a minute a round, and runs the
 first eight, in which each kind of storing comes once. The file says how many each has run.
+Takes are kept and heard where the model has section trac.
 --small takes a random model of 32 neurons, which is several times faster. The file is written
 after each target; when targets are named, rows of others stay in it, if they are of the same
 sources, model and rounds.

@@ -2,8 +2,8 @@
 /* The same bits everywhere: one script of hearing, learning and storing, whose every stage ends in a CRC-32.
  * It runs in the place of the firmware's main.c on a board, and natively on native.c.
  *
- * A round hears PCM through the front end, hears features, learns takes with every method in turn, then saves,
- * undoes or forgets. Every REPORT rounds, and after EARLY, a line tells the CRCs of all that came so far; "end"
+ * A round hears PCM through the front end, hears features, both compared with the takes that were kept, learns takes
+ * with every method in turn, then saves, undoes or forgets. Every REPORT rounds, and after EARLY, a line tells the CRCs of all that came so far; "end"
  * comes last. */
 #include "app.h"
 #include "bare.h"
@@ -88,13 +88,16 @@ static void step(const int8_t *features)
     tkws_network *network = &app.recognizer.network;
     tkws_event event;
     board_feed_watchdog();
-    tkws_network_step(network, features);
+    tkws_recognizer_step(&app.recognizer, features);
     s.network_steps++;
     for (size_t i = 0; i < network->n_spikes; i++)
         add(SPIKES, network->spikes[i]);
-    tkws_network_scores(network, scores);
-    for (size_t i = 0; i < app.model.header.n_classes; i++)
+    tkws_recognizer_scores(&app.recognizer, scores);
+    for (size_t i = 0; i < app.model.header.n_classes; i++) {
         add(SCORES, (uint32_t)scores[i]);
+        if (app.recognizer.templates != NULL)
+            add(SCORES, (uint32_t)tkws_templates_cosine(&app.templates, i));
+    }
     if (tkws_detector_step(&app.recognizer.detector, scores, app.recognizer.frontend.loudness,
                            &event) == 0)
         return;
@@ -103,6 +106,16 @@ static void step(const int8_t *features)
     add(EVENTS, (uint32_t)event.score_q15);
     add(EVENTS, (uint32_t)event.first_sample);
     add(EVENTS, (uint32_t)event.end_sample);
+}
+
+/* Where a session of the device would: in the learner's memory, which holds nothing between takes. */
+static void use_takes(void)
+{
+    bool wanted = tkws_templates_wanted(&app.model, &app.weights);
+    if (wanted)
+        check(tkws_templates_init(&app.templates, &app.model, &app.weights, app.learner_memory,
+                                  tkws_templates_memory_bytes(&app.model)));
+    tkws_recognizer_set_templates(&app.recognizer, wanted ? &app.templates : NULL);
 }
 
 /* Bursts of a tone in noise, with levels from silence to clipping. */
@@ -160,6 +173,8 @@ static void learn(uint32_t round)
     tkws_learner *learner = &app.learner;
     for (uint32_t take = 0; take < TAKES; take++) {
         uint32_t method = 1 + (round * TAKES + take) % TKWS_LEARN_ALL;
+        if (app.model.traces.rank == 0)
+            method &= TKWS_LEARN_ALL - TKWS_LEARN_TAKES;
         uint32_t label = draw(app.model.header.n_classes);
         uint32_t scale_q15 = draw(FULL_SCALE_Q15 + 1u);
         check(tkws_learner_begin(learner, method, label, scale_q15));
@@ -233,6 +248,7 @@ int main(void)
         check(tkws_learner_init(&app.learner, &app.recognizer.network, app.learner_memory,
                                 tkws_learner_memory_bytes(&app.model), 1));
     for (uint32_t round = 1; s.error == TKWS_OK && round <= ROUNDS; round++) {
+        use_takes();
         hear_pcm();
         hear_features();
         learn(round - 1);

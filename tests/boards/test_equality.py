@@ -3,9 +3,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from images import Form, join, replaced, sections, with_traces
 from programs import load_program
 from toolchain import ROOT
 from tracekws.boards.emulator import reports
@@ -18,19 +20,30 @@ STAGES = ("features", "spikes", "scores", "events", "weights", "slots")
 
 
 equality = load_program("benchmarks/equality.py")
-JOB = equality.Job(ROOT / "models" / "base.tkws", ROUNDS, 1)
+BASE = ROOT / "models" / "base.tkws"
+JOB = equality.Job(BASE, ROUNDS, 1)
 
 
-def measured(name: str) -> list[dict[str, str]]:
+@pytest.fixture(scope="session")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The model in a form that keeps takes, of directions of its own."""
+    image = BASE.read_bytes()
+    plain = join([part for part in sections(image) if part[0] != "trac"])
+    model = tmp_path_factory.mktemp("equality") / "taking.tkws"
+    model.write_bytes(with_traces(plain, Form.random(196, 16, seed=1, weight_q10=20000)))
+    return equality.Job(model, ROUNDS, 1)
+
+
+def measured(name: str, job: Any) -> list[dict[str, str]]:
     try:
-        return list(equality.measure(name, JOB)[0])
+        return list(equality.measure(name, job)[0])
     except MissingTool as reason:
         pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
-def expected() -> list[dict[str, str]]:
-    return measured("native, gcc -O0")
+def expected(job: Any) -> list[dict[str, str]]:
+    return measured("native, gcc -O0", job)
 
 
 def test_the_script_reaches_every_stage(expected: list[dict[str, str]]) -> None:
@@ -45,15 +58,26 @@ def test_the_script_reaches_every_stage(expected: list[dict[str, str]]) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in equality.TARGETS if name not in ("native, gcc -O0", "RP2040")]
 )
-def test_the_same_bits(name: str, expected: list[dict[str, str]]) -> None:
-    assert measured(name) == expected
+def test_the_same_bits(name: str, job: Any, expected: list[dict[str, str]]) -> None:
+    assert measured(name, job) == expected
 
 
-def test_the_pico_reports(expected: list[dict[str, str]], tmp_path: Path) -> None:
+def test_takes_are_heard(job: Any, expected: list[dict[str, str]], tmp_path: Path) -> None:
+    """What they add is among the scores: other directions give others, and the same spikes."""
+    other = Form.random(196, 16, seed=2, weight_q10=20000)
+    model = tmp_path / "other.tkws"
+    model.write_bytes(replaced(job.model.read_bytes(), "trac", other.payload()))
+    lines = measured("native, gcc -O3", equality.Job(model, 6, 1))[1:]
+    for mine, theirs in zip(expected[1:], lines, strict=False):
+        assert (mine["spikes"], mine["weights"]) == (theirs["spikes"], theirs["weights"])
+    assert lines[3]["scores"] == expected[4]["scores"]  # none is kept before
+    assert lines[5]["scores"] != expected[6]["scores"]
+
+
+def test_the_pico_reports(job: Any, expected: list[dict[str, str]], tmp_path: Path) -> None:
     """That it starts the script; its rounds take minutes, and are run in make equality."""
-    job = equality.Job(JOB.model, 0, 1)
     try:
-        command = equality.TARGETS["RP2040"](job, tmp_path)
+        command = equality.TARGETS["RP2040"](equality.Job(job.model, 0, 1), tmp_path)
     except MissingTool as reason:
         pytest.skip(str(reason))
     assert reports(command) == expected[:1]
@@ -97,11 +121,9 @@ def test_the_file_keeps_rows_of_the_same_sources(tmp_path: Path) -> None:
         assert fresh.targets == {}
 
 
-def test_another_bit_is_seen(expected: list[dict[str, str]], tmp_path: Path) -> None:
+def test_another_bit_is_seen(job: Any, expected: list[dict[str, str]], tmp_path: Path) -> None:
     """One weight that is larger by one least significant bit changes what comes of it."""
-    from images import replaced, sections
-
-    image = JOB.model.read_bytes()
+    image = job.model.read_bytes()
     weights = bytearray(dict(sections(image))["Weig"])
     weights[0] ^= 1
     model = tmp_path / "other.tkws"
