@@ -140,7 +140,7 @@ def memory() -> list[JsonObject]:
         "detector": ffi.sizeof("tkws_detector"),
         "learner": ffi.sizeof("tkws_learner") + lib.tkws_learner_memory_bytes(model),
         "model": ffi.sizeof("tkws_model"),
-        "trainable weights": lib.tkws_model_trainable_bytes(model),
+        "weights and takes": lib.tkws_model_trainable_bytes(model),
     }
     rows = [{"what": f"RAM, {part}", "value": n, "unit": "bytes"} for part, n in parts.items()]
     total = sum(parts.values())
@@ -232,13 +232,14 @@ def memory_table() -> list[str]:
         "Of the stack: what is reserved, and what the deepest call with all interrupts on top "
         "needs by computation.",
         "",
-        "| board | model | flash | of it image | RAM | of it weights | network | learner "
+        "| board | model | flash | of it image | RAM | of it weights | takes | network | learner "
         "| variables | stack: reserved | computed | slot |",
-        f"|---|---|{'---:|' * 10}",
+        f"|---|---|{'---:|' * 11}",
     ]
     for board, models in sizes["boards"].items():
         for name, row in models.items():
-            cells = [row[key] for key in ("flash", "image", "ram", "weights", "network", "learner")]
+            keys = ("flash", "image", "ram", "weights", "takes", "network", "learner")
+            cells = [row[key] for key in keys]
             static = row["ram"] - sum(cells[3:]) - row["stack"]
             numbers = [*cells, static, row["stack"], row["stack, worst"], row["slot"]]
             lines.append(f"| {board} | {name} | {' | '.join(f'{n:,}' for n in numbers)} |")

@@ -117,7 +117,9 @@ def measure(board: str, model: Path, folder: Path) -> Sizes:
             variables[piece.variable] += piece.n_bytes
     in_ram = output.get(".data", 0) + output[".bss"]
     network = lib.tkws_network_memory_bytes(image.c)
-    learner = lib.tkws_learner_memory_bytes(image.c)
+    learner = max(
+        lib.tkws_learner_memory_bytes(image.c), lib.tkws_templates_memory_bytes(image.c)
+    )
     return {
         "flash": flash,
         "image": len(image.image),
@@ -125,14 +127,15 @@ def measure(board: str, model: Path, folder: Path) -> Sizes:
         "flash, alignment and initial values": flash - len(image.image) - code.total(),
         "slot": image.trainable_bytes + SLOT_HEADER_BYTES,
         "ram": in_ram + stack.reserved + image.trainable_bytes + network + learner,
-        "weights": image.trainable_bytes,
+        "weights": image.weight_bytes,
+        "takes": image.takes_bytes,
         "network": network,
         "learner": learner,
         "variables": dict(sorted(variables.items())),
         "code and constants in RAM, alignment": in_ram - variables.total(),
         "stack": stack.reserved,
         "stack, worst": stack.worst,
-        "learning adds": learner + ffi.sizeof("tkws_learner"),
+        "learning adds": learner + ffi.sizeof("tkws_learner") + image.takes_bytes,
     }
 
 

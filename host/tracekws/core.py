@@ -156,8 +156,18 @@ class Model:
 
     @property
     def trainable_bytes(self) -> int:
-        """Bytes of all weights that learning may change."""
+        """Bytes of all that is learned: weights and takes."""
         return int(lib.tkws_model_trainable_bytes(self.c))
+
+    @property
+    def takes_bytes(self) -> int:
+        """Bytes of the takes among them; 0 where the model keeps none."""
+        return int(lib.tkws_model_takes_bytes(self.c))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights that learning may change."""
+        return self.trainable_bytes - self.takes_bytes
 
     def class_of(self, word: str) -> int:
         """Class of a word: its own, or that of unknown words.

@@ -15,7 +15,7 @@ from loopback_device import Board, Flash, connect
 from reference_device import Start
 from tracekws._core import lib
 from tracekws.core import READOUT, TAKES, TRACES, Model, Network
-from tracekws.device.driver import Device, Event
+from tracekws.device.driver import Driver, Event
 from tracekws.errors import DeviceError, code
 from tracekws.recognizer import Recognizer
 
@@ -38,14 +38,14 @@ def make(folder: Path, taking: bytes, pcm: np.ndarray) -> Make:
 
 
 @pytest.fixture
-def virtual(start: Start, taking: bytes, tmp_path: Path) -> Iterator[Device]:
+def virtual(start: Start, taking: bytes, tmp_path: Path) -> Iterator[Driver]:
     model = tmp_path / "taking.tkws"
     model.write_bytes(taking)
-    with Device.open(start(model=model).port) as device:
+    with Driver.open(start(model=model).port) as device:
         yield device
 
 
-def teach(device: Device, pcm: np.ndarray, *words: str, method: int = TAKES) -> bytes:
+def teach(device: Driver, pcm: np.ndarray, *words: str, method: int = TAKES) -> bytes:
     with device.learn(3) as session:
         for i, word in enumerate(words):
             session.take_pcm(word, pcm[4000 * i : 4000 * i + 9001], 32767, method)
@@ -56,7 +56,7 @@ def events(image: bytes, weights: bytes, pcm: np.ndarray) -> list[Event]:
     return list(Recognizer(Model(image), weights).push(pcm))
 
 
-def live_events(device: Device, seconds: float) -> list[Event]:
+def live_events(device: Driver, seconds: float) -> list[Event]:
     found: list[Event] = []
     with closing(device.listen_live(interval=0)) as live:
         for heard in live:
@@ -66,7 +66,7 @@ def live_events(device: Device, seconds: float) -> list[Event]:
     return found
 
 
-def test_takes_equal_the_hosts(virtual: Device, taking: bytes, pcm: np.ndarray) -> None:
+def test_takes_equal_the_hosts(virtual: Driver, taking: bytes, pcm: np.ndarray) -> None:
     pupil = reference.Pupil(taking, 3)
     factory = pupil.weights
     words = ("yes", "no", "yes", "_unknown_", "_silence_")
@@ -112,7 +112,7 @@ class Interrupted(Exception):
 
 
 def test_takes_that_are_given_up_are_gone(make: Make, taking: bytes, pcm: np.ndarray) -> None:
-    def leave(device: Device) -> None:
+    def leave(device: Driver) -> None:
         with device.learn(3) as session:
             session.take_pcm("no", pcm[:9001], 32767, TAKES)
             assert device.weights() != kept
@@ -131,7 +131,7 @@ def test_takes_that_are_given_up_are_gone(make: Make, taking: bytes, pcm: np.nda
     assert list(device.listen([pcm])) == events(taking, kept, pcm)
 
 
-BEFORE: dict[str, Callable[[Device, np.ndarray], object]] = {
+BEFORE: dict[str, Callable[[Driver, np.ndarray], object]] = {
     "listen": lambda device, pcm: list(device.listen([pcm])),
     "classify": lambda device, pcm: device.classify(pcm),
     "hear": lambda device, pcm: live_events(device, 1),

@@ -292,7 +292,7 @@ def card_of(
     facts: dict[str, Any] = {
         **model.identity,
         "image_bytes": len(model.image),
-        "trainable_bytes": model.trainable_bytes,
+        "trainable_bytes": model.weight_bytes,
         "neurons": int(model.header.n_neurons),
         "labels": list(model.labels),
         "command": command_of(job),
@@ -307,7 +307,7 @@ def card_of(
     }
     rows = [
         ("Network", f"80 - {model.header.n_neurons} recurrent LIF - {len(model.labels)}, int16"),
-        ("Trainable weights", f"{model.trainable_bytes:,} bytes"),
+        ("Trainable weights", f"{model.weight_bytes:,} bytes"),
         ("Image", f"{len(model.image):,} bytes, CRC {model.crc:08x}"),
         (
             "Replay",
