@@ -6,6 +6,8 @@
  *
  * A line a sound tells the frames and the network steps that were counted, and their instructions, a part at
  * a time. */
+#include <string.h>
+
 #include "app.h"
 #include "bare.h"
 #include "report.h"
@@ -156,6 +158,48 @@ static void count_take(uint32_t method, const char *name, const char *end_name)
     report_number(&board, end_name, end, 10);
 }
 
+/* Take the second half, and give every class its trace. */
+static void keep_takes(void)
+{
+    size_t row = tkws_model_take_bytes(&app.model);
+    check(tkws_learner_begin(&app.learner, TKWS_LEARN_TAKES, 0, 0));
+    for (uint32_t step = STEPS; step < 2 * STEPS; step++)
+        check(tkws_learner_step(&app.learner, features[step]));
+    check(tkws_learner_end(&app.learner));
+    for (size_t c = 1; c < app.model.header.n_classes; c++)
+        memcpy(app.weights.takes + c * row, app.weights.takes, row);
+}
+
+/* Templates of all words: made once, then compared in each step of the second half; zeros where the image keeps
+ * no takes. */
+static void count_templates(void)
+{
+    uint32_t steps = 0;
+    uint32_t made = 0;
+    bool keeps = app.model.traces.rank > 0;
+    if (keeps) {
+        keep_takes();
+        size_t n_bytes = tkws_templates_memory_bytes(&app.model);
+        uint32_t first = counter();
+        int result = tkws_templates_init(&app.templates, &app.model, &app.weights,
+                                         app.learner_memory, n_bytes);
+        made = since(first);
+        check(result);
+    }
+    for (uint32_t step = 0; keeps && step < 2 * STEPS; step++) {
+        int32_t scores[TKWS_MAX_CLASSES] = {0};
+        board_feed_watchdog();
+        tkws_network_step(&app.recognizer.network, features[step]);
+        uint32_t first = counter();
+        tkws_templates_step(&app.templates, &app.recognizer.network);
+        tkws_templates_add(&app.templates, scores);
+        uint32_t count = since(first);
+        steps += step < STEPS ? 0 : count;
+    }
+    report_number(&board, "templates", steps, 10);
+    report_number(&board, "templates_made", made, 10);
+}
+
 static void measure(const int16_t *pcm)
 {
     uint32_t front_end = 0;
@@ -171,6 +215,7 @@ static void measure(const int16_t *pcm)
     report_number(&board, "detector", detector, 10);
     count_take(app.model.header.method, "learning", "learning_end");
     count_take(TKWS_LEARN_READOUT | TKWS_LEARN_TRACES, "traces", "traces_end");
+    count_templates();
     report_number(&board, "failed", (uint32_t)-error, 10);
     report_text(&board, "\n");
 }

@@ -11,7 +11,7 @@ import pytest
 
 from firmware import build_firmware
 from host_cli import tracekws
-from images import make_image, write_image
+from images import Form, make_image, with_traces, write_image
 from toolchain import ROOT, find
 from tracekws.bench import cost
 from tracekws.boards.parts import MACHINES
@@ -29,7 +29,7 @@ PARTS = ("front_end", "network", "detector")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image = make_image(seed=5, n_neurons=24, n_classes=12, window_steps=50, method=5)
-    return write_image(tmp_path_factory.mktemp("cost"), image)
+    return write_image(tmp_path_factory.mktemp("cost"), with_traces(image, Form.random(24, 8, 1)))
 
 
 def count_few(target: cost.Target, model: Path, folder: Path) -> list[dict[str, int]]:
@@ -54,6 +54,10 @@ def test_the_command_counts_what_adds_up(board: str, model: Path) -> None:
     assert [row["sound"] for row in report["rows"]] == ["speech", "noise", "silence"]
     for row in report["rows"]:
         assert row["total"] == sum(row[part] for part in PARTS)
+        assert row["with_takes"] == row["total"] + row["templates"]
+        # a window's products and lengths at least, and less than the network, which is dense
+        assert 50 * 12 < row["templates"] < row["network"]
+        assert row["templates_made"] > 12 * 24 * 2
         takes = [row[way] + row[f"{way}_end"] for way in ("learning", "traces")]
         assert row["with_learning"] == row["front_end"] + row["detector"] + max(takes)
         assert 100 * (row["frame"] - 1) < row["front_end"] <= 100 * row["frame"]
