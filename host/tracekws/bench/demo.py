@@ -15,7 +15,7 @@ from tracekws import columns
 from tracekws.audio import SAMPLE_RATE, read_clip
 from tracekws.bench.stream import Said, belongs, words_hit
 from tracekws.boards.virtual import virtual_board
-from tracekws.core import Model
+from tracekws.core import TAKES, Model
 from tracekws.device import adapt as adaptation
 from tracekws.device.device import Device
 from tracekws.device.takes import Take, chunks, read_takes
@@ -149,6 +149,9 @@ def demonstrate(
     if VOICE not in takes:
         raise DataError(f"{speech}: the voice {VOICE} is missing")
     learn, test = split_voice(takes.pop(VOICE), unknown)
+    if image.header.method == TAKES:  # learns nothing of other words
+        test += [take for take in learn if take.label == unknown]
+        learn = [take for take in learn if take.label != unknown]
     others = [take for voice in takes.values() for take in voice]
 
     def play(device: Device) -> Playing:
@@ -166,7 +169,7 @@ def demonstrate(
         about = device.info()
         tell(
             f"a {about.board} board with model {about.model_name}"
-            f" ({about.trainable_bytes} bytes of weights)"
+            f" ({about.trainable_bytes} bytes that it may learn)"
         )
         tell(
             f"a voice that it has never heard says {len(said)} words, heard at sensitivity"
@@ -174,10 +177,8 @@ def demonstrate(
         )
         stream_before = play(device)
         n_other = sum(take.label == unknown for take in learn)
-        tell(
-            f"it is taught that voice: {SHOTS} takes of each keyword, {n_other} of other words,"
-            f" {about.passes} passes"
-        )
+        beside = f", {n_other} of other words, {about.passes} passes" if n_other else ""
+        tell(f"it is taught that voice: {SHOTS} takes of each keyword{beside}")
         result = adaptation.adapt(
             device, learn, test, others, seed=SEED, config=image.front_end, progress=progress
         )
@@ -188,7 +189,7 @@ def demonstrate(
         generation = device.info().generation
         survived = device.weights() == weights
         tell(
-            f"generation {generation}, the weights are"
+            f"generation {generation}, what it learned is"
             f" {'the same to the last bit' if survived else 'NOT the same'}; the same words again:"
         )
         stream_after = play(device)
