@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from tracekws.core import READOUT, TAKES
 from tracekws.device import microphone
-from tracekws.device.takes import chunks, count, hold_back, read_takes, weak_points
+from tracekws.device.takes import (
+    chunks,
+    count,
+    hold_back,
+    read_lesson,
+    read_takes,
+    weak_points,
+)
 from tracekws.errors import DataError, TraceKwsError
 
 LABELS = ("yes", "no", "up", "_unknown_", "_silence_")
@@ -125,10 +133,32 @@ def test_the_last_take_of_each_label_is_held_back(tmp_path):
 def test_weak_points_are_named(files, said, tmp_path):
     for name in files.split():
         write(tmp_path / f"{name}.wav")
-    points = weak_points(read(tmp_path), "_unknown_")
+    points = weak_points(read(tmp_path), "_unknown_", moves_weights=True)
     assert len(points) == len(said)
     for point, start in zip(points, said, strict=True):
         assert point.startswith(start)
+    kept = weak_points(read(tmp_path), "_unknown_", moves_weights=False)
+    assert kept == [
+        point.replace("only the rejection of other words", "nothing")
+        for point in points
+        if "_other" not in point
+    ]
+
+
+def test_of_other_words_nothing_is_learned_where_takes_are_kept(tmp_path):
+    for name in ("yes/1", "yes/2", "_other/1", "_other/2"):
+        write(tmp_path / f"{name}.wav")
+    labels = ("yes", "no", "_unknown_", "_silence_")
+    where = (tmp_path, None, True, labels, "_unknown_", "_silence_")
+    lesson = read_lesson(*where, TAKES)
+    assert count(lesson.learn) == {"yes": 1}
+    assert count(lesson.test) == {"yes": 1, "_unknown_": 2}
+    assert count(read_lesson(*where, TAKES | READOUT).learn) == {"yes": 1, "_unknown_": 1}
+    for take in (tmp_path / "yes").iterdir():
+        take.unlink()
+    (tmp_path / "yes").rmdir()
+    with pytest.raises(DataError, match="only other words"):
+        read_lesson(*where, TAKES)
 
 
 @pytest.mark.parametrize("n_samples", [1, 1599, 1600, 16000])

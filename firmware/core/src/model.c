@@ -463,6 +463,13 @@ void tkws_weights_load(const tkws_model *model, const tkws_weights *weights)
         memset(weights->takes, 0, tkws_model_takes_bytes(model));
 }
 
+/* Not memcpy, which is a call. */
+static void copy_two(uint8_t *to, const uint8_t *from)
+{
+    to[0] = from[0];
+    to[1] = from[1];
+}
+
 int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size_t offset,
                       uint8_t *bytes, size_t n_bytes)
 {
@@ -475,7 +482,7 @@ int tkws_weights_read(const tkws_model *model, const tkws_weights *weights, size
         if (offset + i < n)
             tkws_bytes_put_u16(bytes + i, (uint32_t)*weight_at(&counts, weights, (offset + i) / 2));
         else
-            memcpy(bytes + i, weights->takes + (offset + i - n), 2);
+            copy_two(bytes + i, weights->takes + (offset + i - n));
     return TKWS_OK;
 }
 
@@ -491,6 +498,6 @@ int tkws_weights_write(const tkws_model *model, const tkws_weights *weights, siz
         if (offset + i < n)
             *weight_at(&counts, weights, (offset + i) / 2) = tkws_bytes_get_i16(bytes + i);
         else
-            memcpy(weights->takes + (offset + i - n), bytes + i, 2);
+            copy_two(weights->takes + (offset + i - n), bytes + i);
     return TKWS_OK;
 }

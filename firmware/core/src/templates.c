@@ -12,7 +12,7 @@
 #define SQUARE_Q (2 * LENGTH_Q)
 #define SCALE_Q 23
 #define ROW_MAX 127
-#define DUAL_MAX (1 << 22) /* of what a trace is multiplied with, Q15 */
+#define DUAL_BITS 22 /* of what a trace is multiplied with, Q15, its sign aside */
 
 /* window_steps times n_neurons fits 16 bits (model.c): so do spikes in the window, and with one byte of a row or of a
  * direction each, and 8 fractional bits, sums of them fit int32. */
@@ -132,9 +132,19 @@ void tkws_templates_step(tkws_templates *templates, const tkws_network *network)
         templates->n_steps++;
 }
 
-static int32_t clamp(int64_t value, int32_t most)
+/* dividend / divisor toward zero, but at most 2^bits - 1 in size. Bit by bit: a 64-bit division is a call. */
+static int32_t quotient(int64_t dividend, uint32_t divisor, unsigned bits)
 {
-    return (int32_t)(value > most ? most : value < -most ? -most : value);
+    uint64_t left = dividend < 0 ? (uint64_t)-dividend : (uint64_t)dividend;
+    int32_t size = 0;
+    while (bits-- > 0) {
+        uint64_t part = (uint64_t)divisor << bits;
+        if (left >= part) {
+            left -= part;
+            size += (int32_t)1 << bits;
+        }
+    }
+    return dividend < 0 ? -size : size;
 }
 
 /* The square root, rounded down; 0 of what is negative. */
@@ -183,7 +193,7 @@ static int64_t window_product(const tkws_templates *t, size_t word)
 /* product / length, Q15, within int16. */
 static int32_t cosine(int64_t product, uint32_t length)
 {
-    return length > 0 ? clamp(product / length, TKWS_Q15_ONE) : 0;
+    return length > 0 ? quotient(product, length, 15) : 0;
 }
 
 int32_t tkws_templates_cosine(const tkws_templates *templates, size_t class_)
@@ -238,7 +248,7 @@ static int32_t make_dual(const tkws_templates *t, int32_t *trace, uint32_t lengt
         int64_t value = trace[j];
         for (size_t i = 0; i < form->rank; i++)
             value -= tkws_fx_shr64((int64_t)taken[i] * along_of(t->model, j, i), form->along_q);
-        trace[j] = clamp(value * (1 << 15) / length, DUAL_MAX);
+        trace[j] = quotient(value * (1 << 15), length, DUAL_BITS);
         int32_t size = trace[j] < 0 ? -trace[j] : trace[j];
         largest = size > largest ? size : largest;
     }
@@ -259,14 +269,14 @@ static void make_template(const tkws_templates *t, size_t class_, const uint8_t 
     int32_t largest = make_dual(t, trace, length, taken);
     int64_t offset = 0;
     for (size_t j = 0; j < n; j++) {
-        int64_t value = (int64_t)trace[j] * ROW_MAX;
+        int32_t value = tkws_fx_mul(trace[j], ROW_MAX);
         int8_t number = (int8_t)((value + (value < 0 ? -largest : largest) / 2) / largest);
         t->rows[j * t->model->header.n_classes + class_] = number;
         offset += mean_of(t->model, j) * number;
     }
     t->words[class_].offset = (int32_t)tkws_fx_shr64(offset, 7);
     t->words[class_].scale =
-        (uint32_t)((((int64_t)largest << (SCALE_Q - 15)) + ROW_MAX / 2) / ROW_MAX);
+        (((uint32_t)largest << (SCALE_Q - 15)) + ROW_MAX / 2) / (uint32_t)ROW_MAX;
 }
 
 int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
