@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.margins import NOTHING, SHIPPED, Curve, curve, threshold_at, value_at
 from tracekws.bench.sets import Recording
 from tracekws.bench.stream import (
@@ -237,7 +238,7 @@ class StreamSums:
 
     def over(self, speakers: NDArray[np.int64]) -> "Rates":
         """Rates over some speakers, who may come more than once."""
-        hours = self.samples[speakers].sum() / 16000 / 3600
+        hours = self.samples[speakers].sum() / SAMPLE_RATE / 3600
         with np.errstate(invalid="ignore", divide="ignore"):
             return Rates(
                 100 * self.hits[speakers].sum(0) / self.keywords[speakers].sum(),
