@@ -427,16 +427,27 @@ class Network:
         return mean
 
     def spikes(self, features: NDArray[np.int8]) -> NDArray[np.bool_]:
-        """Which neurons spike in each step of a stream (steps, 80) heard from rest: (steps, H)."""
+        """Which neurons spike in each step of a stream that is heard from rest.
+
+        Args:
+            features: int8 (steps, 80), Q4.
+
+        Returns:
+            bool (steps, neurons).
+        """
         self._rest()
         out = np.zeros((len(features), self.model.header.n_neurons), dtype=np.uint8)
         self._run(features, spikes=ffi.from_buffer("uint8_t[]", out))
         return out.view(np.bool_)
 
     def cosines(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
-        """How like the takes each step's window is in a stream heard from rest: (steps, classes).
+        """How like the takes of each word the last second is, in a stream that is heard from rest.
 
-        Q15; 0 for words without takes.
+        Args:
+            features: int8 (steps, 80), Q4.
+
+        Returns:
+            int32 (steps, classes), Q15; 0 for words without takes.
 
         Raises:
             TraceKwsError: there are no takes.

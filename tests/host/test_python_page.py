@@ -95,7 +95,7 @@ def test_adapting_a_device(
 
     monkeypatch.setattr(device, "find_port", lambda: board.port)
     printed = run(PROGRAMS[2], capsys)
-    assert "learned 6 takes, generation 1" in printed
+    assert "learned 4 takes, generation 1" in printed
     assert "keywords_self" in printed
     with tracekws.Device.open(board.port) as opened:
         assert opened.info().generation == 0
