@@ -117,9 +117,7 @@ def measure(board: str, model: Path, folder: Path) -> Sizes:
             variables[piece.variable] += piece.n_bytes
     in_ram = output.get(".data", 0) + output[".bss"]
     network = lib.tkws_network_memory_bytes(image.c)
-    learner = max(
-        lib.tkws_learner_memory_bytes(image.c), lib.tkws_templates_memory_bytes(image.c)
-    )
+    learner = max(lib.tkws_learner_memory_bytes(image.c), lib.tkws_templates_memory_bytes(image.c))
     return {
         "flash": flash,
         "image": len(image.image),
