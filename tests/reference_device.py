@@ -31,7 +31,8 @@ def events(
     counts = lib.tkws_model_weight_counts(model.c)
     names = ("weights", "recurrent", "bias", "readout", "readout_bias")
     parts = [ffi.new("int16_t[]", getattr(counts, name)) for name in names]
-    weights = ffi.new("tkws_weights *", parts)
+    takes = ffi.new("uint8_t[]", lib.tkws_model_takes_bytes(model.c))
+    weights = ffi.new("tkws_weights *", [*parts, takes])
     lib.tkws_weights_load(model.c, weights)
     n_bytes = lib.tkws_network_memory_bytes(model.c)
     memory = ffi.new("int32_t[]", n_bytes // 4)

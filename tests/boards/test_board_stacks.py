@@ -13,7 +13,7 @@ from tracekws.boards.parts import MACHINES
 
 pytestmark = pytest.mark.toolchain
 
-LEAST_SPARE = 512
+LEAST_SPARE = 480
 
 
 @dataclass(frozen=True)

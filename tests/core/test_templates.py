@@ -141,7 +141,8 @@ def test_cosines_and_scores_are_those_of_the_equations(name: str) -> None:
     fields, numbers = CASES[name]
     form = Form.random(fields["n_neurons"], seed=5, **numbers)
     image = with_traces(make_image(seed=1, **fields), form)
-    header = parse(image).header
+    model = parse(image)
+    header = model.header
     takes = some_takes(7, header.n_classes, header.n_neurons)
     ear = Ear(image, takes)
     spikes = some_spikes(7, 2 * header.window_steps + 9, header.n_neurons)

@@ -161,7 +161,7 @@ def test_data_by_number(wire: Wire) -> None:
         ([protocol.LISTEN], protocol.TAKE, protocol.pack_take(1, 1, 1, "yes"), "STATE"),
         ([protocol.LEARN], protocol.DATA, bytes(10), "STATE"),
         ([protocol.LEARN], protocol.TAKE, protocol.pack_take(3, 1, 1, "yes"), "ARGUMENT"),
-        ([protocol.LEARN], protocol.TAKE, protocol.pack_take(1, 16, 1, "yes"), "ARGUMENT"),
+        ([protocol.LEARN], protocol.TAKE, protocol.pack_take(1, 32, 1, "yes"), "ARGUMENT"),
         ([protocol.LEARN], protocol.TAKE, protocol.pack_take(1, 1, 32768, "yes"), "ARGUMENT"),
         ([protocol.LEARN], protocol.TAKE, protocol.pack_take(1, 1, 1, "maybe"), "LABEL"),
         ([protocol.LEARN, protocol.TAKE], protocol.END, b"", "STATE"),

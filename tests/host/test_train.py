@@ -16,6 +16,9 @@ import safetensors.torch  # noqa: E402
 from host_cli import HANG_SECONDS, start, tracekws  # noqa: E402
 from tracekws.bench.clips import evaluate  # noqa: E402
 from tracekws.core import (  # noqa: E402
+    LATENT,
+    READOUT,
+    TAKES,
     FeatureConfig,
     Model,
     Network,
@@ -442,4 +445,18 @@ def test_a_network_that_fills_the_image_goes_without_sequences():
     image = export(
         "big", network, CLASSES, clips, labels, labels, FeatureConfig(), LEARNING, DETECTOR
     )
-    assert (Model(image).header.n_latent, Model(image).header.n_sequences) == (196, 0)
+    model = Model(image)
+    assert (model.header.n_latent, model.header.n_sequences) == (196, 0)
+    assert (model.header.method, model.c.traces.rank) == (TAKES, 32)
+
+
+def test_where_no_word_has_takes_enough_the_readout_learns():
+    labels = np.arange(len(CLASSES)).repeat(3)
+    clips = np.random.default_rng(1).integers(0, 60, (len(labels), 49, 80)).astype(np.int8)
+    network = SpikingNetwork(80, 8, 16, len(CLASSES))
+    image = export(
+        "few", network, CLASSES, clips, labels, labels, FeatureConfig(), LEARNING, DETECTOR
+    )
+    model = Model(image)
+    assert (model.header.method, model.header.passes) == (READOUT | LATENT, 5)
+    assert model.takes_bytes == 0

@@ -77,7 +77,7 @@ def test_float_and_int16_hear_the_same(name: str) -> None:
         drift.append(float((core - ours).abs().max()))
         agree.append(int(core.argmax()) == int(ours.argmax()))
     print(f"{name}: drift of scores {np.round(np.sort(drift), 4)}, decisions {np.mean(agree):.3f}")
-    assert np.mean(np.array(drift) < 0.0015) >= 0.3  # those in which every spike is the same
+    assert np.mean(np.array(drift) < 0.0015) >= 0.2  # those in which every spike is the same
     assert max(drift) < 2.5
     assert np.mean(agree) > 0.9
 

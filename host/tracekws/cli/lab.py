@@ -31,7 +31,7 @@ from tracekws.cli.options import (
     Speakers,
     Workers,
 )
-from tracekws.core import Model
+from tracekws.core import TAKES, Model
 from tracekws.data import read_names, read_tree
 from tracekws.errors import MissingTool
 from tracekws.names import normalised
@@ -526,10 +526,10 @@ def meta_learn(
         from tracekws.lab import meta
         from tracekws.train.pipeline import check_output
     check_output(output)
-    flags = adapting.METHODS.get(method)
-    if not flags:
-        able = ", ".join(name for name, flags in adapting.METHODS.items() if flags)
-        raise typer.BadParameter(f"'{method}' is none of {able}")
+    able = {name: flags for name, flags in adapting.METHODS.items() if flags and not flags & TAKES}
+    if method not in able:
+        raise typer.BadParameter(f"'{method}' is none of {', '.join(able)}")
+    flags = able[method]
     excluded = frozenset(read_names(exclude)) if exclude else frozenset()
     adaptation = adapting.Experiment(shots, passes, seed=seed, changed_sound=changed_sound)
     settings = meta.MetaSettings(flags, rounds, step, adaptation)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a trained network to the model image: quantisation and replay."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tracekws._core import lib
-from tracekws.core import FeatureConfig, Model, Network
+from tracekws.core import LATENT, READOUT, TAKES, FeatureConfig, Model, Network
 from tracekws.data import SILENCE, UNKNOWN
 from tracekws.modelfile import (
     Arrays,
@@ -139,6 +141,8 @@ def export(
         traces = np.concatenate([traces, [heard.rates(take) for take in spoken.features]])
         of_word = np.concatenate([of_word, spoken.words + words.max() + 1])
     form = fit_form(traces, of_word)
+    if form is None and learning.method & TAKES:  # too few takes of any word: the readout learns
+        learning = replace(learning, method=READOUT | LATENT, passes=Learning.passes)
     rows = replay_rows(words, rates, keywords, latent)
     vectors = replay_vectors(labels[rows], rates[rows])
     with_latent = image(Replay(latent=vectors), form)

@@ -17,7 +17,9 @@ FLOOR = 0.1
 """Share of the mean variance that is added to each direction's."""
 
 
-def fit_form(rates: NDArray[np.float64], words: NDArray[np.int64], rank: int = RANK) -> TraceForm:
+def fit_form(
+    rates: NDArray[np.float64], words: NDArray[np.int64], rank: int = RANK
+) -> TraceForm | None:
     """Shrink the directions in which takes of the same word differ most.
 
     With covariance S within words, its eigenvectors v_i and eigenvalues, the largest first, the
@@ -29,9 +31,14 @@ def fit_form(rates: NDArray[np.float64], words: NDArray[np.int64], rank: int = R
         rates: (takes, H) mean rates.
         words: (takes,) their numbers; words with fewer than LEAST_TAKES do not count.
         rank: directions.
+
+    Returns:
+        The form; None where no word has takes enough.
     """
     counts = np.bincount(words)
     often = counts[words] >= LEAST_TAKES
+    if not often.any():
+        return None
     rates, words = rates[often], words[often]
     means = np.zeros((len(counts), rates.shape[1]))
     np.add.at(means, words, rates)
