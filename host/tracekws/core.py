@@ -187,7 +187,7 @@ def check_pcm(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
     Raises:
         DataError: they are not int16 of one channel.
     """
-    if pcm.dtype != np.int16 or pcm.ndim != 1:
+    if not isinstance(pcm, np.ndarray) or pcm.dtype != np.int16 or pcm.ndim != 1:
         raise DataError("PCM must be int16 of one channel")
     return np.ascontiguousarray(pcm)
 

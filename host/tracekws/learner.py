@@ -82,13 +82,17 @@ class Learner(Network):
             seed: of the order of takes.
 
         Raises:
-            DataError: a word that the model does not have, or samples that are none; nothing is
-                learned then.
+            DataError: a word that the model does not have, samples that are none or too few, or no
+                pass; nothing is learned then.
         """
         labels = self.model.labels
         if strange := [word for word, _ in takes if word not in labels]:
             raise DataError(f"{self.model.name} has no word {strange[0]!r}")
         heard = [features(check_pcm(pcm), self.model.front_end) for _, pcm in takes]
+        if short := [word for (word, _), steps in zip(takes, heard, strict=True) if not len(steps)]:
+            raise DataError(f"a take of {short[0]!r} is shorter than a step of 20 ms")
+        if passes is not None and passes < 1:
+            raise DataError(f"{passes} passes: one at least")
         order = np.random.default_rng(seed)
         method = int(self.model.header.method)
         for _, i, scale in schedule(len(takes), passes or self.model.header.passes, order):

@@ -132,6 +132,21 @@ def test_takes_are_learned_by_the_schedule() -> None:
     assert learner.weights == by_hand.weights
 
 
+@pytest.mark.parametrize(
+    ("bad", "passes"),
+    [(np.zeros(0, np.int16), None), (np.zeros(300, np.int16), None), ([1, 2], None), (None, 0)],
+    ids=["empty", "short", "list", "passes"],
+)
+def test_nothing_is_learned_where_one_take_is_none(bad: object, passes: int | None) -> None:
+    pcm = changing_noise(20, 800)
+    learner = Learner(MODEL)
+    before = learner.weights
+    takes = [("yes", pcm)] if bad is None else [("yes", pcm), ("yes", bad)]
+    with pytest.raises(DataError):
+        learner.learn(takes, passes)  # type: ignore[arg-type]
+    assert learner.weights == before
+
+
 def test_a_strange_word_changes_nothing() -> None:
     learner = Learner(MODEL)
     with pytest.raises(DataError, match="no word 'lamp'"):

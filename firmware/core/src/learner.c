@@ -209,20 +209,29 @@ static void descend_readout(tkws_learner *learner, const uint8_t *vector, size_t
             descend(weights->readout_bias[c], scaled(rate_bias, error_q15[c]), &learner->rng);
 }
 
+/* The mean with another rate in it, as the n-th. A full mean is one of the last takes, of which each moves it by at
+ * least one: rounding would hold it still. */
+static uint8_t mean_with(uint8_t mean, uint32_t rate, uint32_t n, bool full)
+{
+    uint32_t with = (mean * (n - 1) + rate + n / 2) / n;
+    if (full && with == mean && rate != mean)
+        with = rate > mean ? with + 1 : with - 1;
+    return (uint8_t)with;
+}
+
 /* Make the take's mean rates part of the mean of its word's. */
 static void keep_take(const tkws_learner *learner)
 {
     const tkws_network *net = learner->network;
     uint8_t *row = net->weights.takes + learner->label * tkws_model_take_bytes(net->model);
-    uint32_t before = row[0];
-    uint32_t after = before < UINT8_MAX ? before + 1 : UINT8_MAX;
+    bool full = row[0] >= TKWS_TAKES_COUNTED;
+    uint32_t n = full ? TKWS_TAKES_COUNTED : row[0] + 1u;
     for (size_t j = 0; j < net->model->header.n_neurons; j++) {
         uint32_t rate =
             ((uint32_t)learner->count[j] * 256 + learner->n_steps / 2) / learner->n_steps;
-        rate = rate < UINT8_MAX ? rate : UINT8_MAX;
-        row[1 + j] = (uint8_t)((row[1 + j] * (after - 1) + rate + after / 2) / after);
+        row[1 + j] = mean_with(row[1 + j], rate < UINT8_MAX ? rate : UINT8_MAX, n, full);
     }
-    row[0] = (uint8_t)after;
+    row[0] = (uint8_t)n;
 }
 
 static void start_take(tkws_learner *learner, uint32_t label)

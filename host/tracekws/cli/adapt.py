@@ -70,7 +70,8 @@ def adapt(
 
     A word needs two takes or more: its last one is held back and tested with, before and after.
     Takes of anything else, in the folder _other, are tested with; a model that moves its weights
-    learns them as unknown. An error or Ctrl-C takes the device back to what was last saved.
+    learns them as unknown. What was learned before stays in it: for another voice, `forget` first.
+    An error or Ctrl-C takes the device back to what was last saved.
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """
