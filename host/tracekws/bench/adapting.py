@@ -303,7 +303,7 @@ def read_people(
     progress: Progress,
     outside: Tree | None = None,
     noise_part: str = "evaluation",
-    talk: Sequence[Recording] = (),
+    talk: Sequence[Recording] | None = None,
 ) -> People:
     """Read the clips of the speakers and of the others.
 
@@ -317,6 +317,7 @@ def read_people(
         progress: of reading.
         outside: a data set of words that the model was not trained on, whatever their names.
         noise_part: of the noise recordings, where the changed sound is noise.
+        talk: sentences of others, perhaps none; without it only clips are heard, and no streams.
 
     Raises:
         DataError: there is nobody to adapt to, a listed speaker is not there, or no noise is.
@@ -346,10 +347,11 @@ def read_people(
         )
     rng = np.random.default_rng(FIXED_SEED)
     strange = read_recordings(draw_clips(outside.clips, OUTSIDE, rng) if outside else [])
-    strangers = [clip for clip in source_clips(source) if clip.speaker not in speakers]
-    listening = read_listening(
-        source, read_recordings(draw_clips(strangers, STREAMED, rng)), model.keywords, talk
-    )
+    listening = None
+    if talk is not None:
+        strangers = [clip for clip in source_clips(source) if clip.speaker not in speakers]
+        streamed = read_recordings(draw_clips(strangers, STREAMED, rng))
+        listening = read_listening(source, streamed, model.keywords, talk)
     return People(
         recordings.clips,
         recordings.pcm,
@@ -701,8 +703,10 @@ class Sources:
     outside: Tree | None = None
     talk: tuple[Recording, ...] = ()
 
-    def read(self, model: Model, settings: Experiment, progress: Progress) -> People:
-        """Read them for a model, which learns."""
+    def read(
+        self, model: Model, settings: Experiment, progress: Progress, streams: bool = False
+    ) -> People:
+        """Read them for a model, which learns; its streams, too, where they are asked for."""
         return read_people(
             model,
             self.tree,
@@ -711,7 +715,7 @@ class Sources:
             settings,
             progress,
             self.outside,
-            talk=self.talk,
+            talk=self.talk if streams else None,
         )
 
 
@@ -766,6 +770,6 @@ def measure(
         learners[" the other model"] = learner_of(other, tree, settings)
     for which, learner in learners.items():
         reading, adapting = stage(f"reading{which}"), stage(f"adapting{which}")
-        people = sources.read(learner, settings, reading)
+        people = sources.read(learner, settings, reading, streams=True)
         reports.append(bench_adapt(learner, people, settings, methods, workers, adapting))
     return reports[0].compared(reports[1]) if other else reports[0]

@@ -15,10 +15,10 @@ from tracekws import columns
 from tracekws.audio import SAMPLE_RATE, read_clip
 from tracekws.bench.stream import Said, belongs, words_hit
 from tracekws.boards.virtual import virtual_board
-from tracekws.core import TAKES, Model
+from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device.device import Device
-from tracekws.device.takes import Take, chunks, read_takes
+from tracekws.device.takes import Take, chunks, read_takes, without_others
 from tracekws.errors import DataError
 from tracekws.figure import plain, write_figure
 from tracekws.files import read_text
@@ -149,9 +149,8 @@ def demonstrate(
     if VOICE not in takes:
         raise DataError(f"{speech}: the voice {VOICE} is missing")
     learn, test = split_voice(takes.pop(VOICE), unknown)
-    if image.header.method == TAKES:  # learns nothing of other words
-        test += [take for take in learn if take.label == unknown]
-        learn = [take for take in learn if take.label != unknown]
+    learn, left_out = without_others(learn, unknown, image.header.method)
+    test += left_out
     others = [take for voice in takes.values() for take in voice]
 
     def play(device: Device) -> Playing:

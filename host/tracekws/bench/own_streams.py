@@ -27,6 +27,7 @@ from tracekws.bench.stream import (
     Sound,
     compose,
     held_back,
+    make_minute,
     speech_power,
 )
 from tracekws.bench.streams import CLEAN_DB
@@ -129,23 +130,7 @@ def own_minutes(
             at = LEAD
         planned[-1].append((int(i), at))
         at += CLIP_SAMPLES
-    minutes = []
-    for places in planned:
-        sound = sounds[int(rng.integers(len(sounds)))]
-        rows = [i for i, _ in places]
-        minutes.append(
-            Minute(
-                pcm[rows],
-                tuple(clips[i].word for i in rows),
-                tuple(clips[i].speaker for i in rows),
-                tuple(start for _, start in places),
-                sound,
-                int(rng.integers(sound.samples)),
-                power,
-                True,
-            )
-        )
-    return minutes
+    return [make_minute(pcm, clips, places, sounds, power, True, rng) for places in planned]
 
 
 Heard = tuple[NDArray[np.int8], NDArray[np.int32], list[Said], int]
@@ -169,15 +154,13 @@ class Ears:
         """A minute of a stream."""
         return self._heard(*minute.mix())
 
-    def _others(self, number: int) -> list[Heard]:
-        minutes = self.listening.others
-        return [self.minute(minutes[number % len(minutes)])]
+    def _others(self, place: int) -> list[Heard]:
+        return [self.minute(self.listening.others[place])]
 
-    def _talk(self, number: int) -> list[Heard]:
+    def _talk(self, place: int) -> list[Heard]:
         """Sentences; keywords that are in the text of one are said all the time."""
-        pieces = self.listening.talk
         heard = []
-        for sentence in pieces[number % len(pieces)] if pieces else ():
+        for sentence in self.listening.talk[place]:
             pcm = sentence.sound.read()
             words = [word for word in self.model.keywords if word.lower() in sentence.words]
             heard.append(self._heard(pcm, [Said(word, 0, len(pcm)) for word in words]))
@@ -209,7 +192,12 @@ def hear(ears: Ears, learner: Streaming, own: Sequence[Heard], number: int) -> D
             heard += curve(ears.model, learner.stream(steps), loudness, said, samples)
         return heard
 
-    return DrawStreams(total(own), total(ears.others(number)), total(ears.talk(number)))
+    others, talk = ears.listening.others, ears.listening.talk
+    return DrawStreams(
+        total(own),
+        total(ears.others(number % len(others))),
+        total(ears.talk(number % len(talk))) if talk else NOTHING,
+    )
 
 
 @dataclass(frozen=True)

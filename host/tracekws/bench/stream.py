@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, check_format, read_part
-from tracekws.data import CLIP_SAMPLES, SUFFIXES, Recordings
+from tracekws.data import CLIP_SAMPLES, SUFFIXES, Clip, Recordings
 from tracekws.errors import DataError
 
 MINUTE = 60 * SAMPLE_RATE
@@ -187,6 +187,40 @@ class Minute:
         return np.clip(np.rint(track), -32768, 32767).astype(np.int16), said
 
 
+def make_minute(
+    pcm: NDArray[np.int16],
+    clips: Sequence[Clip],
+    places: Sequence[tuple[int, int]],
+    sounds: Sequence[Sound],
+    power: float,
+    is_new: bool,
+    rng: np.random.Generator,
+) -> Minute:
+    """A minute of clips, over a stretch of a background that is drawn.
+
+    Args:
+        pcm: int16 (clips, 16000), of which some are said.
+        clips: what they are.
+        places: row and first sample of each that is said, in order.
+        sounds: background to draw from.
+        power: of it.
+        is_new: see Minute.
+        rng: draws.
+    """
+    sound = sounds[int(rng.integers(len(sounds)))]
+    rows = [row for row, _ in places]
+    return Minute(
+        pcm[rows],
+        tuple(clips[row].word for row in rows),
+        tuple(clips[row].speaker for row in rows),
+        tuple(start for _, start in places),
+        sound,
+        int(rng.integers(sound.samples)),
+        power,
+        is_new,
+    )
+
+
 def compose(
     recordings: Recordings,
     keywords: Sequence[str],
@@ -223,26 +257,15 @@ def compose(
     keyword_deck, other_deck = Deck(wanted, rng), Deck(other, rng)
     planned = []
     for _ in range(minutes):
-        clips: list[int] = []
-        starts: list[int] = []
+        places: list[tuple[int, int]] = []
         at = LEAD
         while (at := at + int(rng.integers(*GAP))) + CLIP_SAMPLES + GRACE <= MINUTE:
             deck = other_deck if rng.integers(1 + OTHERS_A_KEYWORD) else keyword_deck
-            clips.append(deck.draw())
-            starts.append(at)
+            places.append((deck.draw(), at))
             at += CLIP_SAMPLES
-        sound = sounds[int(rng.integers(len(sounds)))]
+        is_new = other_deck.shuffles <= 1
         planned.append(
-            Minute(
-                recordings.pcm[clips],
-                tuple(words[i] for i in clips),
-                tuple(recordings.clips[i].speaker for i in clips),
-                tuple(starts),
-                sound,
-                int(rng.integers(sound.samples)),
-                power,
-                other_deck.shuffles <= 1,
-            )
+            make_minute(recordings.pcm, recordings.clips, places, sounds, power, is_new, rng)
         )
     return planned
 

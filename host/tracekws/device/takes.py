@@ -117,6 +117,21 @@ def hold_back(takes: Sequence[Take]) -> tuple[list[Take], list[Take]]:
     return [take for take in takes if not any(take is other for other in held)], held
 
 
+def without_others(
+    learn: Sequence[Take], unknown: str, method: int
+) -> tuple[list[Take], list[Take]]:
+    """Takes that a method learns, and those of other words that it does not.
+
+    A method that keeps takes and moves no weight learns nothing of other words.
+    """
+    if method != TAKES:
+        return list(learn), []
+    return (
+        [take for take in learn if take.label != unknown],
+        [take for take in learn if take.label == unknown],
+    )
+
+
 def count(takes: Sequence[Take]) -> dict[str, int]:
     """Count the takes of each label, in the order in which the labels come."""
     counts: dict[str, int] = {}
@@ -183,12 +198,10 @@ def read_lesson(
     if hold_out:
         check_enough(folder, takes, unknown)
     learn, test = hold_back(takes) if hold_out else (takes, [])
-    moves_weights = method != TAKES
-    if hold_out and not moves_weights:
-        test += [take for take in learn if take.label == unknown]
-    if not moves_weights:
-        learn = [take for take in learn if take.label != unknown]
+    learn, left_out = without_others(learn, unknown, method)
+    if hold_out:
+        test += left_out
     if not learn:
         raise DataError(f"{folder}: only other words: nothing would be learned of them; add words")
     strangers = read_takes(others, labels, unknown, silence) if others else []
-    return Lesson(learn, test, strangers, weak_points(learn, unknown, moves_weights))
+    return Lesson(learn, test, strangers, weak_points(learn, unknown, method != TAKES))
