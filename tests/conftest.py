@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of all tests, and the last lines of a run: what was left out on this machine."""
 
+import atexit
 import os
 import re
+import shutil
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +17,10 @@ from hypothesis import HealthCheck, settings
 # Tables are as wide wherever the tests run: Rich reads this when it makes a console, at import, and
 # a process of pytest-xdist has a value of its own.
 os.environ["COLUMNS"] = "200"
+
+# No test finds a board that the user of this machine runs, nor writes into the user's state.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="tracekws-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # The same examples every time, on a machine of any speed; fewer on the slow sanitized build.
 settings.register_profile(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tracekws.core import Model
     from tracekws.device.device import Device
     from tracekws.errors import (
+        BusyError,
         DataError,
         DeviceError,
         MissingTool,
@@ -37,6 +38,7 @@ _MODULES = {
 """Where the promised names are; the others are errors. They are looked up when they are used."""
 
 __all__ = [
+    "BusyError",
     "DataError",
     "Device",
     "DeviceError",

@@ -69,6 +69,10 @@ class NoDeviceError(TraceKwsError):
     """No device was found, or it does not answer."""
 
 
+class BusyError(NoDeviceError):
+    """Another program has the line; the text names it where that can be seen."""
+
+
 class ModelError(TraceKwsError):
     """A model image was refused; the text names the bad field."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from tracekws.errors import DataError
+from tracekws.errors import DataError, TraceKwsError
 
 JsonObject = dict[str, Any]
 """Of a file of JSON: values by their names."""
@@ -19,6 +19,20 @@ TEXT_BYTES = 16 * MIB
 """Most of a list, a table, settings or a card."""
 ROOM = 1 << 16
 """Bytes that a folder must take before work begins whose result goes there."""
+
+
+def state_folder() -> Path:
+    """The user's folder for state, made when it is missing (XDG_STATE_HOME).
+
+    Raises:
+        TraceKwsError: it cannot be made.
+    """
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "tracekws"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TraceKwsError(f"{folder}: {error.strerror}; name a file with --flash") from error
+    return folder
 
 
 def check_regular(path: Path) -> None:

@@ -264,7 +264,7 @@ def test_nothing_is_left_running(firmware: Path, flash: Path, number: signal.Sig
         told = json.loads(host.stdout.readline())
         (qemu,) = qemu_of(flash)
         assert told["pid"] == qemu
-        assert tracekws_json("info", "--port", told["port"])["generation"] == 0
+        assert tracekws_json("info", "--port", told["name"])["generation"] == 0
         ended = os.pidfd_open(qemu)
         host.send_signal(number)
     done, _, _ = select.select([ended], [], [], HANG_SECONDS)

@@ -25,13 +25,13 @@ from host_cli import HANG_SECONDS, start
 from images import make_image
 from recordings import write_take
 from tones import write_tree
-from tracekws.boards import running
 from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import discover, microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import LearnSession
+from tracekws.files import state_folder
 
 
 def state(board: VirtualBoard) -> tuple[bytes, int, bool]:
@@ -675,7 +675,7 @@ def impatient(monkeypatch) -> None:
     """Wait for a device half a second instead of five."""
     real = Device.open.__func__
     monkeypatch.setattr(
-        Device, "open", classmethod(lambda kind, port, timeout=0.5: real(kind, port, timeout))
+        Device, "open", classmethod(lambda kind, port, **options: real(kind, port, 0.5, **options))
     )
 
 
@@ -856,8 +856,8 @@ def test_board_says_how_to_build_it(run, model, tmp_path, monkeypatch):
 
 def test_the_flash_file_is_in_the_users_state_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    assert running.state_folder() == tmp_path / "state" / "tracekws"
-    assert running.state_folder().is_dir()
+    assert state_folder() == tmp_path / "state" / "tracekws"
+    assert state_folder().is_dir()
 
 
 def test_demo_without_its_speech_says_so(run, model, tmp_path):

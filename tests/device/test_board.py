@@ -178,7 +178,7 @@ def test_no_device_and_too_many(
     start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(discover, "candidates", list)
-    with pytest.raises(NoDeviceError, match="no serial port; plug a board in"):
+    with pytest.raises(NoDeviceError, match="no serial port, and no board runs: plug one in"):
         discover.find_port()
     monkeypatch.setattr(discover, "candidates", lambda: ["/dev/no-such-port"])
     with pytest.raises(NoDeviceError, match="answers on /dev/no-such-port"):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,19 +15,10 @@ from tracekws.boards.emulator import board_of, built_firmware, emulated_board
 from tracekws.boards.parts import BOARDS
 from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.core import Model
+from tracekws.device.announce import RunningBoard, announced, running_boards
 from tracekws.device.takes import chunks
-from tracekws.errors import TraceKwsError
+from tracekws.files import state_folder
 from tracekws.shipped import MODEL
-
-
-def state_folder() -> Path:
-    """The user's folder for state, made when it is missing (XDG_STATE_HOME)."""
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "tracekws"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TraceKwsError(f"{folder}: {error.strerror}; name a file with --flash") from error
-    return folder
 
 
 @contextmanager
@@ -51,8 +41,8 @@ def is_emulated(what: str) -> bool:
 @contextmanager
 def running_board(
     what: str, flash: Path | None, tcp: int | None, ram: int | None, heard: Path | None
-) -> Iterator[tuple[VirtualBoard, Path]]:
-    """Run the board that the user named, by its name or by a file; the board and its flash.
+) -> Iterator[tuple[VirtualBoard, RunningBoard]]:
+    """Run the board that the user named, by its name or by a file; commands find it meanwhile.
 
     `flash` is the file that is its flash, by default one in the user's state folder; `tcp` a port
     of 127.0.0.1 (0 for any free one) instead of a pty; `ram`, in bytes, and `heard`, a recording
@@ -61,15 +51,37 @@ def running_board(
     """
     if is_emulated(what):
         firmware = built_firmware(what) if what in BOARDS else Path(what)
-        flash = flash or state_folder() / f"{board_of(firmware)}.flash"
-        with emulated_board(firmware, flash, tcp) as running:
-            yield running, flash
+        name = board_of(firmware)
+        flash = flash or state_folder() / f"{name}.flash"
+        with announced(name, flash) as ready, emulated_board(firmware, flash, tcp) as running:
+            yield running, ready(running.port)
     else:
         model = MODEL if what == "virtual" else Path(what)
         Model.load(model)
-        flash = flash or state_folder() / "board.flash"
+        flash = flash or kept_flash()
         with (
+            announced("virtual", flash) as ready,
             sound_of(heard) as sound,
             virtual_board(model, flash, tcp, ram, sound) as running,
         ):
-            yield running, flash
+            yield running, ready(running.port)
+
+
+def kept_flash() -> Path:
+    """The flash of the virtual board that is kept for this user."""
+    return state_folder() / "board.flash"
+
+
+@contextmanager
+def kept_board() -> Iterator[str]:
+    """Give the port of the virtual board that is kept for this user.
+
+    It is the one that runs, or it runs until this ends. Raises as running_board() does.
+    """
+    flash = str(kept_flash().resolve())
+    there = next((board.port for board in running_boards() if board.flash == flash), None)
+    if there is not None:
+        yield there
+        return
+    with running_board("virtual", None, None, None, None) as (running, _):
+        yield running.port

@@ -23,7 +23,7 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import columns_table, open_device, prompt, warn_of_slots
-from tracekws.cli.options import Json, Port
+from tracekws.cli.options import Json, Port, Virtual
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
@@ -64,6 +64,7 @@ def adapt(
         Path, typer.Option(help="The device's model; saves time when it is this one.")
     ] = MODEL,
     port: Port = None,
+    virtual: Virtual = False,
     as_json: Json = False,
 ) -> None:
     """Teach the device its user's voice from a folder of takes, a folder a word.
@@ -113,7 +114,7 @@ def adapt(
             if picture:
                 say(out, f"picture: {picture}")
 
-    with open_device(port) as device:
+    with open_device(port, virtual) as device:
         about = device.info()
         if keep:
             warn_of_slots(about)

@@ -72,13 +72,13 @@ def board(
     for option, value in (("--microphone", heard), ("--ram", ram)):
         if value is not None and is_emulated(what):
             raise typer.BadParameter("only a virtual board has it", param_hint=option)
-    with running_board(what, flash, tcp, ram, heard) as (running, flash_file):
+    with running_board(what, flash, tcp, ram, heard) as (running, known):
         if as_json:
-            print_line({"port": running.port, "pid": running.pid, "flash": str(flash_file)})
+            print_line({**asdict(known), "pid": running.pid})
         else:
             print(running.port, flush=True)
-            say(talk, f"listen to it with: tracekws listen --port {running.port}")
-            say(talk, f"its flash is {flash_file}; Ctrl-C ends it")
+            say(talk, f"listen to it with: tracekws listen TAKE.wav (its name is {known.name})")
+            say(talk, f"its flash is {known.flash}; Ctrl-C ends it")
         running.wait()
 
 

@@ -4,22 +4,62 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import typer
 from rich.table import Table
 
+from tracekws.boards.running import kept_board, kept_flash
 from tracekws.cli.console import say, talk
 from tracekws.columns import CAPTIONS, Columns
 from tracekws.device import microphone
 from tracekws.device.device import Device
+from tracekws.device.discover import NothingFound, find_port
 from tracekws.device.driver import DeviceInfo
-from tracekws.errors import TraceKwsError
+from tracekws.errors import NoDeviceError, TraceKwsError
 
 
-def open_device(port: str | None) -> Device:
-    """Open the device at a port, or the one that is found."""
-    return Device.open(port) if port else Device.find()
+@contextmanager
+def open_device(
+    port: str | None, virtual: bool | None = None, needs_model: bool = True
+) -> Iterator[Device]:
+    """Open the device at a port, or the one that is found, or the user's virtual board.
+
+    Args:
+        port: of the device, or the name of a board that runs; None to look for one.
+        virtual: whether the user's virtual board is wanted; where that would do and was not asked
+            for (False), it is offered at a terminal. None where it would not do.
+        needs_model: as of Device.open().
+
+    Raises:
+        NoDeviceError: there is none.
+    """
+    if virtual and port:
+        raise typer.BadParameter("give --virtual or --port (or TRACEKWS_PORT), not both")
+    with ExitStack() as stack:
+        if virtual:
+            port = stack.enter_context(kept_board())
+        elif port is None:
+            try:
+                port = find_port()
+            except NothingFound as error:
+                if virtual is None:
+                    raise
+                if not wants_virtual(error):
+                    raise NoDeviceError(f"{error}, or use one by --virtual") from error
+                port = stack.enter_context(kept_board())
+        yield stack.enter_context(Device.open(port, needs_model=needs_model))
+
+
+def wants_virtual(missing: NoDeviceError) -> bool:
+    """Whether somebody at a terminal takes a virtual board instead of what is missing."""
+    if not (sys.stdin.isatty() and talk.is_terminal):
+        return False
+    say(talk, str(missing))
+    text = f"Use a virtual board? What it learns is kept in {kept_flash()}"
+    return typer.confirm(text, default=True, err=True)
 
 
 def columns_table(before: Columns, after: Columns) -> Table:

@@ -21,7 +21,7 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import open_device
-from tracekws.cli.options import Isolated, Json, Port
+from tracekws.cli.options import Isolated, Json, Port, Virtual
 from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import DeviceInfo
@@ -58,6 +58,7 @@ def listen(
         Path, typer.Option(help="The device's model: its card says what to expect.")
     ] = MODEL,
     port: Port = None,
+    virtual: Virtual = False,
     as_json: Json = False,
 ) -> None:
     """Show the words that the device hears in recordings, or through a microphone.
@@ -76,6 +77,8 @@ def listen(
         raise typer.BadParameter("--seconds is for --live")
     level = sensitivity or 0
     if live:
+        if virtual:
+            raise typer.BadParameter("--virtual has no microphone; --mic or recordings do with it")
         with open_device(port) as device:
             if sensitivity is not None:
                 say_expected(device.info(), model, level)
@@ -87,7 +90,7 @@ def listen(
         microphone.sounddevice()  # refuse before the device is touched
         streams = [(None, microphone.stream())]
     heard = 0
-    with open_device(port) as device:
+    with open_device(port, virtual) as device:
         if sensitivity is not None:
             say_expected(device.info(), model, level)
         for name, stream in streams:

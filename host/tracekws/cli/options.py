@@ -23,9 +23,15 @@ def changed_sound_of(name: str) -> str:
 Port = Annotated[
     str | None,
     typer.Option(
-        help="Serial port, pty or socket://HOST:PORT of the device; found by itself when one is"
-        " plugged in.",
+        help="Serial port, pty or socket://HOST:PORT of the device, or the name of a board that"
+        " `tracekws board` runs; the one that is plugged in or runs is found by itself.",
         envvar="TRACEKWS_PORT",
+    ),
+]
+Virtual = Annotated[
+    bool,
+    typer.Option(
+        "--virtual", help="Use the user's virtual board, which keeps what it has learned."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

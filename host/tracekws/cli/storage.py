@@ -18,10 +18,8 @@ from tracekws.cli.console import (
     stages,
 )
 from tracekws.cli.devices import open_device, warn_of_slots
-from tracekws.cli.options import Json, Port
+from tracekws.cli.options import Json, Port, Virtual
 from tracekws.core import Model
-from tracekws.device.device import Device
-from tracekws.device.discover import find_port
 from tracekws.device.driver import DeviceInfo
 from tracekws.errors import ModelError
 
@@ -37,12 +35,12 @@ def save(port: Port = None, as_json: Json = False) -> None:
     show_generation(generation, "saved as generation {}", as_json)
 
 
-def undo(port: Port = None, as_json: Json = False) -> None:
+def undo(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> None:
     """Go back to the weights that were saved before the last ones: one step.
 
     Example: `tracekws undo`
     """
-    with open_device(port) as device:
+    with open_device(port, virtual) as device:
         generation = device.undo()
     show_generation(generation, "back at generation {}", as_json)
 
@@ -58,13 +56,14 @@ def show_generation(generation: int, text: str, as_json: bool) -> None:
 def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     port: Port = None,
+    virtual: Virtual = False,
     as_json: Json = False,
 ) -> None:
     """Erase everything that was learned and go back to the model as it came.
 
     Example: `tracekws forget --yes`
     """
-    with open_device(port) as device:
+    with open_device(port, virtual) as device:
         if not yes and not typer.confirm("Erase everything that was learned?", err=True):
             raise typer.Exit(1)
         device.forget()
@@ -75,6 +74,7 @@ def load(
     model: Annotated[Path, typer.Argument(help="Model image to load.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     port: Port = None,
+    virtual: Virtual = False,
     as_json: Json = False,
 ) -> None:
     """Load another model into the device's flash, and run it; what was learned is erased.
@@ -85,7 +85,7 @@ def load(
     Example: `tracekws load models/base.tkws`
     """
     checked = Model.load(model)
-    with Device.open(port or find_port(), needs_model=False) as device:
+    with open_device(port, virtual, needs_model=False) as device:
         before = device.info() if device.has_model else None
         if before and 0 < before.image_bytes < len(checked.image):
             raise ModelError(
@@ -106,12 +106,12 @@ def load(
         say(out, f"{about.model_name}, CRC {about.model_crc:08x}, runs now; it hears: {words}")
 
 
-def info(port: Port = None, as_json: Json = False) -> None:
+def info(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> None:
     """Show what the device is, runs and has learned.
 
     Example: `tracekws info --json`
     """
-    with open_device(port) as device:
+    with open_device(port, virtual) as device:
         about = device.info()
     if as_json:
         print_json(asdict(about))

@@ -10,7 +10,7 @@ from typing import Self
 from tracekws.core import Model
 from tracekws.device import adapt
 from tracekws.device.adapt import Adaptation, Progress
-from tracekws.device.discover import find_port
+from tracekws.device.discover import find_port, port_of
 from tracekws.device.driver import Driver
 from tracekws.device.takes import Lesson, read_lesson
 
@@ -33,7 +33,7 @@ class Device(Driver):
 
     @classmethod
     def find(cls, timeout: float = 5.0) -> Self:
-        """Open the one device that is plugged in.
+        """Open the one device that is plugged in, or that `tracekws board` runs.
 
         Args:
             timeout: seconds, as of open().
@@ -43,8 +43,27 @@ class Device(Driver):
 
         Raises:
             NoDeviceError: there is none, or there are several.
+            BusyError: another program has it open.
         """
         return cls.open(find_port(), timeout)
+
+    @classmethod
+    def open(cls, port: str, timeout: float = 5.0, needs_model: bool = True) -> Self:
+        """Open a serial port, a pty, a URL, or a board that `tracekws board` runs by its name.
+
+        Args:
+            port: as of Driver.open(), or such a name.
+            timeout: as of Driver.open().
+            needs_model: as of Driver.open().
+
+        Returns:
+            As of Driver.open().
+
+        Raises:
+            NoDeviceError, ProtocolError, VersionError, DeviceError: as of Driver.open().
+            BusyError: another program has the line.
+        """
+        return super().open(port_of(port), timeout, needs_model)
 
     def adapt(
         self,

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which serial port has a device."""
+"""Which line has a device: a serial port, or a board without hardware that runs."""
 
 from __future__ import annotations
 
 from serial.tools import list_ports
 
+from tracekws.device.announce import running_boards
 from tracekws.device.driver import Driver
-from tracekws.errors import DeviceError, NoDeviceError, TraceKwsError, VersionError
+from tracekws.errors import BusyError, DeviceError, NoDeviceError, TraceKwsError, VersionError
 
 HELLO_SECONDS = 1.0
+
+
+class NothingFound(NoDeviceError):
+    """Neither a device is plugged in, nor does a board without hardware run."""
 
 
 def candidates() -> list[str]:
@@ -17,26 +22,50 @@ def candidates() -> list[str]:
 
 
 def answers(port: str, timeout: float = HELLO_SECONDS) -> bool:
-    """Tell whether a device answers on a port, even one that refuses; `timeout` in seconds."""
+    """Tell whether a device answers on a port, even one that refuses; `timeout` in seconds.
+
+    Raises BusyError when another program has the port.
+    """
     try:
         Driver.open(port, timeout).close()
     except (DeviceError, VersionError):
         return True
+    except BusyError:
+        raise
     except TraceKwsError:
         return False
     return True
 
 
 def find_port(timeout: float = HELLO_SECONDS) -> str:
-    """Find the one port with a device. Raises NoDeviceError for none and for several."""
+    """Find the one port with a device: plugged in, or without hardware and running.
+
+    Raises NothingFound for none, NoDeviceError for several, BusyError for one that cannot be asked.
+    """
     asked = candidates()
-    found = [port for port in asked if answers(port, timeout)]
+    found: dict[str, str] = {}
+    busy: list[BusyError] = []
+    for port in asked:
+        try:
+            if answers(port, timeout):
+                found[port] = port
+        except BusyError as error:
+            busy.append(error)
+    found |= {board.port: f"{board.name} at {board.port}" for board in running_boards()}
     if len(found) > 1:
-        raise NoDeviceError(f"several devices ({', '.join(found)}): name one with --port")
+        raise NoDeviceError(f"several devices ({', '.join(found.values())}): name one with --port")
     if found:
-        return found[0]
+        return next(iter(found))
+    if busy:
+        raise busy[0]
     where = f"no TraceKWS device answers on {', '.join(asked)}" if asked else "no serial port"
-    raise NoDeviceError(
-        f"{where}; plug a board in, or start a virtual one with `tracekws board` and name its port"
-        " with --port"
+    raise NothingFound(
+        f"{where}, and no board runs: plug one in, or start a virtual one with `tracekws board`"
     )
+
+
+def port_of(name: str) -> str:
+    """The port of a running board by its name; what is no such name is a port itself."""
+    if "/" in name:
+        return name
+    return next((board.port for board in running_boards() if board.name == name), name)

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from tracekws.audio import SAMPLE_RATE
 from tracekws.core import check_pcm
 from tracekws.device import limits, protocol
+from tracekws.device.holders import holder
 from tracekws.device.link import Clock, Link
 from tracekws.device.protocol import Health, Hello, Position, RawEvent
 from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import (
+    BusyError,
     DataError,
     NoDeviceError,
     ProtocolError,
@@ -30,6 +32,9 @@ from tracekws.errors import (
 from tracekws.errors import code as error_code
 from tracekws.learner import FULL_SCALE
 from tracekws.recognizer import Event
+
+LET_GO_SECONDS = 60
+"""A board without hardware on TCP lets a silent host go after so long, when another one waits."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,22 @@ class Driver:
 
         Raises:
             NoDeviceError: the port cannot be opened, or is silent.
+            BusyError: another program has it.
             ProtocolError: what answers is something else.
             VersionError: it speaks another version of the protocol.
             DeviceError: it has no usable model, and needs one.
         """
-        return cls.over(open_transport(port), port, timeout, needs_model)
+        try:
+            return cls.over(open_transport(port), port, timeout, needs_model)
+        except NoDeviceError as error:
+            # on TCP one waits for the one before to go; there is one host at a time
+            who = holder(port) if port.startswith("socket://") else ""
+            if not who:
+                raise
+            raise BusyError(
+                f"{port}: another program has the line: {who}; a board lets it go when it has been"
+                f" silent for {LET_GO_SECONDS} s: end it, or try again"
+            ) from error
 
     @classmethod
     def over(

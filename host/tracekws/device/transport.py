@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import serial
 
-from tracekws.errors import NoDeviceError
+from tracekws.device.holders import holder
+from tracekws.errors import BusyError, NoDeviceError
 
 BAUD_RATE = 921_600
 SLICE = 0.05
@@ -39,12 +40,15 @@ class Transport(Protocol):
 def open_transport(port: str) -> Transport:
     """Open a serial port by its name or a pySerial URL, or TCP by ``socket://HOST:PORT``.
 
-    Raises NoDeviceError when there is no such port, or it is in use.
+    Raises BusyError when another program has it open, NoDeviceError when there is no such port.
     """
     try:
         kind = SocketTransport if port.startswith("socket://") else SerialTransport
         return kind(port)
     except (serial.SerialException, OSError, ValueError) as error:
+        if _number(error) in (errno.EAGAIN, errno.EBUSY):
+            who = f": {named}" if (named := holder(port)) else ""
+            raise BusyError(f"{port}: another program has it open{who}; end that first") from error
         raise NoDeviceError(f"{port}: cannot be opened ({_reason(error)})") from error
 
 
@@ -138,8 +142,6 @@ def _stuck(port: str) -> NoDeviceError:
 
 
 _REASONS = {
-    errno.EAGAIN: "another program has it open",
-    errno.EBUSY: "another program has it open",
     errno.EACCES: "no permission; on Linux: sudo usermod -aG dialout $USER, then log in again",
     errno.ENOENT: "there is no such port",
     errno.ECONNREFUSED: "nothing listens there",
@@ -147,10 +149,13 @@ _REASONS = {
 }
 
 
-def _reason(error: Exception) -> str:
+def _number(error: Exception) -> int | None:
     number = getattr(error, "errno", None)
     if number is None and isinstance(error.__context__, termios.error):
         number = error.__context__.args[0]  # pySerial puts it into its text only
-    if number is None:
-        return str(error)
-    return _REASONS.get(number, os.strerror(number))
+    return number
+
+
+def _reason(error: Exception) -> str:
+    number = _number(error)
+    return str(error) if number is None else _REASONS.get(number, os.strerror(number))
