@@ -52,6 +52,7 @@ from tracekws.bench.tones import Beep, Sweep, beeps, sweeps
 from tracekws.core import Model
 from tracekws.data import Clip, Recordings, Stage, Tree, read_tree
 from tracekws.errors import DataError
+from tracekws.shipped import install_command
 
 SEED = 7
 WORDS_EACH = 40
@@ -586,7 +587,7 @@ def measure(
     if bench.tree is not None:
         missing = [text for text in missing if not text.startswith(f"{sets.SPEECH} ")]
     if not has_librosa():
-        missing.append("changed voices (librosa: make setup-lab)")
+        missing.append(f"changed voices (librosa: {install_command('lab')})")
     bench.read()
     rows = rows_of_speech(bench) if bench.tree else []
     rows += rows_of_others(bench)

@@ -24,6 +24,7 @@ from tracekws.boards.virtual import VirtualBoard
 from tracekws.device.driver import Driver
 from tracekws.errors import NoDeviceError, TraceKwsError
 from tracekws.files import read_bytes
+from tracekws.shipped import make_command
 
 BOOT_SECONDS = 60.0
 """A board that has not answered by then does not start; a busy machine is slow."""
@@ -37,7 +38,8 @@ def built_firmware(name: str) -> Path:
     suffix = MACHINES[name].suffix if name in MACHINES else ""
     path = built_path(f"{name}{suffix}.elf")
     if not path.is_file():
-        raise TraceKwsError(f"{path}: not built; build it with: make firmware BOARD={name}")
+        how = make_command(f"firmware BOARD={name}")
+        raise TraceKwsError(f"{path}: not built; build it with: {how}")
     return path
 
 

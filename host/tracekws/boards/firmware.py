@@ -14,7 +14,7 @@ from tracekws.boards.parts import PLACES, Place
 from tracekws.core import Model
 from tracekws.errors import DataError, MissingTool, ModelError, TraceKwsError
 from tracekws.files import MIB, read_bytes
-from tracekws.shipped import find_checkout
+from tracekws.shipped import find_checkout, make_command
 
 NO_CHECKOUT = (
     "firmware is built in a checkout of TraceKWS, and this package was installed without one"
@@ -137,7 +137,8 @@ def read_firmware(path: Path, board: str) -> Firmware:
     """
     is_raw = path.suffix != ".uf2"
     if not path.exists():
-        raise DataError(f"{path}: not built; build it with: make firmware BOARD={board}")
+        how = make_command(f"firmware BOARD={board}")
+        raise DataError(f"{path}: not built; build it with: {how}")
     data = read_bytes(path, MOST_BYTES) if is_raw else uf2.check(path)
     if data[:4] == b"\x7fELF":
         raise DataError(f"{path}: give the raw binary beside it, {path.with_suffix('.bin').name}")

@@ -26,6 +26,7 @@ from tracekws.boards import uf2
 from tracekws.boards.firmware import Firmware
 from tracekws.boards.parts import FLASHED, Way
 from tracekws.errors import NoDeviceError, TraceKwsError
+from tracekws.shipped import pip_command
 
 USB = Path("/sys/bus/usb/devices")
 MOUNTS = Path("/proc/self/mounts")
@@ -33,12 +34,7 @@ TOOL_SECONDS = 300.0
 REBOOT_SECONDS = 10.0
 LOOK_SECONDS = 0.1
 
-INSTALL = {
-    "openocd": "sudo apt install openocd",
-    "dfu-util": "sudo apt install dfu-util",
-    "pyocd": "pip install pyocd",
-}
-"""How to get each tool."""
+TOOLS = ("openocd", "dfu-util", "pyocd")
 
 Progress = Callable[[str, int, int], None]
 """What is being done, how much of it, and of how much."""
@@ -308,6 +304,11 @@ def _uf2(work: Work, firmware: Firmware, through: Attached) -> None:
 # --- tools ----------------------------------------------------------------------------------------
 
 
+def how_to_get(name: str) -> str:
+    """What a user types to get one of TOOLS."""
+    return pip_command(name) if name == "pyocd" else f"sudo apt install {name}"
+
+
 def find_tool(name: str) -> str | None:
     """Where a tool is: on the PATH, or beside this Python."""
     return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
@@ -316,7 +317,7 @@ def find_tool(name: str) -> str | None:
 def _find(name: str) -> str:
     path = find_tool(name)
     if path is None:
-        raise TraceKwsError(f"{name} is not installed; get it with: {INSTALL[name]}")
+        raise TraceKwsError(f"{name} is not installed; get it with: {how_to_get(name)}")
     return path
 
 

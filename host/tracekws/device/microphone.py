@@ -22,6 +22,7 @@ from tracekws.device.takes import OTHER
 from tracekws.errors import DataError, DeviceError, TraceKwsError
 from tracekws.files import write
 from tracekws.names import path_of
+from tracekws.shipped import pip_command
 
 TAKES = 3
 OTHER_TAKES = 5
@@ -50,7 +51,7 @@ def sounddevice() -> Any:
         import sounddevice as module
     except ImportError as error:
         raise TraceKwsError(
-            "the microphone needs the package sounddevice: pip install sounddevice"
+            f"the microphone needs the package sounddevice: {pip_command('sounddevice')}"
         ) from error
     except OSError as error:
         raise TraceKwsError(

@@ -217,8 +217,8 @@ def need_folder(data: Path | None, task: str, needs: str) -> Path:
     return data
 
 
-HOW = {name: ".venv/bin/pip install -e '.[events]' (GPL)" for name in ("aedat", "h5py", "tonic")}
-"""What brings packages that make setup-lab does not."""
+EVENTS = ("aedat", "h5py", "tonic")
+"""Packages of the extra events, which the lab does not bring."""
 
 
 def need_package(module: str) -> ModuleType:
@@ -230,5 +230,6 @@ def need_package(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        how = HOW.get(module.partition(".")[0], install_command("lab"))
+        apart = module.partition(".")[0] in EVENTS
+        how = f"{install_command('events')} (GPL)" if apart else install_command("lab")
         raise MissingTool(f"{error.name} is not installed; {how} brings it") from error
