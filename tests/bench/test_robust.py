@@ -392,7 +392,7 @@ def test_intervals_are_of_speakers() -> None:
 def test_the_command_gives_the_report(model_file, folder, tmp_path, report) -> None:
     picture = tmp_path / "rows.png"
     words = ("bench", "robust", str(model_file), "--data", str(folder / "gsc"), "--workers", "2")
-    (told,) = tracekws_json(*words, "--picture", str(picture))
+    (told,) = tracekws_json(*words, "--picture", str(picture))["models"]
     whole = {one["name"]: one for one in report.summary()["rows"]}
     assert told["rows"] == [whole[one["name"]] for one in told["rows"]]
     assert {"alone", "two keywords", "clips, testing", "beeps"} < {

@@ -432,7 +432,7 @@ def test_a_tool_that_hangs(run, bench, firmware, monkeypatch):
 
 def test_the_doctor_names_the_tools(run, bench):
     bench.install("openocd")
-    found = {check["name"]: check for check in json.loads(run("doctor", "--json").out)}
+    found = {check["name"]: check for check in json.loads(run("doctor", "--json").out)["checks"]}
     assert found["openocd"]["found"] == str(bench.folder / "bin" / "openocd")
     assert not found["dfu-util"]["ok"]
     assert found["dfu-util"]["advice"] == "sudo apt install dfu-util"

@@ -201,7 +201,7 @@ def test_the_model_that_came_along_is_evaluated(installed: Installed, tmp_path: 
 
 
 def test_the_doctor_finds_nothing_missing(installed: Installed) -> None:
-    found = {check["name"]: check for check in installed.json("doctor")}
+    found = {check["name"]: check for check in installed.json("doctor")["checks"]}
     assert found["virtual board"]["found"] == str(installed.package / "tracekws-board")
     assert not found["C compiler"]["ok"]
     assert not found["C compiler"]["required"]

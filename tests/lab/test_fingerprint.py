@@ -127,7 +127,7 @@ def test_lines_that_do_not_say_their_code_are_kept_and_told(tmp_path, monkeypatc
 
     run = ("run", "--task", "lines", "--rule", "readout", "--epochs", "1", "--output", str(path))
     shown, said = lab(*run, "--json")
-    assert [row["standing"] for row in json.loads(shown)] == ["present"]
+    assert [row["standing"] for row in json.loads(shown)["rows"]] == ["present"]
     assert said == ""
     old = {k: v for k, v in json.loads(path.read_text()).items() if k != "code"}
     path.write_text(json.dumps(old | {"test": 99.0}) + "\n")
@@ -139,7 +139,7 @@ def test_lines_that_do_not_say_their_code_are_kept_and_told(tmp_path, monkeypatc
         False,
     ]
     assert lab(*run)[1] == ""
-    rows = json.loads(lab("report", str(path), "--json")[0])
+    rows = json.loads(lab("report", str(path), "--json")[0])["rows"]
     assert {row["standing"]: row["test"] == 99.0 for row in rows} == {
         "present": False,
         "not recorded": True,

@@ -24,24 +24,22 @@ from tracekws.cli import (
     storage,
     train,
 )
-from tracekws.cli.console import check_output, printing, say, talk, visible
-from tracekws.errors import (
-    DeviceError,
-    NoDeviceError,
-    ProtocolError,
-    StorageError,
-    TraceKwsError,
-)
+from tracekws.cli.console import check_output, printing, visible
+from tracekws.cli.exits import EXITS, USAGE, say_error, tell_error
+from tracekws.errors import TraceKwsError
 
 
 @contextmanager
 def visible_usage() -> Iterator[None]:
-    """What was typed wrongly is printed by typer: let it be visible text, too."""
+    """What was typed wrongly is printed by typer: let it be visible text, too, and JSON."""
     try:
         yield
     except Exception as error:
         if isinstance(getattr(error, "message", None), str):
             error.message = visible(error.message)  # type: ignore[attr-defined]
+            whole = getattr(error, "format_message", None)  # with the option that it is of
+            said = whole() if whole else error.message  # type: ignore[attr-defined]
+            tell_error(getattr(error, "exit_code", 2), USAGE, said)
         raise
 
 
@@ -63,6 +61,7 @@ app = typer.Typer(
     cls=Commands,
     name="tracekws",
     help="Keyword spotting that learns its user's voice on the microcontroller.",
+    epilog=f"Exit status: {'; '.join(f'{code} {what}' for code, what in EXITS.items())}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -108,20 +107,6 @@ for name, group in (("data", data.app), ("bench", bench.app), ("lab", lab.app)):
     app.add_typer(group, name=name)
 
 
-def exit_code(error: TraceKwsError) -> int:
-    """Exit code of an error: 3 no device, 4 device error, else 1."""
-    if isinstance(error, NoDeviceError):
-        return 3
-    if isinstance(error, DeviceError | ProtocolError | StorageError):
-        return 4
-    return 1
-
-
-def say_error(text: str) -> None:
-    """Print an error as the one line that it is; names of files may have ends of lines in them."""
-    say(talk, "error: " + text.replace("\n", "\\n"))
-
-
 def main() -> None:
     """Entry point: errors become one line and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):  # in whatever encoding, a name stops no command
@@ -134,11 +119,9 @@ def main() -> None:
             with printing():
                 pass  # what Python has kept back
     except TraceKwsError as error:
-        say_error(str(error))
-        sys.exit(exit_code(error))
+        sys.exit(say_error(error, str(error)))
     except OSError as error:
         named = [str(part) for part in (error.filename, error.strerror) if part]
-        say_error(": ".join(named) or str(error))
-        sys.exit(1)
+        sys.exit(say_error(error, ": ".join(named) or str(error)))
     except KeyboardInterrupt:
         sys.exit(130)

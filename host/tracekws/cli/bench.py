@@ -296,7 +296,7 @@ def bench_robust(
         robust_picture(reports, picture)
         talk.print(f"tables as a picture: {picture}")
     if as_json:
-        print_json(reports)
+        print_json({"models": reports})
         return
     for report in reports:
         show_robust(report)

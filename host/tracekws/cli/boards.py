@@ -153,7 +153,7 @@ def doctor(
     """
     found = diagnosis.checks(model)
     if as_json:
-        print_json([asdict(check) for check in found])
+        print_json({"checks": [asdict(check) for check in found]})
     else:
         for check in found:
             mark = "ok" if check.ok else ("MISSING" if check.required else "absent")

@@ -8,7 +8,7 @@ import select
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -171,7 +171,7 @@ def printing() -> Iterator[None]:
         raise TraceKwsError("standard output cannot be written (nobody reads it)") from end
 
 
-def print_json(value: object) -> None:
+def print_json(value: Mapping[str, object]) -> None:
     """One JSON object on standard output.
 
     Raises:

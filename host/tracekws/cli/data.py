@@ -9,9 +9,11 @@ from rich.table import Table
 
 from tracekws import data
 from tracekws.cli.console import out, print_json, say, stages, talk
+from tracekws.cli.exits import error_object, exit_code, name_of, say_error
 from tracekws.cli.options import (
     Json,
 )
+from tracekws.errors import DataError
 
 app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 
@@ -29,8 +31,13 @@ def check(
     with stages() as stage:
         found = data.survey(tree, stage("reading"))
     if as_json:
+        try:
+            tree.check_lists()
+        except DataError as error:
+            told = error_object(exit_code(error), name_of(error), str(error))
+            print_json(found.summary() | told)
+            raise typer.Exit(say_error(error, str(error), told=True)) from error
         print_json(found.summary())
-        tree.check_lists()
         return
     recordings = found.recordings
     table = Table("word", "clips", "speakers", "repeats", "bad files")

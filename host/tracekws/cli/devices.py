@@ -62,6 +62,20 @@ def wants_virtual(missing: NoDeviceError) -> bool:
     return typer.confirm(text, default=True, err=True)
 
 
+def confirm(text: str) -> None:
+    """Ask before something is erased.
+
+    Raises:
+        TraceKwsError: the answer is not yes.
+    """
+    try:
+        yes = typer.confirm(text, err=True)
+    except typer.Abort:  # nobody is there to answer
+        yes = False
+    if not yes:
+        raise TraceKwsError("nothing was erased: answer y, or give --yes")
+
+
 def columns_table(before: Columns, after: Columns) -> Table:
     """The columns before and after as a table."""
     table = Table("right", "clips", "before", "after", "change")

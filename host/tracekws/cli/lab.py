@@ -186,7 +186,7 @@ def run(
         )
     say_stale(output, done.stale)
     if as_json:
-        print_json(report.summary(done.rows))
+        print_json({"rows": report.summary(done.rows)})
     else:
         show(done.rows)
 
@@ -266,7 +266,7 @@ def show_report(
     if picture is not None:
         report.picture(rows, picture)
     if as_json:
-        print_json(report.summary(rows))
+        print_json({"rows": report.summary(rows)})
     else:
         show(rows)
 
