@@ -24,8 +24,6 @@ int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
         return TKWS_E_BUSY;
     if (tkws_app_image_room(board) == 0)
         return TKWS_E_UNSUPPORTED;
-    if (n_bytes == 0)
-        return TKWS_E_ARGUMENT;
     if (n_bytes > tkws_app_image_room(board))
         return TKWS_E_IMAGE_FULL;
     if (app->image.area != TKWS_APP_FACTORY && !is_found(app))
@@ -78,6 +76,29 @@ static int check(const tkws_app *app, const uint8_t *image)
     return error;
 }
 
+/* Go back to the factory's image. The area that does not run was erased when the session was opened, so that a
+ * power cut leaves what ran, or the factory's. */
+static int unload(tkws_app *app)
+{
+    const tkws_board *board = app->board;
+    tkws_app_image factory;
+    tkws_model model;
+    tkws_app_image older;
+    uint8_t spare = tkws_app_image_spare(&app->image);
+    uint8_t last = spare == 0 ? 1 : 0;
+    if (app->load_crc != 0)
+        return TKWS_E_MODEL_CRC;
+    if (!tkws_app_image_find(board, TKWS_APP_FACTORY, &factory) ||
+        tkws_model_parse(&model, factory.bytes, factory.n_bytes) != TKWS_OK ||
+        !tkws_app_fits(board, &model))
+        return TKWS_E_NO_MODEL;
+    if (tkws_app_image_find(board, spare, &older))
+        return TKWS_E_STORAGE;
+    int error = tkws_app_image_erase(board, last, 0);
+    tkws_app_start(app); /* what ran may be gone from flash, refused or not */
+    return app->image.area == TKWS_APP_FACTORY ? error : TKWS_E_STORAGE;
+}
+
 int tkws_app_load_end(tkws_app *app)
 {
     const tkws_board *board = app->board;
@@ -85,6 +106,12 @@ int tkws_app_load_end(tkws_app *app)
     if (part_of(app, app->next) != 0)
         return TKWS_E_STATE;
     tkws_app_working(app);
+    if (app->load_bytes == 0) {
+        int refused = unload(app);
+        if (refused == TKWS_OK && board->slot_bytes > 0)
+            (void)tkws_app_storage_forget(&app->storage);
+        return refused;
+    }
     int error = check(app, tkws_app_image_bytes(board, area));
     if (error == TKWS_OK)
         error = tkws_app_image_commit(board, area, app->load_bytes);

@@ -234,9 +234,10 @@ def test_adapt_equals_the_virtual_board(
             weights.append(device.weights())
     assert results[0] == results[1]
     assert weights[0] == weights[1]
-    assert tracekws_json("undo", "--port", ports[0]) == {"generation": 0}
-    assert tracekws_json("save", "--port", ports[0]) == {"generation": 1}
-    assert tracekws_json("forget", "--yes", "--port", ports[0]) == {"generation": 0}
+    back = {"generation": 0, "model": "test", "loaded": False}
+    assert tracekws_json("undo", "--port", ports[0]) == back
+    assert tracekws_json("save", "--port", ports[0]) == {"generation": 0, "saved": False}
+    assert tracekws_json("forget", "--yes", "--port", ports[0]) == back
 
 
 def qemu_of(flash: Path) -> list[int]:

@@ -386,6 +386,57 @@ def test_forget_asks(run, board, takes, monkeypatch):
     assert len(answers) == 2
 
 
+def test_forget_says_which_model_it_leaves(run, board, other_model, takes):
+    assert run("adapt", takes, "--port", board.port).code == 0
+    said = run("forget", "--yes", "--port", board.port).out
+    assert re.fullmatch(r"back at \S+, the firmware's own model, as it came\n", said)
+    assert run("load", other_model, "--port", board.port).code == 0
+    name = json.loads(run("info", "--json", "--port", board.port).out)["model_name"]
+    said = run("forget", "--yes", "--port", board.port).out
+    assert said.startswith(f"back at {name}, the model that was loaded, as it came;")
+    assert "tracekws load --factory" in said
+    told = json.loads(run("forget", "--yes", "--json", "--port", board.port).out)
+    assert told == {"generation": 0, "model": name, "loaded": True}
+
+
+def test_load_factory_goes_back_to_the_firmwares_own_model(
+    run, board, image, other_model, takes, monkeypatch
+):
+    words = ("load", "--factory", "--port", board.port)
+    before = state(board)
+    assert run("load", other_model, "--port", board.port).code == 0
+    assert run("adapt", takes, "--port", board.port).code == 0
+    learned = state(board)
+    with monkeypatch.context() as patch:
+        patch.setattr("typer.confirm", lambda text, err: False)
+        assert run(*words).code == 1
+    assert state(board) == learned
+    result = run(*words, "--yes")
+    assert result.code == 0
+    assert f"CRC {Model(image).crc:08x}, the firmware's own, runs now" in result.out
+    assert state(board) == before
+    assert run("adapt", takes, "--port", board.port).code == 0
+    learned = state(board)
+    assert run(*words).code == 0, "it runs already, and nothing is erased"
+    assert state(board) == learned
+    for wrong in (("load",), ("load", other_model, "--factory")):
+        assert run(*wrong, "--port", board.port).code == 2
+
+
+def test_save_with_nothing_new_makes_no_generation(run, board, takes):
+    words = ("save", "--port", board.port)
+    result = run(*words)
+    assert (result.code, result.out) == (0, "nothing new to save: nothing was learned\n")
+    assert state(board)[1] == 0
+    assert run("adapt", takes, "--no-save", "--port", board.port).code == 0
+    assert run(*words).out == "saved as generation 1\n"
+    learned = state(board)
+    assert run(*words).out == "nothing new to save: generation 1 is kept\n"
+    assert json.loads(run(*words, "--json").out) == {"generation": 1, "saved": False}
+    assert json.loads(run("info", "--json", "--port", board.port).out)["erases"] == 1
+    assert state(board) == learned
+
+
 def test_load_runs_another_model(run, board, other_model):
     result = run("load", other_model, "--port", board.port)
     assert result.code == 0
@@ -412,17 +463,23 @@ def test_load_asks_before_it_erases_what_was_learned(run, board, other_model, ta
     assert state(board)[1:] == (0, False)
 
 
+def save_anew(run, board, takes):
+    """Learn something, and save it."""
+    assert run("adapt", takes, "--no-save", "--port", board.port).code == 0
+    return run("save", "--port", board.port)
+
+
 def test_saving_over_weights_of_another_model_is_said(
     run, built, model, other_model, takes, tmp_path
 ):
     flash = tmp_path / "flash"
     with virtual_board(model, flash) as board:
         assert run("adapt", takes, "--port", board.port).code == 0
-        assert run("save", "--port", board.port).code == 0
+        assert save_anew(run, board, takes).code == 0
     with virtual_board(other_model, flash) as board:
-        result = run("save", "--port", board.port)
+        result = save_anew(run, board, takes)
         assert "warning: both slots hold weights of another model" in result.err
-        result = run("save", "--port", board.port)
+        result = save_anew(run, board, takes)
         assert "warning: a slot holds weights of another model" in result.err
         result = run("adapt", takes, "--port", board.port)
         assert "another model" not in result.err
@@ -438,15 +495,15 @@ def newer_slot(flash, slot):
 
 
 def test_weights_of_a_newer_firmware_are_kept_and_told(
-    run, built, model, other_model, tmp_path, monkeypatch
+    run, built, model, other_model, takes, tmp_path, monkeypatch
 ):
     flash = tmp_path / "flash"
     with virtual_board(model, flash) as board:
-        assert run("save", "--port", board.port).code == 0
+        assert save_anew(run, board, takes).code == 0
     newer_slot(flash, 1)
     with virtual_board(model, flash) as board:
         assert "valid, newer-format" in run("info", "--port", board.port).out
-        result = run("save", "--port", board.port)
+        result = save_anew(run, board, takes)
         assert result.code == 4
         assert "warning: a slot holds weights of a newer firmware" in result.err
         assert "update it, or forget them" in result.err
@@ -463,10 +520,10 @@ def test_weights_of_a_newer_firmware_are_kept_and_told(
         assert run("load", other_model, "--port", board.port).code == 1
         assert "newer-format, empty" in run("info", "--port", board.port).out
     with virtual_board(other_model, flash) as board:
-        assert run("save", "--port", board.port).code == 0
+        assert save_anew(run, board, takes).code == 0
     with virtual_board(model, flash) as board:
         assert "newer-format, other-model" in run("info", "--port", board.port).out
-        result = run("save", "--port", board.port)
+        result = save_anew(run, board, takes)
         assert result.code == 0
         assert "warning: a slot holds weights of another model; saving erases" in result.err
 
@@ -488,12 +545,12 @@ def test_a_save_that_the_device_refuses_is_one_line_and_no_half_result(
     assert result.err.splitlines()[-1].startswith("error: ")
     assert "newer firmware" in result.err.splitlines()[-1]
     if options:
-        assert result.out == ""
+        assert json.loads(result.out)["error"]["name"] == "NEWER_FORMAT"
 
 
 def test_doctor_names_what_is_missing(run, built, model, tmp_path):
     result = run("doctor", "--model", model, "--json")
-    checks = {check["name"]: check for check in json.loads(result.out)}
+    checks = {check["name"]: check for check in json.loads(result.out)["checks"]}
     assert result.code == 0, result.out
     assert checks["model"]["ok"]
     assert checks["virtual board"]["ok"]
@@ -512,7 +569,7 @@ def test_doctor_fails_without_what_is_required(run, built, model, lost, monkeypa
         monkeypatch.setenv("TRACEKWS_BOARD", str(tmp_path / "none"))
         wanted = "virtual board"
     result = run("doctor", "--model", model, "--json")
-    checks = {check["name"]: check for check in json.loads(result.out)}
+    checks = {check["name"]: check for check in json.loads(result.out)["checks"]}
     assert result.code == 1
     assert not checks[wanted]["ok"]
     assert checks[wanted]["advice"]

@@ -17,7 +17,7 @@ from tracekws.cli.console import (
     say,
     stages,
 )
-from tracekws.cli.devices import open_device, warn_of_slots
+from tracekws.cli.devices import confirm, open_device, warn_of_slots
 from tracekws.cli.options import Json, Port, Virtual
 from tracekws.core import Model
 from tracekws.device.driver import DeviceInfo
@@ -25,14 +25,23 @@ from tracekws.errors import ModelError
 
 
 def save(port: Port = None, as_json: Json = False) -> None:
-    """Save the weights that the device runs with now.
+    """Save the weights that the device runs with now, where they are not saved already.
 
     Example: `tracekws save`
     """
     with open_device(port) as device:
-        warn_of_slots(device.info())
-        generation = device.save()
-    show_generation(generation, "saved as generation {}", as_json)
+        about = device.info()
+        generation = about.generation
+        if about.changed:
+            warn_of_slots(about)
+            generation = device.save()
+    if as_json:
+        print_json({"generation": generation, "saved": about.changed})
+    elif about.changed:
+        say(out, f"saved as generation {generation}")
+    else:
+        kept = f"generation {generation} is kept" if generation else "nothing was learned"
+        say(out, f"nothing new to save: {kept}")
 
 
 def undo(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> None:
@@ -41,16 +50,26 @@ def undo(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> 
     Example: `tracekws undo`
     """
     with open_device(port, virtual) as device:
-        generation = device.undo()
-    show_generation(generation, "back at generation {}", as_json)
+        device.undo()
+        about = device.info()
+    show_standing(about, as_json)
 
 
-def show_generation(generation: int, text: str, as_json: bool) -> None:
-    """Print the generation that the device is at."""
+def show_standing(about: DeviceInfo, as_json: bool) -> None:
+    """Print what the device is back at: a generation, or a model without anything learned."""
     if as_json:
-        print_json({"generation": generation})
+        standing = {"generation": about.generation, "model": about.model_name}
+        print_json({**standing, "loaded": about.loaded})
+    elif about.generation:
+        say(out, f"back at generation {about.generation}")
+    elif about.loaded:
+        say(
+            out,
+            f"back at {about.model_name}, the model that was loaded, as it came; the firmware's"
+            " own is back with: tracekws load --factory",
+        )
     else:
-        out.print(text.format(generation) if generation else "back at the model as it came")
+        say(out, f"back at {about.model_name}, the firmware's own model, as it came")
 
 
 def forget(
@@ -61,17 +80,25 @@ def forget(
 ) -> None:
     """Erase everything that was learned and go back to the model as it came.
 
+    A model that was loaded stays; `load --factory` goes back to the firmware's own.
+
     Example: `tracekws forget --yes`
     """
     with open_device(port, virtual) as device:
-        if not yes and not typer.confirm("Erase everything that was learned?", err=True):
-            raise typer.Exit(1)
+        if not yes:
+            confirm("Erase everything that was learned?")
         device.forget()
-    show_generation(0, "", as_json)
+        about = device.info()
+    show_standing(about, as_json)
 
 
 def load(
-    model: Annotated[Path, typer.Argument(help="Model image to load.")],
+    model: Annotated[
+        Path | None, typer.Argument(help="Model image to load.", show_default=False)
+    ] = None,
+    factory: Annotated[
+        bool, typer.Option("--factory", help="Go back to the model that the firmware came with.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     port: Port = None,
     virtual: Virtual = False,
@@ -84,26 +111,34 @@ def load(
 
     Example: `tracekws load models/base.tkws`
     """
-    checked = Model.load(model)
+    if (model is None) != factory:
+        raise typer.BadParameter("give a model image, or --factory")
+    image = Model.load(model).image if model else b""
     with open_device(port, virtual, needs_model=False) as device:
         before = device.info() if device.has_model else None
-        if before and 0 < before.image_bytes < len(checked.image):
+        if before and 0 < before.image_bytes < len(image):
             raise ModelError(
-                f"{model}: the image has {len(checked.image)} bytes, the device has room for"
+                f"{model}: the image has {len(image)} bytes, the device has room for"
                 f" {before.image_bytes}"
             )
         others = {"other-model", "newer-format"}
         learned = before and (before.generation or before.changed or others & {*before.slots})
-        if learned and not yes and not typer.confirm("Erase everything learned?", err=True):
-            raise typer.Exit(1)
-        with stages() as stage:
-            device.load(checked.image, stage("loading"))
+        is_there = factory and before is not None and not before.loaded
+        if learned and not yes and not is_there:
+            confirm("Erase everything learned?")
+        if image:
+            with stages() as stage:
+                device.load(image, stage("loading"))
+        elif not is_there:
+            device.load_factory()
         about = device.info()
     if as_json:
         print_json(asdict(about))
     else:
         words = " ".join(about.keywords)
-        say(out, f"{about.model_name}, CRC {about.model_crc:08x}, runs now; it hears: {words}")
+        source = "" if about.loaded else ", the firmware's own"
+        said = f"{about.model_name}, CRC {about.model_crc:08x}{source}, runs now"
+        say(out, f"{said}; it hears: {words}")
 
 
 def info(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> None:

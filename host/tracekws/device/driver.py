@@ -23,6 +23,8 @@ from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import (
     BusyError,
     DataError,
+    DeviceError,
+    ModelError,
     NoDeviceError,
     ProtocolError,
     TraceKwsError,
@@ -461,9 +463,31 @@ class Driver:
             progress: told the bytes that are done, and of how many.
 
         Raises:
+            ModelError: there is nothing in the image.
             DeviceError: the image is no model, or has no room; the board loads none. A load that is
                 refused or broken leaves the model that runs, what it learned, and what is saved.
         """
+        if not image:
+            raise ModelError("the model image is empty")
+        self._load(image, progress)
+
+    def load_factory(self) -> None:
+        """Go back to the model that the firmware came with; all that was learned is erased.
+
+        Raises:
+            DeviceError: the firmware has no model, or does not know how to go back. What ran runs
+                on then, with what it learned; but for STORAGE, where the flash refused.
+        """
+        try:
+            self._load(b"", lambda done, total: None)
+        except DeviceError as error:
+            if error.name != "ARGUMENT":
+                raise
+            text = "this firmware does not know how to go back to its own model: update it"
+            raise DeviceError(error.code, error.name, text) from error
+
+    def _load(self, image: bytes, progress: Callable[[int, int], None]) -> None:
+        """Load an image; of no bytes, the firmware's own."""
         size = protocol.LOAD_BYTES
 
         def told(position: Position) -> None:
