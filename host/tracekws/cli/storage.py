@@ -50,18 +50,18 @@ def undo(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> 
     Example: `tracekws undo`
     """
     with open_device(port, virtual) as device:
-        device.undo()
         about = device.info()
-    show_standing(about, as_json)
+        generation = device.undo()
+    show_standing(about, generation, as_json)
 
 
-def show_standing(about: DeviceInfo, as_json: bool) -> None:
-    """Print what the device is back at: a generation, or a model without anything learned."""
+def show_standing(about: DeviceInfo, generation: int, as_json: bool) -> None:
+    """Print what the device is back at: a generation, or its model without anything learned."""
     if as_json:
-        standing = {"generation": about.generation, "model": about.model_name}
+        standing = {"generation": generation, "model": about.model_name}
         print_json({**standing, "loaded": about.loaded})
-    elif about.generation:
-        say(out, f"back at generation {about.generation}")
+    elif generation:
+        say(out, f"back at generation {generation}")
     elif about.loaded:
         say(
             out,
@@ -85,11 +85,11 @@ def forget(
     Example: `tracekws forget --yes`
     """
     with open_device(port, virtual) as device:
+        about = device.info()
         if not yes:
             confirm("Erase everything that was learned?")
         device.forget()
-        about = device.info()
-    show_standing(about, as_json)
+    show_standing(about, 0, as_json)
 
 
 def load(
