@@ -5,7 +5,6 @@ What `__all__` names is promised; docs/python.md shows how it is used. All else 
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from tracekws.learner import Learner
     from tracekws.recognizer import Event, Recognizer
 
-__version__ = version("tracekws")
+    __version__: str
 
 _MODULES = {
     "Model": "tracekws.core",
@@ -60,6 +59,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'tracekws' has no attribute '{name}'")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("tracekws")
     return getattr(import_module(_MODULES.get(name, "tracekws.errors")), name)
 
 

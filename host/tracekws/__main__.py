@@ -1,13 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command as a module: python -m tracekws, or torchrun --nproc-per-node N -m tracekws -- train.
+"""The command: tracekws, python -m tracekws, or torchrun --nproc-per-node N -m tracekws -- train.
 
 The two dashes are for torchrun, which else takes --run for an option of its own.
 """
 
+import signal
 import sys
 
-from tracekws.cli import main
+
+def start() -> None:
+    """Run the command line; Ctrl-C ends it without a word from its first moment on.
+
+    What is imported takes a good part of a second, and any of it would end in a traceback.
+    """
+    there = signal.getsignal(signal.SIGINT)
+    if there == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from tracekws.cli import main
+
+    signal.signal(signal.SIGINT, there)
+    main()
+
 
 if __name__ == "__main__":
     del sys.argv[1 : 1 + (sys.argv[1:2] == ["--"])]
-    main()
+    start()
