@@ -148,7 +148,11 @@ def test_a_board_without_a_microphone_is_one_line(words, run, board, tmp_path, m
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     result = run(*words.split(), "--port", board.port)
     assert result.code == 4
-    assert result.err.endswith("error: this board cannot do that\n")
+    assert re.fullmatch(
+        r"error: this board has no microphone: wire one [^\n]*`tracekws board --microphone [^\n]*"
+        r"`listen --mic`[^\n]*\n",
+        result.err,
+    ), "and nobody was asked to speak"
     assert list(tmp_path.rglob("*.wav")) == []
 
 

@@ -252,8 +252,9 @@ def test_refusals(make: Make, opening: list[int], command: int, body: bytes, err
 def test_a_board_without_a_microphone(make: Make) -> None:
     device = connect(make(sound=None))
     for action in (lambda: device.record(1), lambda: next(device.listen_live())):
-        with pytest.raises(DeviceError, match="this board cannot do that"):
+        with pytest.raises(DeviceError, match="this board has no microphone") as refused:
             action()
+        assert refused.value.name == "UNSUPPORTED"
     assert not device._hello.capabilities & 32
     assert connect(make())._hello.capabilities & 32
 

@@ -146,7 +146,9 @@ def test_missing_speaker_is_one_line(tree: Path, tmp_path: Path, distinct: HeldO
         distinct.draw("zzzz", 1, seed=0)
     shutil.copytree(tree, tmp_path / "copy")
     (tmp_path / "copy" / "adaptation_speakers.txt").unlink()
-    with pytest.raises(DataError, match=r"no clips of speaker c50f55b8.*adaptation_speakers\.txt"):
+    with pytest.raises(
+        DataError, match=r"no clips of speaker c50f55b8.*--speakers.*adaptation_speakers\.txt"
+    ):
         Commands().load(tmp_path / "copy", seed=0)
 
 

@@ -47,6 +47,7 @@ def record(
     Example: `tracekws record yes --takes 3 --out my-takes`
     """
     with open_device(port) as device:
+        device.check_microphone()
         known = device.info().keywords
         word = normalised(word)
         if word not in (*known, OTHER):

@@ -39,6 +39,13 @@ LET_GO_SECONDS = 60
 """A board without hardware on TCP lets a silent host go after so long, when another one waits."""
 
 
+NO_MICROPHONE = (
+    "this board has no microphone: wire one to it (docs/boards.md), or give a virtual one a"
+    " recording by `tracekws board --microphone FILE`; `listen --mic` and `adapt --record` use this"
+    " machine's"
+)
+
+
 @dataclass(frozen=True)
 class DeviceInfo:
     """What a device is and holds."""
@@ -317,6 +324,7 @@ class Driver:
         Raises:
             DeviceError: UNSUPPORTED, the board has no microphone.
         """
+        self.check_microphone()
         labels = self._known_labels()
         self._link.request(protocol.LIVE, protocol.pack_listen(sensitivity, isolated))
         n_seen = n_samples = 0
@@ -346,6 +354,7 @@ class Driver:
         Raises:
             DeviceError: UNSUPPORTED, the board has no microphone; MICROPHONE, it gives nothing.
         """
+        self.check_microphone()
         n_samples = round(seconds * SAMPLE_RATE)
         self._link.request(protocol.RECORD)
         try:
@@ -509,6 +518,16 @@ class Driver:
     def has_model(self) -> bool:
         """Whether the device had a model to run when it was opened."""
         return self._hello.model_error == 0
+
+    def check_microphone(self) -> None:
+        """See that the board has a microphone of its own.
+
+        Raises:
+            DeviceError: UNSUPPORTED, it has none; the text says what there is instead.
+        """
+        if not self._hello.capabilities & protocol.CAN_HEAR:
+            number = error_code("UNSUPPORTED")
+            raise DeviceError(number, "UNSUPPORTED", NO_MICROPHONE)
 
     def _health(self) -> Health:
         return protocol.parse_health(self._link.request(protocol.HEALTH))

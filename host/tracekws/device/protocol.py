@@ -54,6 +54,8 @@ WORKING: int = _lib.TKWS_APP_WORKING
 
 PCM: int = _lib.TKWS_APP_PCM
 FEATURES: int = _lib.TKWS_APP_FEATURES
+CAN_HEAR: int = _lib.TKWS_APP_CAN_HEAR
+"""Capability of HELLO: the board has a microphone."""
 MODEL_METHOD: int = _lib.TKWS_APP_MODEL_METHOD
 FEATURE_BYTES: int = _lib.TKWS_FEATURES
 LOAD_BYTES: int = _lib.TKWS_APP_LOAD_BYTES

@@ -218,7 +218,8 @@ def held_out_speakers(tree: Tree, listed: Sequence[str] | None = None) -> tuple[
     if missing:
         raise DataError(
             f"{tree.root}: no clips of speaker {missing[0]}, who is to be adapted to; list "
-            f"speakers of the tree, one a line, in {SPEAKER_LIST} there"
+            "speakers of the tree, one a line, in a file: lab shots takes it by --speakers, and "
+            f"every command as {SPEAKER_LIST} in the tree"
         )
     return speakers
 
