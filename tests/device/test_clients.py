@@ -20,9 +20,9 @@ from toolchain import CORE, ROOT, find
 from tracekws.boards.line import READ_BYTES, Gate, PtyLine, TcpLine, open_line
 from tracekws.boards.virtual import VirtualBoard
 from tracekws.device import protocol
-from tracekws.device.driver import Driver
+from tracekws.device.driver import LET_GO_SECONDS, Driver
 from tracekws.device.transport import Transport, open_transport
-from tracekws.errors import ProtocolError, TraceKwsError, code
+from tracekws.errors import NoDeviceError, ProtocolError, TraceKwsError, code
 
 Connect = Callable[[], socket.socket]
 
@@ -118,6 +118,10 @@ def test_a_client_that_sends_no_more_has_gone(connect: Connect) -> None:
 # --- the line by itself, looked at when the test says so
 
 
+LET_GO_WAITS = 5
+"""Waits of a millisecond after which a silent client is let go."""
+
+
 class Line:
     """The virtual board's line without the board."""
 
@@ -131,10 +135,10 @@ class Line:
         assert opened == 0
         self.url = self.ffi.string(self.lib.virtual_line_url(self.state)).decode()
 
-    def read(self) -> bytes | int:
+    def read(self, wait_ms: int = 0) -> bytes | int:
         """What the application would get; or an error."""
         out = self.ffi.new("uint8_t[]", 64)
-        assert self.lib.link_wait(self.state, 0) == 0
+        assert self.lib.link_wait(self.state, wait_ms) == 0
         n = self.lib.link_read(self.state, out, len(out))
         return bytes(self.ffi.buffer(out)[:n]) if n >= 0 else n
 
@@ -154,7 +158,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
     sources = [BOARDS / "virtual" / "link.c", APP / "frame.c", CORE / "src" / "crc32.c"]
     sources.append(ROOT / "tests" / "device" / "virtual_line.c")
     includes = [f"-I{folder}" for folder in (APP, BOARDS, CORE / "include")]
-    flags = ["-std=c11", "-O1", "-shared", "-fPIC"]
+    flags = ["-std=c11", "-O1", "-shared", "-fPIC", f"-DLINK_LET_GO_MS={LET_GO_WAITS}u"]
     subprocess.run([find("cc"), *flags, *includes, *sources, "-o", path], check=True)
     ffi = FFI()
     ffi.cdef(
@@ -236,6 +240,62 @@ def test_an_answer_to_one_that_has_gone_is_no_error_for_the_next(line: Line) -> 
     line.connect().close()
 
 
+@pytest.fixture
+def tcp_line(library: Any) -> Iterator[Line]:
+    opened = Line(library, tcp=True)
+    yield opened
+    opened.lib.link_close(opened.state)
+
+
+def test_a_silent_client_is_let_go_when_another_waits(tcp_line: Line) -> None:
+    holder = tcp_line.connect()
+    assert [tcp_line.read(1) for _ in range(3 * LET_GO_WAITS)] == [b""] * 3 * LET_GO_WAITS
+    given_up = open_transport(tcp_line.url)
+    given_up.close()
+    assert [tcp_line.read(1) for _ in range(LET_GO_WAITS)] == [b""] * LET_GO_WAITS
+    holder.write(SAVE)
+    while not (data := tcp_line.read()):
+        continue
+    assert data == SAVE, "it has the line"
+    other = open_transport(tcp_line.url)
+    other.write(HELLO)
+    silent = [tcp_line.read(1) for _ in range(LET_GO_WAITS - 1)]
+    assert silent == [b""] * (LET_GO_WAITS - 1), "it has been silent from its last byte on"
+    assert tcp_line.read(1) == code("LINK")
+    while not (data := tcp_line.read()):
+        continue
+    assert data == HELLO
+    with pytest.raises(NoDeviceError, match="gone"):
+        holder.read()
+    holder.close()
+    other.close()
+
+
+def test_one_that_never_says_hello_is_let_go_too(tcp_line: Line) -> None:
+    with strangers.connect(tcp_line.url):
+        tcp_line.read()
+        other = open_transport(tcp_line.url)
+        other.write(HELLO)
+        while (data := tcp_line.read(1)) != HELLO:
+            assert data == b"", "the application was told of nobody"
+        other.close()
+
+
+def test_one_that_takes_no_answers_is_let_go_too(tcp_line: Line) -> None:
+    holder = tcp_line.connect()
+    other = open_transport(tcp_line.url)
+    other.write(HELLO)
+    answer = bytes(1 << 20)
+    while tcp_line.lib.link_write(tcp_line.state, answer, len(answer)) == 0:
+        continue
+    assert tcp_line.read() == code("LINK")
+    while not (data := tcp_line.read()):
+        continue
+    assert data == HELLO
+    holder.close()
+    other.close()
+
+
 # --- the line of the emulators
 
 
@@ -310,6 +370,38 @@ def test_an_emulator_s_strangers(first: str) -> None:
     assert received(line) == HELLO
     client.close()
     line.close()
+
+
+def test_an_emulator_lets_a_silent_client_go_when_another_waits() -> None:
+    time = [0.0]
+    line = TcpLine(0, lambda: time[0])
+    holder = open_transport(line.url)
+    holder.write(HELLO)
+    assert received(line) == HELLO
+    time[0] = LET_GO_SECONDS + 1
+    assert line.receive(READ_BYTES) == b"", "nobody waits"
+    open_transport(line.url).close()
+    assert line.receive(READ_BYTES) == b"", "nobody waits any more"
+    holder.write(SAVE)
+    assert received(line) == SAVE
+    other = open_transport(line.url)
+    other.write(HELLO)
+    time[0] += LET_GO_SECONDS - 1
+    assert line.receive(READ_BYTES) == b""
+    time[0] += 1
+    assert line.receive(READ_BYTES) is None
+    assert received(line) == HELLO
+    with pytest.raises(NoDeviceError, match="gone"):
+        holder.read()
+    holder.close()
+    other.close()
+    line.close()
+
+
+def test_the_time_is_the_same_everywhere() -> None:
+    header = (BOARDS / "virtual" / "link.h").read_text()
+    assert f"#define LINK_LET_GO_MS {LET_GO_SECONDS}000u" in header
+    assert f"silent for {LET_GO_SECONDS} s" in (ROOT / "docs" / "commands.md").read_text()
 
 
 def test_an_emulator_s_port_in_use() -> None:

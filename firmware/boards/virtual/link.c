@@ -36,6 +36,7 @@ static void link_clear(link_state *link)
 {
     memset(link, 0, sizeof *link);
     link->server = -1;
+    link->next = -1;
     link->line = -1;
     link->watch = -1;
 }
@@ -105,17 +106,61 @@ static void lose_client(link_state *link)
     link->line = -1;
 }
 
+/* The one that waits, or whoever connects. */
 static void accept_client(link_state *link)
 {
     int on = 1;
     if (link->server < 0)
         return;
-    link->line = accept(link->server, NULL, NULL);
+    link->line = link->next >= 0 ? link->next : accept(link->server, NULL, NULL);
+    link->next = -1;
+    link->idle_ms = 0;
     if (link->line < 0)
         return;
     if (set_non_blocking(link->line) != 0 ||
         setsockopt(link->line, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
         lose_client(link);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd ready = {fd, POLLIN, 0};
+    return poll(&ready, 1, 0) > 0;
+}
+
+/* Whether the other end is gone, or has closed its sending side. */
+static bool has_gone(int fd)
+{
+    struct pollfd gone = {fd, POLLIN | POLLRDHUP, 0};
+    return poll(&gone, 1, 0) > 0 && (gone.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+/* Whether a client of TCP waits; one that has given up does not. */
+static bool another_waits(link_state *link)
+{
+    while (link->next >= 0 || (link->server >= 0 && is_readable(link->server))) {
+        if (link->next < 0)
+            link->next = accept(link->server, NULL, NULL);
+        if (link->next < 0)
+            return false;
+        if (!has_gone(link->next))
+            return true;
+        (void)close(link->next);
+        link->next = -1;
+    }
+    return false;
+}
+
+/* Count time in which the client was silent. @return whether it is to be let go */
+static bool is_overdue(link_state *link, int waited_ms)
+{
+    if (link->server < 0 || link->line < 0)
+        return false;
+    link->idle_ms += (unsigned)waited_ms;
+    if (link->idle_ms < LINK_LET_GO_MS)
+        return false;
+    link->idle_ms = LINK_LET_GO_MS;
+    return another_waits(link);
 }
 
 /* Whoever started the board holds its standard input; when that ends, so does the board. */
@@ -138,11 +183,17 @@ int link_wait(link_state *link, int most_ms)
         return -1;
     if (link->closed)
         return 0;
+    if (link->next >= 0 && link->line < 0) {
+        accept_client(link);
+        return 0;
+    }
     int n = poll(fds, 3, most_ms);
     if (stopped || (n > 0 && stdin_ended(link, fds[1].revents)) || (n < 0 && errno != EINTR))
         return -1;
     if (n > 0 && link->line < 0 && fds[0].revents != 0)
         accept_client(link);
+    if (n == 0 && is_overdue(link, most_ms))
+        lose_client(link);
     return 0;
 }
 
@@ -168,8 +219,7 @@ static bool was_left(link_state *link)
  * for an answer that it has lost. */
 static bool hung_up(link_state *link)
 {
-    struct pollfd fd = {link->line, POLLIN | POLLRDHUP, 0};
-    if (poll(&fd, 1, 0) <= 0 || (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) == 0)
+    if (!has_gone(link->line))
         return false;
     link->n_open = 0;
     return true;
@@ -240,6 +290,7 @@ static bool receive(link_state *link)
     if (n <= 0 && !(n < 0 && (errno == EAGAIN || errno == EINTR)))
         return false;
     link->n_in += n > 0 ? (size_t)n : 0;
+    link->idle_ms = n > 0 ? 0 : link->idle_ms;
     if (link->server >= 0 && !link->connected)
         return greet(link);
     link->connected = true;
@@ -275,12 +326,16 @@ int link_write(void *context, const uint8_t *bytes, size_t n_bytes)
                                       : write(link->line, bytes + at, n_bytes - at);
         if (n > 0) {
             at += (size_t)n;
+            link->idle_ms = 0;
             continue;
         }
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             break;
         struct pollfd fd = {link->line, POLLOUT, 0};
-        if (poll(&fd, 1, WAIT_MS) > 0 && (fd.revents & (POLLHUP | POLLERR)) != 0)
+        int ready = poll(&fd, 1, WAIT_MS);
+        if (ready > 0 && (fd.revents & (POLLHUP | POLLERR)) != 0)
+            break;
+        if (ready == 0 && is_overdue(link, WAIT_MS))
             break;
     }
     if (at == n_bytes)
@@ -293,6 +348,8 @@ void link_close(link_state *link)
 {
     if (link->line >= 0)
         (void)close(link->line);
+    if (link->next >= 0)
+        (void)close(link->next);
     if (link->server >= 0)
         (void)close(link->server);
     if (link->watch >= 0)

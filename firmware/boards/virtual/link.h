@@ -10,12 +10,14 @@
 #include "frame.h"
 
 typedef struct {
-    int server;      /**< listening socket, or -1 for a pty */
-    int line;        /**< the pty or the client's socket; -1 when there is no client */
-    int watch;       /**< tells when the pty's other end is opened and closed; -1 for TCP */
-    unsigned n_open; /**< programs that have it open, as far as that is known */
-    bool connected;  /**< somebody was there at the last look; on TCP somebody who has said HELLO */
-    bool closed;     /**< the line was closed and the application has not been told */
+    int server;       /**< listening socket, or -1 for a pty */
+    int next;         /**< a client of TCP that waits for the line to be let go, or -1 */
+    unsigned idle_ms; /**< time that the client has been silent, as far as link_wait() has waited */
+    int line;         /**< the pty or the client's socket; -1 when there is no client */
+    int watch;        /**< tells when the pty's other end is opened and closed; -1 for TCP */
+    unsigned n_open;  /**< programs that have it open, as far as that is known */
+    bool connected; /**< somebody was there at the last look; on TCP somebody who has said HELLO */
+    bool closed;    /**< the line was closed and the application has not been told */
     bool ends_with_stdin;
     char url[128];
     uint8_t
@@ -23,6 +25,11 @@ typedef struct {
     size_t n_in;
     size_t at; /**< bytes of it that it has had */
 } link_state;
+
+/** A client of TCP that has been silent for so long is let go when another one waits. */
+#ifndef LINK_LET_GO_MS
+#define LINK_LET_GO_MS 60000u
+#endif
 
 /** Open a pty. @return 0, or -1 with errno set */
 int link_open_pty(link_state *link);

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tracekws.boards.firmware import MOST_BYTES, built_path, find_identity
-from tracekws.boards.line import READ_BYTES, TcpLine
+from tracekws.boards.line import IDLE_SECONDS, READ_BYTES, TcpLine
 from tracekws.boards.parts import BOARDS, MACHINES
 from tracekws.boards.rp2040 import start_rp2040
 from tracekws.boards.virtual import VirtualBoard
@@ -204,7 +204,8 @@ class Relay:
     def _sent(self, waiting: bytes) -> bytes | None:
         """Wait for something to do; give what the board has sent, None when it has ended."""
         reading = [self._ours.fileno()] if waiting else [self._ours.fileno(), self._line.source]
-        ready, _, _ = select.select(reading, [self._ours.fileno()] if waiting else [], [])
+        writing = [self._ours.fileno()] if waiting else []
+        ready, _, _ = select.select(reading, writing, [], IDLE_SECONDS)
         try:
             return (self._ours.recv(READ_BYTES) or None) if reading[0] in ready else b""
         except OSError:

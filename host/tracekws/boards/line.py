@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end of a serial line that an emulated board has: a pty, or a TCP port of this machine.
 
-One host at a time. One that has gone acts no more: what it sent and was not received is dropped. On
+One host at a time; on TCP one that has been silent for long is let go when another one waits.
+One that has gone acts no more: what it sent and was not received is dropped. On
 TCP, where any program of this machine can connect, a browser too, nothing is received of a client
 whose first frame is no HELLO, and it is disconnected (docs/protocol.md).
 """
@@ -12,14 +13,19 @@ import os
 import select
 import socket
 import termios
+import time
 import tty
+from collections.abc import Callable
 
 from tracekws.device import protocol
+from tracekws.device.driver import LET_GO_SECONDS
 from tracekws.errors import ProtocolError, TraceKwsError
 
 READ_BYTES = 4096
 SEND_SECONDS = 60.0
 """A host that takes nothing for so long has its answer dropped."""
+IDLE_SECONDS = 0.5
+"""How often to look at who waits, while a host says nothing."""
 LOOK_SECONDS = 0.02
 """How often to look at a pty that nobody has open: it is always ready."""
 _GONE = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
@@ -59,8 +65,10 @@ def _is_hello(frame: bytes) -> bool:
 class TcpLine:
     """A port of 127.0.0.1."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         """Listen; port 0 is any free one. Raises TraceKwsError when that cannot be."""
+        self._clock = clock
+        self._heard_at = clock()
         try:
             self._listener = socket.create_server(("127.0.0.1", port))
         except OSError as error:
@@ -84,7 +92,10 @@ class TcpLine:
             self._accept()
             return b""
         events = _events(self._client.fileno())
-        if not events & _GONE and (not events or most == 0):
+        if not events:
+            return self._let_go()
+        self._heard_at = self._clock()
+        if not events & _GONE and most == 0:
             return b""
         try:
             data = b"" if events & _GONE else self._client.recv(most)
@@ -109,12 +120,29 @@ class TcpLine:
         self._lose()
         self._listener.close()
 
+    def _let_go(self) -> bytes | None:
+        """Give the line to one that waits, when the host has been silent for long; None then."""
+        if self._clock() - self._heard_at < LET_GO_SECONDS:
+            return b""
+        while _events(self._listener.fileno()):
+            other, _ = self._listener.accept()
+            if not _events(other.fileno()) & _GONE:
+                self._lose()
+                self._take(other)
+                return None
+            other.close()  # it has given up
+        return b""
+
     def _accept(self) -> None:
         if _events(self._listener.fileno()):
-            self._client, _ = self._listener.accept()
-            self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._client.settimeout(SEND_SECONDS)
-            self._gate = Gate()
+            self._take(self._listener.accept()[0])
+
+    def _take(self, client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.settimeout(SEND_SECONDS)
+        self._client = client
+        self._heard_at = self._clock()
+        self._gate = Gate()
 
     def _lose(self) -> None:
         if self._client is not None:

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 from tracekws.boards import uf2
 from tracekws.boards.firmware import MOST_BYTES
-from tracekws.boards.line import LOOK_SECONDS, READ_BYTES, PtyLine, TcpLine, open_line
+from tracekws.boards.line import IDLE_SECONDS, LOOK_SECONDS, READ_BYTES, PtyLine, TcpLine, open_line
 from tracekws.boards.virtual import VirtualBoard, start_program
 from tracekws.device.transport import BAUD_RATE
 from tracekws.errors import DataError, TraceKwsError
@@ -43,7 +43,6 @@ BYTE_NANOS = 10e9 / BAUD_RATE
 LOOK_CYCLES = 5000
 """How often to make up for what the emulator's sleep leaves out."""
 MAX_BAUD_ERROR = 0.02
-IDLE_SECONDS = 0.5
 POWER_CUT = 86
 """Exit status that tells a test what happened, as that of the virtual board."""
 MAX_BOOTS = 3
