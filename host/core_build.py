@@ -23,6 +23,7 @@ HEADERS = (
     "frontend",
     "name",
     "model",
+    "own",
     "network",
     "templates",
     "learner",
@@ -63,8 +64,8 @@ BATCHES = """
 #include <string.h>
 
 /* Run a network over features, by its learner where there is one, compared with templates where
- * there are any. Scores of every step (rows of n_classes), cosines likewise, and ones
- * where a neuron spikes (rows of n_neurons, zero before) are written where they are not NULL. */
+ * there are any. Scores of every step (rows of n_classes), cosines (of tkws_model_words()), and
+ * ones where a neuron spikes (of n_neurons, zero before), are written where they are not NULL. */
 static int batch_steps(tkws_network *network, tkws_learner *learner, tkws_templates *templates,
                        const int8_t *features, size_t n_steps, int32_t *scores, int32_t *cosines,
                        uint8_t *spikes)
@@ -84,7 +85,7 @@ static int batch_steps(tkws_network *network, tkws_learner *learner, tkws_templa
             tkws_network_scores(network, scores + step * h->n_classes);
         if (scores != NULL && templates != NULL)
             tkws_templates_add(templates, scores + step * h->n_classes);
-        for (size_t k = 0; cosines != NULL && k < h->n_classes; k++)
+        for (size_t k = 0; cosines != NULL && k < templates->n_words; k++)
             *cosines++ = tkws_templates_cosine(templates, k);
         for (size_t k = 0; spikes != NULL && k < network->n_spikes; k++)
             spikes[step * h->n_neurons + network->spikes[k]] = 1;

@@ -234,6 +234,27 @@ def with_traces(image: bytes, form: Form) -> bytes:
     return join([*sections(image), ("trac", form.payload())])
 
 
+@dataclass(frozen=True)
+class Own:
+    """Section ownw, in the numbers that an image has: see model.h."""
+
+    n_words: int = 4
+    least_q15: int = 9667
+    agreement_q15: int = 9830
+    single_q15: int = 13107
+    rival_q15: int = 9830
+
+    def payload(self) -> bytes:
+        """As the image has it."""
+        shares = (self.least_q15, self.agreement_q15, self.single_q15, self.rival_q15)
+        return struct.pack("<5H", self.n_words, *(share & 0xFFFF for share in shares))
+
+
+def with_own_words(image: bytes, own: Own) -> bytes:
+    """The same model, which keeps takes, with room for words of the user's own."""
+    return join([*sections(image), ("ownw", own.payload())])
+
+
 def write_image(folder: Path, image: bytes) -> Path:
     """The image as a file of the folder."""
     path = folder / "model.tkws"

@@ -90,7 +90,9 @@ class Machine:
         self.weights.takes = takes.pointer
         self.takes = np.frombuffer(ffi.buffer(takes.pointer, takes.n_bytes), np.uint8)
         if takes.n_bytes > 0:
-            self.takes = self.takes.reshape(h.n_classes, -1)
+            n_words = lib.tkws_model_words(self.model.pointer)
+            n_row = lib.tkws_model_take_bytes(self.model.pointer)
+            self.takes = self.takes[: n_words * n_row].reshape(n_words, n_row)
         lib.tkws_weights_load(self.model.pointer, self.weights)
         self.network = ffi.new("tkws_network *")
         m = self.memory(lib.tkws_network_memory_bytes(self.model.pointer))

@@ -8,8 +8,10 @@
 #include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
+#include "tracekws/own.h"
 
 #define READ_BYTES 64
+#define WORD_HEAD 6    /* of a word in an answer: number, takes, agreement, length of its name */
 #define OLD_IDS 65536u /* this many ids up to the newest are of requests that came before */
 #define TKWS_APP_ANY_LENGTH SIZE_MAX /* in requests.def */
 
@@ -32,7 +34,8 @@ static void reply_text(tkws_app *app, const char *text, size_t n_bytes)
 /* The start of this answer never changes, so that any host can tell any device's version. */
 static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    uint32_t can = TKWS_APP_CAN_LISTEN | TKWS_APP_CAN_CLASSIFY | TKWS_APP_CAN_LEARN;
+    uint32_t can =
+        TKWS_APP_CAN_LISTEN | TKWS_APP_CAN_CLASSIFY | TKWS_APP_CAN_LEARN | TKWS_APP_CAN_TEACH;
     if (n_body < 2)
         return TKWS_E_LENGTH;
     uint8_t *at = tkws_app_reply(app, 22);
@@ -102,6 +105,32 @@ static int labels(tkws_app *app, const uint8_t *body, size_t n_body)
     return TKWS_OK;
 }
 
+_Static_assert(TKWS_APP_ANSWER_BODY + 2 + TKWS_MAX_OWN * (WORD_HEAD + TKWS_NAME_MAX) <=
+                   TKWS_APP_MAX_MESSAGE,
+               "all words of the user's own fit an answer");
+
+/* The words of the user's own that there are. */
+static int words(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    const tkws_model *model = &app->model;
+    (void)body;
+    (void)n_body;
+    tkws_bytes_put_u16(tkws_app_reply(app, 2), model->own.n_words);
+    for (size_t w = model->header.n_classes; w < tkws_model_words(model); w++) {
+        const uint8_t *name = tkws_own_name(model, &app->weights, w);
+        if (name == NULL)
+            continue;
+        size_t n = tkws_name_length(name);
+        uint8_t *at = tkws_app_reply(app, WORD_HEAD + n);
+        tkws_bytes_put_u16(at, (uint32_t)w);
+        at[2] = app->weights.takes[w * tkws_model_take_bytes(model)];
+        tkws_bytes_put_u16(at + 3, (uint32_t)tkws_own_agreement(model, &app->weights, w));
+        at[5] = (uint8_t)n;
+        memcpy(at + WORD_HEAD, name, n);
+    }
+    return TKWS_OK;
+}
+
 static int health(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
@@ -164,6 +193,23 @@ static int forget(tkws_app *app, const uint8_t *body, size_t n_body)
     (void)body;
     (void)n_body;
     return store(app, tkws_app_storage_forget, true);
+}
+
+/* Saved twice where it can be, so that neither slot still has what was said. */
+static int forget_word(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    if (app->session != TKWS_APP_IDLE)
+        return TKWS_E_BUSY;
+    int word = tkws_own_find(&app->model, &app->weights, (const char *)body, n_body);
+    if (word < 0)
+        return word;
+    tkws_own_forget(&app->model, &app->weights, (size_t)word);
+    app->changed = true;
+    if (app->board->slot_bytes == 0)
+        return TKWS_OK;
+    tkws_app_working(app);
+    int error = tkws_app_storage_save(&app->storage);
+    return error == TKWS_OK ? store(app, tkws_app_storage_save, false) : error;
 }
 
 typedef struct {

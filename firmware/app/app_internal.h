@@ -87,6 +87,7 @@ int tkws_app_listen(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_classify(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_teach(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_live(tkws_app *app, const uint8_t *body, size_t n_body);

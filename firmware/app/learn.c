@@ -3,8 +3,11 @@
 #include "app_internal.h"
 #include "tracekws/bytes.h"
 #include "tracekws/errors.h"
+#include "tracekws/fx.h"
+#include "tracekws/own.h"
 
-#define TAKE_HEAD 5 /* kind of data, method, scale */
+#define TAKE_HEAD 5  /* kind of data, method, scale */
+#define TEACH_HEAD 1 /* kind of data */
 #define MAX_MESSAGE_STEPS (TKWS_APP_MAX_DATA / TKWS_FEATURES)
 
 int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body)
@@ -17,24 +20,20 @@ int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body)
     return error == TKWS_OK ? tkws_app_open_line(app, TKWS_APP_LEARNING) : error;
 }
 
-int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body)
+/* Whether a take with this kind of data may be opened. */
+static int may_open(const tkws_app *app, uint8_t kind)
 {
-    if (n_body < TAKE_HEAD)
-        return TKWS_E_LENGTH;
-    uint8_t kind = body[0];
-    uint32_t method = tkws_bytes_get_u16(body + 1);
-    uint32_t scale_q15 = tkws_bytes_get_u16(body + 3);
-    const uint8_t *text = body + TAKE_HEAD;
     if (app->session != TKWS_APP_LEARNING || app->take != 0)
         return TKWS_E_STATE;
-    if (kind != TKWS_APP_PCM && kind != TKWS_APP_FEATURES)
-        return TKWS_E_ARGUMENT;
-    if (method == TKWS_APP_MODEL_METHOD)
-        method = app->model.header.method;
-    int label = tkws_model_class(&app->model, (const char *)text, n_body - TAKE_HEAD);
-    if (label < 0)
-        return label;
-    int error = tkws_learner_begin(&app->learner, method, (uint32_t)label, scale_q15);
+    return kind == TKWS_APP_PCM || kind == TKWS_APP_FEATURES ? TKWS_OK : TKWS_E_ARGUMENT;
+}
+
+/* Open a take of a word, by its number, or not where that is an error. */
+static int open_take(tkws_app *app, uint8_t kind, int word, uint32_t method, uint32_t scale_q15)
+{
+    if (word < 0)
+        return word;
+    int error = tkws_learner_begin(&app->learner, method, (uint32_t)word, scale_q15);
     if (error != TKWS_OK)
         return error;
     tkws_frontend_reset(&app->recognizer.frontend);
@@ -43,6 +42,35 @@ int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body)
     app->changed = true;
     tkws_bytes_put_u16(tkws_app_reply(app, 2), tkws_app_credit(app));
     return TKWS_OK;
+}
+
+int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    if (n_body < TAKE_HEAD)
+        return TKWS_E_LENGTH;
+    uint32_t method = tkws_bytes_get_u16(body + 1);
+    const char *text = (const char *)body + TAKE_HEAD;
+    int error = may_open(app, body[0]);
+    if (error != TKWS_OK)
+        return error;
+    if (method == TKWS_APP_MODEL_METHOD)
+        method = app->model.header.method;
+    int label = tkws_model_class(&app->model, text, n_body - TAKE_HEAD);
+    return open_take(app, body[0], label, method, tkws_bytes_get_u16(body + 3));
+}
+
+int tkws_app_teach(tkws_app *app, const uint8_t *body, size_t n_body)
+{
+    if (n_body < TEACH_HEAD)
+        return TKWS_E_LENGTH;
+    const char *text = (const char *)body + TEACH_HEAD;
+    int error = may_open(app, body[0]);
+    if (error != TKWS_OK)
+        return error;
+    if (app->model.traces.rank == 0)
+        return TKWS_E_NO_TRACES;
+    int word = tkws_own_add(&app->model, &app->weights, text, n_body - TEACH_HEAD);
+    return open_take(app, body[0], word, TKWS_LEARN_TAKES, TKWS_Q15_ONE);
 }
 
 int tkws_app_learn_check(const tkws_app *app, uint32_t number, size_t n_bytes)

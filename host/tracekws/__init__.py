@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracekws.core import Model
+    from tracekws.core import Model, OwnWord
     from tracekws.device.device import Device
     from tracekws.errors import (
         BusyError,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Model": "tracekws.core",
+    "OwnWord": "tracekws.core",
     "Recognizer": "tracekws.recognizer",
     "Event": "tracekws.recognizer",
     "Learner": "tracekws.learner",
@@ -47,6 +48,7 @@ __all__ = [
     "Model",
     "ModelError",
     "NoDeviceError",
+    "OwnWord",
     "ProtocolError",
     "Recognizer",
     "StorageError",

@@ -165,6 +165,11 @@ class Model:
         return int(lib.tkws_model_takes_bytes(self.c))
 
     @property
+    def own_words(self) -> int:
+        """Words of the user's own that there is room for, beside the labels."""
+        return int(self.c.own.n_words)
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of all weights that learning may change."""
         return self.trainable_bytes - self.takes_bytes
@@ -317,6 +322,46 @@ class Weights:
         check(lib.tkws_weights_write(self.model.c, self.c, 0, source, len(state)))
 
 
+@dataclass(frozen=True)
+class OwnWord:
+    """A word of the user's own.
+
+    Example:
+        >>> from tracekws import OwnWord
+        >>> OwnWord("lamp", 3, 0.61).takes
+        3
+    """
+
+    word: str
+    takes: int
+    """That it was taught by; at most 16 are counted."""
+    agreement: float | None
+    """Mean cosine of each take with those before it; None of one take."""
+
+
+def own_words(model: Model, weights: bytes) -> dict[int, OwnWord]:
+    """The words of the user's own in what was learned, by their numbers in events.
+
+    Args:
+        model: the image.
+        weights: as Network.weights gives them.
+
+    Raises:
+        TraceKwsError: the weights are of another model.
+    """
+    held = Weights(model, weights)
+    row = lib.tkws_model_take_bytes(model.c)
+    found = {}
+    for number in range(len(model.labels), lib.tkws_model_words(model.c)):
+        cell = lib.tkws_own_name(model.c, held.c, number)
+        if cell != ffi.NULL:
+            (name,) = _names(cell, 1)
+            takes = held.c.takes[number * row]
+            agreement = lib.tkws_own_agreement(model.c, held.c, number) / 32768
+            found[number] = OwnWord(name, takes, agreement if takes > 1 else None)
+    return found
+
+
 def network_memory(model: Model) -> Any:
     """Memory for the state of a model's network."""
     return ffi.new("int32_t[]", lib.tkws_network_memory_bytes(model.c) // 4)
@@ -447,7 +492,8 @@ class Network:
             features: int8 (steps, 80), Q4.
 
         Returns:
-            int32 (steps, classes), Q15; 0 for words without takes.
+            int32 (steps, classes, and words of the user's own that there is room for), Q15; 0 for
+            words without takes.
 
         Raises:
             TraceKwsError: there are no takes.
@@ -455,7 +501,8 @@ class Network:
         self._rest()
         if not self._templates:
             raise TraceKwsError("there are no takes to compare with")
-        out = np.empty((len(features), self.model.header.n_classes), dtype=np.int32)
+        words = lib.tkws_model_words(self.model.c)
+        out = np.empty((len(features), words), dtype=np.int32)
         self._run(features, cosines=ffi.from_buffer("int32_t[]", out))
         return out
 

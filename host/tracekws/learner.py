@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
-from tracekws.core import Model, Network, check_pcm, features
+from tracekws.core import TAKES, Model, Network, OwnWord, check_pcm, features, own_words
 from tracekws.errors import DataError, ModelError, check
 from tracekws.files import read_bytes, write
+from tracekws.names import RULE, is_name, normalised
 
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
@@ -98,12 +99,56 @@ class Learner(Network):
         for _, i, scale in schedule(len(takes), passes or self.model.header.passes, order):
             self.take(heard[i], labels.index(takes[i][0]), method, scale)
 
+    def teach(self, word: str, takes: Sequence[NDArray[np.int16]]) -> OwnWord | None:
+        """Teach a word, of the user's own or of the model, by its takes alone: no weight changes.
+
+        Args:
+            word: a name of 1 to 31 bytes; it need not be known.
+            takes: recordings of it (int16, 16 kHz, mono, a second or less), one to five.
+
+        Returns:
+            How the word stands; None of one of the model's.
+
+        Raises:
+            DataError: no name, or samples that are none or too few; nothing is learned then.
+            TraceKwsError: there is no room for another word; nothing is learned then.
+        """
+        word = normalised(word)
+        if not is_name(word):
+            raise DataError(f"{word!r} is no word: it is {RULE}")
+        heard = [features(check_pcm(pcm), self.model.front_end) for pcm in takes]
+        if not heard or not all(len(steps) for steps in heard):
+            raise DataError(f"a take of {word!r} is shorter than a step of 20 ms, or there is none")
+        name = word.encode()
+        number = check(lib.tkws_own_add(self.model.c, self._weights.c, name, len(name)))
+        for steps in heard:
+            self.take(steps, number, TAKES, FULL_SCALE)
+        return self.words.get(word)
+
+    @property
+    def words(self) -> dict[str, OwnWord]:
+        """The words of the user's own, by name."""
+        return {one.word: one for one in own_words(self.model, self.weights).values()}
+
+    def forget(self, word: str) -> None:
+        """Forget what was said of a word: its takes, and the word, where it is the user's own.
+
+        Raises:
+            DataError: there is no such word.
+        """
+        name = normalised(word).encode("utf-8", "surrogatepass")
+        number = lib.tkws_own_find(self.model.c, self._weights.c, name, len(name))
+        if number < 0:
+            raise DataError(f"{self.model.name} has no word {word!r}, nor was it taught one")
+        lib.tkws_own_forget(self.model.c, self._weights.c, number)
+        self._takes_changed = True
+
     def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
         """Learn once from one take.
 
         Args:
             features: int8 (steps, 80), Q4.
-            label: class of the take.
+            label: class of the take; with TAKES alone, or number of a word of the user's own.
             method: TKWS_LEARN_* flags.
             scale_q15: share of the model's learning rates, Q15, 0 to 32767.
 

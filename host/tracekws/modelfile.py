@@ -101,6 +101,22 @@ class TraceForm:
     """Cosine above which anything is added."""
 
 
+@dataclass(frozen=True)
+class OwnForm:
+    """Words of the user's own: how many, and when one is heard (own.h)."""
+
+    words: int
+    """1 to 16: how many there is room for."""
+    least: float = 0.295
+    """What a cosine is to be above, where takes agree by nothing."""
+    agreement: float = 0.3
+    """What is added to that for an agreement of one."""
+    single: float = 0.4
+    """The agreement of a word of one take."""
+    rival: float = 0.3
+    """How much of the next likest word's cosine is taken off."""
+
+
 def fraction_bits(values: NDArray[np.float64], headroom: float) -> int:
     """Largest Q format in which headroom times the largest value fits int16."""
     largest = float(np.abs(values).max()) * headroom
@@ -303,6 +319,13 @@ def with_traces(model: Model, form: TraceForm) -> bytes:
     )
     body = to_int16(form.mean, 15) + to_int16(form.shrink, 15) + to_int8(form.along, along_q)
     return with_sections(model, {lib.TKWS_SECTION_TRACES: head + body})
+
+
+def with_own_words(model: Model, form: OwnForm) -> bytes:
+    """The same image with room for words of the user's own; it must compare traces."""
+    shares = (form.least, form.agreement, form.single, form.rival)
+    body = struct.pack("<H4h", form.words, *(round(share * 2.0**15) for share in shares))
+    return with_sections(model, {lib.TKWS_SECTION_OWN: body})
 
 
 def with_learning(model: Model, learning: Learning) -> bytes:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
 from tracekws.audio import SAMPLE_RATE
-from tracekws.core import Model, Weights, check_pcm, network_memory, templates_of
+from tracekws.core import Model, Weights, check_pcm, network_memory, own_words, templates_of
 from tracekws.errors import TraceKwsError, check
 from tracekws.sensitivity import LEVELS, odds_q8
 
@@ -25,7 +25,7 @@ class Event:
 
     word: str
     score: float
-    """Smoothed posterior, 0 to 1."""
+    """Smoothed posterior, 0 to 1; of a word of the user's own, the cosine with its takes."""
     start: float
     """Seconds of the stream at which the window behind the score begins."""
     end: float
@@ -80,6 +80,8 @@ class Recognizer:
         self._templates = templates_of(model, self._weights)
         if self._templates:
             lib.tkws_recognizer_set_templates(self._recognizer, self._templates.c)
+        own = own_words(model, self._weights.state)
+        self._words = dict(enumerate(model.labels)) | {n: one.word for n, one in own.items()}
         self._event = ffi.new("tkws_event *")
         self._used = ffi.new("size_t *")
         self.reset()
@@ -121,7 +123,7 @@ class Recognizer:
     def _heard(self) -> Event:
         event = self._event
         return Event(
-            self.model.labels[event.word],
+            self._words[event.word],
             event.score_q15 / 32768,
             event.first_sample / SAMPLE_RATE,
             event.end_sample / SAMPLE_RATE,

@@ -215,7 +215,7 @@ static void check_templates(const tkws_recognizer *recognizer, const tkws_weight
         CHECK(count == t->count[j]);
         squares += (int64_t)count * count;
         for (size_t c = 0; c < h->n_classes; c++)
-            dots[c] += (int64_t)count * t->rows[j * h->n_classes + c];
+            dots[c] += (int64_t)count * t->rows[j * t->n_words + c];
     }
     CHECK(squares == t->squares && t->n_steps == recognizer->network.n_steps);
     for (size_t c = 0; c < h->n_classes; c++) {

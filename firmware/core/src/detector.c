@@ -6,10 +6,13 @@
 
 #include "tracekws/bytes.h"
 #include "tracekws/frontend.h"
+#include "tracekws/fx.h"
 #include "tracekws/softmax.h"
 
 /* The first step needs one frame more than a hop's samples. */
 #define LEAD_SAMPLES (TKWS_WINDOW - TKWS_HOP)
+#define NO_WORD UINT16_MAX
+#define RAISED_Q15 1024 /* of a cosine, for twice the odds */
 
 void tkws_detector_init(tkws_detector *detector, const tkws_model *model)
 {
@@ -18,6 +21,8 @@ void tkws_detector_init(tkws_detector *detector, const tkws_model *model)
     tkws_segmenter_init(&detector->segmenter);
     detector->last = (uint16_t)model->header.n_classes;
     detector->fired = detector->last;
+    detector->own_last = NO_WORD;
+    detector->own_fired = NO_WORD;
     detector->odds_q8 = TKWS_ODDS_ONE;
     detector->isolated = model->header.isolated != 0;
 }
@@ -71,15 +76,28 @@ static void count_down(uint16_t *steps)
         --*steps;
 }
 
-/* Whether a word may be an event in this step, whatever its posterior. */
-static bool may_fire(const tkws_detector *d, size_t word)
+/* Whether any word may be an event in this step. */
+static bool may_fire(const tkws_detector *d)
+{
+    return d->n_steps >= d->model->header.window_steps && d->gap == 0 &&
+           (!d->isolated || tkws_segmenter_stood_alone(&d->segmenter));
+}
+
+/* Whether a class may be one, whatever its posterior. */
+static bool class_may_fire(const tkws_detector *d, size_t word)
 {
     const tkws_model_header *h = &d->model->header;
-    if (d->n_steps < h->window_steps || word == h->unknown_class || word == h->silence_class)
-        return false;
-    if (d->gap > 0 || word == d->fired || (word == d->last && d->refractory > 0))
-        return false;
-    return !d->isolated || tkws_segmenter_stood_alone(&d->segmenter);
+    return may_fire(d) && word != h->unknown_class && word != h->silence_class &&
+           word != d->fired && (word != d->last || d->refractory == 0);
+}
+
+static int write_event(const tkws_detector *d, size_t word, int32_t score_q15, tkws_event *event)
+{
+    event->word = (uint16_t)word;
+    event->score_q15 = tkws_fx_to16(score_q15);
+    event->end_sample = d->n_steps * TKWS_STEP_SAMPLES + LEAD_SAMPLES;
+    event->first_sample = (d->n_steps - d->model->header.window_steps) * TKWS_STEP_SAMPLES;
+    return 1;
 }
 
 int tkws_detector_step(tkws_detector *detector, const int32_t *scores, int32_t loudness,
@@ -91,19 +109,42 @@ int tkws_detector_step(tkws_detector *detector, const int32_t *scores, int32_t l
     detector->n_steps++;
     if (detector->fired < h->n_classes && !above_threshold(detector, detector->fired))
         detector->fired = (uint16_t)h->n_classes;
-    size_t word = largest(detector);
-    bool fires = may_fire(detector, word) && above_threshold(detector, word);
     count_down(&detector->gap);
     count_down(&detector->refractory);
-    if (!fires)
+    count_down(&detector->own_refractory);
+    size_t word = largest(detector);
+    if (!class_may_fire(detector, word) || !above_threshold(detector, word))
         return 0;
     detector->last = (uint16_t)word;
     detector->fired = (uint16_t)word;
-    detector->gap = (uint16_t)h->gap_steps;
-    detector->refractory = (uint16_t)h->refractory_steps;
-    event->word = (uint16_t)word;
-    event->score_q15 = (int16_t)detector->posterior_q15[word];
-    event->end_sample = detector->n_steps * TKWS_STEP_SAMPLES + LEAD_SAMPLES;
-    event->first_sample = (detector->n_steps - h->window_steps) * TKWS_STEP_SAMPLES;
-    return 1;
+    detector->gap = (uint16_t)(h->gap_steps + 1);
+    detector->refractory = (uint16_t)(h->refractory_steps + 1);
+    return write_event(detector, word, detector->posterior_q15[word], event);
+}
+
+int32_t tkws_detector_raised(const tkws_detector *detector)
+{
+    uint32_t odds = detector->odds_q8;
+    int32_t raised = 0;
+    for (; odds >= 2 * TKWS_ODDS_ONE; odds >>= 1)
+        raised += RAISED_Q15;
+    for (; odds < TKWS_ODDS_ONE && odds > 0; odds <<= 1)
+        raised -= RAISED_Q15;
+    return raised + (int32_t)((odds - TKWS_ODDS_ONE) * RAISED_Q15 / TKWS_ODDS_ONE);
+}
+
+int tkws_detector_own(tkws_detector *detector, int word, int32_t score_q15, tkws_event *event)
+{
+    const tkws_model_header *h = &detector->model->header;
+    bool same = word >= 0 && (uint16_t)word == detector->own_fired;
+    if (!same)
+        detector->own_fired = NO_WORD;
+    if (word < 0 || same || !may_fire(detector) ||
+        ((uint16_t)word == detector->own_last && detector->own_refractory > 0))
+        return 0;
+    detector->own_last = (uint16_t)word;
+    detector->own_fired = (uint16_t)word;
+    detector->gap = (uint16_t)(h->gap_steps + 1);
+    detector->own_refractory = (uint16_t)(h->refractory_steps + 1);
+    return write_event(detector, (size_t)word, score_q15, event);
 }

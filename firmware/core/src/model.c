@@ -8,12 +8,14 @@
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 #include "tracekws/frontend.h"
+#include "tracekws/own.h"
 
 #define HEADER_FIELDS (TKWS_MODEL_HEADER_BYTES / 4)
 #define MAX_WEIGHT_RATE (1u << 24) /* times a feature, it must fit int32 */
 #define MAX_RATE (1u << 30)
 #define CRC_BYTES 4
 #define TRACES_HEAD_BYTES 8
+#define OWN_BYTES 10
 #define N_MATRICES 5 /* trainable */
 
 /* The sections that this core knows. */
@@ -29,6 +31,7 @@ enum {
     LATENT,
     SEQUENCES,
     TRACES,
+    OWN,
     N_KNOWN
 };
 
@@ -49,6 +52,7 @@ static const struct {
     [LATENT] = {TKWS_SECTION_LATENT, TKWS_E_MODEL_LATENT},
     [SEQUENCES] = {TKWS_SECTION_SEQUENCES, TKWS_E_MODEL_SEQUENCES},
     [TRACES] = {TKWS_SECTION_TRACES, TKWS_E_MODEL_TRACES},
+    [OWN] = {TKWS_SECTION_OWN, TKWS_E_MODEL_OWN},
 };
 
 /* A payload, where the image has it; at is NULL before it is found. */
@@ -293,6 +297,22 @@ static int read_traces(tkws_trace_form *form, const section *payload, size_t n_n
     return TKWS_OK;
 }
 
+/* Read section ownw, where it is there; else it has room for no word. */
+static int read_own(tkws_own_form *form, const section *payload, bool has_traces)
+{
+    memset(form, 0, sizeof *form);
+    if (payload->at == NULL)
+        return TKWS_OK;
+    if (payload->n_bytes != OWN_BYTES || !has_traces || !all_positive(payload->at, OWN_BYTES / 2))
+        return TKWS_E_MODEL_OWN;
+    form->n_words = tkws_bytes_get_u16(payload->at);
+    form->least_q15 = tkws_bytes_get_i16(payload->at + 2);
+    form->agreement_q15 = tkws_bytes_get_i16(payload->at + 4);
+    form->single_q15 = tkws_bytes_get_i16(payload->at + 6);
+    form->rival_q15 = tkws_bytes_get_i16(payload->at + 8);
+    return within(form->n_words, 1, TKWS_MAX_OWN) ? TKWS_OK : TKWS_E_MODEL_OWN;
+}
+
 static int check_labels(const tkws_model *m)
 {
     if (tkws_name_length(m->name) == 0)
@@ -356,6 +376,8 @@ int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes)
     point_into(&m, found);
     error = read_traces(&m.traces, &found[TRACES], m.header.n_neurons);
     if (error == TKWS_OK)
+        error = read_own(&m.own, &found[OWN], m.traces.rank > 0);
+    if (error == TKWS_OK)
         error = check_labels(&m);
     if (error == TKWS_OK)
         error = check_body(&m);
@@ -392,9 +414,15 @@ size_t tkws_model_take_bytes(const tkws_model *model)
     return model->traces.rank > 0 ? (1 + n + 1) / 2 * 2 : 0;
 }
 
+size_t tkws_model_words(const tkws_model *model)
+{
+    return model->header.n_classes + (size_t)model->own.n_words;
+}
+
 size_t tkws_model_takes_bytes(const tkws_model *model)
 {
-    return model->header.n_classes * tkws_model_take_bytes(model);
+    return tkws_model_words(model) * tkws_model_take_bytes(model) +
+           model->own.n_words * TKWS_OWN_BYTES;
 }
 
 size_t tkws_model_trainable_bytes(const tkws_model *model)

@@ -45,11 +45,23 @@ void tkws_recognizer_scores(const tkws_recognizer *recognizer, int32_t *scores)
         tkws_templates_add(recognizer->templates, scores);
 }
 
+/* What the detector makes of a step that the network has run. */
+static int detect(tkws_recognizer *r, tkws_event *event)
+{
+    int32_t scores[TKWS_MAX_CLASSES];
+    tkws_recognizer_scores(r, scores);
+    int heard = tkws_detector_step(&r->detector, scores, r->frontend.loudness, event);
+    if (heard != 0 || r->templates == NULL || !r->templates->has_own)
+        return heard;
+    int32_t cosine_q15 = 0;
+    int word = tkws_templates_own(r->templates, tkws_detector_raised(&r->detector), &cosine_q15);
+    return tkws_detector_own(&r->detector, word, cosine_q15, event);
+}
+
 int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t n_samples,
                          size_t *n_consumed, tkws_event *event)
 {
     int8_t features[TKWS_FEATURES];
-    int32_t scores[TKWS_MAX_CLASSES];
     size_t consumed = 0;
     while (consumed < n_samples) {
         size_t n = 0;
@@ -59,9 +71,7 @@ int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t
         if (step == 0)
             continue;
         tkws_recognizer_step(recognizer, features);
-        tkws_recognizer_scores(recognizer, scores);
-        if (tkws_detector_step(&recognizer->detector, scores, recognizer->frontend.loudness,
-                               event) != 0) {
+        if (detect(recognizer, event) != 0) {
             *n_consumed = consumed;
             return 1;
         }

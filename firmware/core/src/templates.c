@@ -7,6 +7,7 @@
 #include "tracekws/bytes.h"
 #include "tracekws/errors.h"
 #include "tracekws/fx.h"
+#include "tracekws/own.h"
 
 #define LENGTH_Q 4 /* of lengths of a window's trace, in spikes */
 #define SQUARE_Q (2 * LENGTH_Q)
@@ -33,7 +34,7 @@ static size_t ring_bytes(const tkws_model *model)
 size_t tkws_templates_memory_bytes(const tkws_model *model)
 {
     size_t n = model->header.n_neurons;
-    size_t c = model->header.n_classes;
+    size_t c = tkws_model_words(model);
     size_t rank = model->traces.rank;
     if (rank == 0)
         return 0;
@@ -44,7 +45,7 @@ size_t tkws_templates_memory_bytes(const tkws_model *model)
 bool tkws_templates_wanted(const tkws_model *model, const tkws_weights *weights)
 {
     bool any = false;
-    for (size_t c = 0; model->traces.rank > 0 && c < model->header.n_classes; c++)
+    for (size_t c = 0; model->traces.rank > 0 && c < tkws_model_words(model); c++)
         any = any || weights->takes[c * tkws_model_take_bytes(model)] > 0;
     return any;
 }
@@ -83,12 +84,13 @@ static void measure_mean(tkws_templates *t)
 void tkws_templates_reset(tkws_templates *templates)
 {
     const tkws_model *model = templates->model;
-    memset(templates->dots, 0, 4 * (size_t)model->header.n_classes);
+    memset(templates->dots, 0, 4 * tkws_model_words(model));
     memset(templates->along, 0, 4 * (size_t)model->traces.rank);
     memset(templates->ring, 0, model->header.window_steps * ring_row_bytes(model));
     memset(templates->count, 0, model->header.n_neurons);
     templates->mean_dot = 0;
     templates->squares = 0;
+    templates->length = 0;
     templates->at = 0;
     templates->n_steps = 0;
 }
@@ -98,38 +100,16 @@ static void add_spike(tkws_templates *t, size_t j, int32_t by)
 {
     const tkws_model *model = t->model;
     const uint8_t *along = model->traces.along + j * model->traces.rank;
-    size_t n_classes = model->header.n_classes;
-    const int8_t *row = t->rows + j * n_classes;
+    size_t n_words = t->n_words;
+    const int8_t *row = t->rows + j * n_words;
     int32_t before = t->count[j];
     t->count[j] = (uint8_t)(before + by);
     t->squares = tkws_fx_add(t->squares, 2 * before * by + 1);
     t->mean_dot = tkws_fx_add(t->mean_dot, by * mean_of(model, j));
     for (size_t i = 0; i < model->traces.rank; i++)
         t->along[i] = tkws_fx_add(t->along[i], by * tkws_bytes_get_i8(along + i));
-    for (size_t k = 0; k < n_classes; k++)
+    for (size_t k = 0; k < n_words; k++)
         t->dots[k] = tkws_fx_add(t->dots[k], by * row[k]);
-}
-
-void tkws_templates_step(tkws_templates *templates, const tkws_network *network)
-{
-    const tkws_model_header *h = &templates->model->header;
-    size_t n_bytes = ring_row_bytes(templates->model);
-    uint8_t *fired = templates->ring + templates->at * n_bytes;
-    for (size_t i = 0; i < n_bytes; i++) {
-        uint32_t set = fired[i];
-        for (size_t bit = 0; set >> bit != 0; bit++)
-            if ((set >> bit & 1u) != 0)
-                add_spike(templates, 8 * i + bit, -1);
-        fired[i] = 0;
-    }
-    for (size_t k = 0; k < network->n_spikes; k++) {
-        size_t j = network->spikes[k];
-        fired[j / 8] = (uint8_t)(fired[j / 8] | 1u << j % 8);
-        add_spike(templates, j, 1);
-    }
-    templates->at = (uint16_t)(templates->at + 1u == h->window_steps ? 0u : templates->at + 1u);
-    if (templates->n_steps < h->window_steps)
-        templates->n_steps++;
 }
 
 /* dividend / divisor toward zero, but at most 2^bits - 1 in size. Bit by bit: a 64-bit division is a call. */
@@ -182,6 +162,29 @@ static uint32_t window_length(const tkws_templates *t)
     return root(square);
 }
 
+void tkws_templates_step(tkws_templates *templates, const tkws_network *network)
+{
+    const tkws_model_header *h = &templates->model->header;
+    size_t n_bytes = ring_row_bytes(templates->model);
+    uint8_t *fired = templates->ring + templates->at * n_bytes;
+    for (size_t i = 0; i < n_bytes; i++) {
+        uint32_t set = fired[i];
+        for (size_t bit = 0; set >> bit != 0; bit++)
+            if ((set >> bit & 1u) != 0)
+                add_spike(templates, 8 * i + bit, -1);
+        fired[i] = 0;
+    }
+    for (size_t k = 0; k < network->n_spikes; k++) {
+        size_t j = network->spikes[k];
+        fired[j / 8] = (uint8_t)(fired[j / 8] | 1u << j % 8);
+        add_spike(templates, j, 1);
+    }
+    templates->at = (uint16_t)(templates->at + 1u == h->window_steps ? 0u : templates->at + 1u);
+    if (templates->n_steps < h->window_steps)
+        templates->n_steps++;
+    templates->length = window_length(templates);
+}
+
 /* Product of the window's trace less the mean, times n_steps, with a word's template of length one, Q LENGTH_Q + 15. */
 static int64_t window_product(const tkws_templates *t, size_t word)
 {
@@ -196,15 +199,15 @@ static int32_t cosine(int64_t product, uint32_t length)
     return length > 0 ? quotient(product, length, 15) : 0;
 }
 
-int32_t tkws_templates_cosine(const tkws_templates *templates, size_t class_)
+int32_t tkws_templates_cosine(const tkws_templates *templates, size_t word)
 {
-    return cosine(window_product(templates, class_), window_length(templates));
+    return cosine(window_product(templates, word), templates->length);
 }
 
 void tkws_templates_add(const tkws_templates *templates, int32_t *scores)
 {
     const tkws_trace_form *form = &templates->model->traces;
-    uint32_t length = window_length(templates);
+    uint32_t length = templates->length;
     int64_t least = (int64_t)form->floor_q15 * length;
     for (size_t k = 0; k < templates->model->header.n_classes; k++) {
         int64_t product = window_product(templates, k);
@@ -213,6 +216,31 @@ void tkws_templates_add(const tkws_templates *templates, int32_t *scores)
         int32_t above = cosine(product, length) - form->floor_q15;
         scores[k] = tkws_fx_add(scores[k], tkws_fx_shr(tkws_fx_mul(above, form->weight_q10), 15));
     }
+}
+
+int tkws_templates_own(const tkws_templates *templates, int32_t raised_q15, int32_t *cosine_q15)
+{
+    const tkws_model *model = templates->model;
+    int64_t best =
+        0; /* what is at a right angle to a word is as little it as what is its opposite */
+    int64_t next = 0;
+    size_t word = templates->n_words;
+    for (size_t k = 0; templates->has_own && k < templates->n_words; k++) {
+        int64_t product = templates->words[k].scale > 0 ? window_product(templates, k) : 0;
+        if (product > best) {
+            next = best;
+            best = product;
+            word = k;
+        } else if (product > next)
+            next = product;
+    }
+    if (word < model->header.n_classes || word == templates->n_words)
+        return -1;
+    int64_t least = (int64_t)(templates->words[word].least + raised_q15) * templates->length;
+    if (best - tkws_fx_shr64(next * model->own.rival_q15, 15) <= least)
+        return -1;
+    *cosine_q15 = cosine(best, templates->length);
+    return (int)word;
 }
 
 /* The length of a trace less the mean, Q15, and what is taken away of it along each direction, Q15. The trace is
@@ -255,8 +283,8 @@ static int32_t make_dual(const tkws_templates *t, int32_t *trace, uint32_t lengt
     return largest;
 }
 
-/* Make a class's template of the mean rates of its takes. Rates that are those of speech itself make none. */
-static void make_template(const tkws_templates *t, size_t class_, const uint8_t *rates)
+/* Make a word's template of the mean rates of its takes. Rates that are those of speech itself make none. */
+static void make_template(const tkws_templates *t, size_t word, const uint8_t *rates)
 {
     int32_t taken[TKWS_MAX_RANK];
     size_t n = t->model->header.n_neurons;
@@ -271,19 +299,27 @@ static void make_template(const tkws_templates *t, size_t class_, const uint8_t 
     for (size_t j = 0; j < n; j++) {
         int32_t value = tkws_fx_mul(trace[j], ROW_MAX);
         int8_t number = (int8_t)((value + (value < 0 ? -largest : largest) / 2) / largest);
-        t->rows[j * t->model->header.n_classes + class_] = number;
+        t->rows[j * t->n_words + word] = number;
         offset += mean_of(t->model, j) * number;
     }
-    t->words[class_].offset = (int32_t)tkws_fx_shr64(offset, 7);
-    t->words[class_].scale =
+    t->words[word].offset = (int32_t)tkws_fx_shr64(offset, 7);
+    t->words[word].scale =
         (((uint32_t)largest << (SCALE_Q - 15)) + ROW_MAX / 2) / (uint32_t)ROW_MAX;
+}
+
+/* What a word's cosine is to be above, Q15. */
+static int32_t least_of(const tkws_model *model, const tkws_weights *weights, size_t word)
+{
+    bool single = weights->takes[word * tkws_model_take_bytes(model)] == 1;
+    int32_t agreement = single ? model->own.single_q15 : tkws_own_agreement(model, weights, word);
+    return model->own.least_q15 + tkws_fx_shr(tkws_fx_mul(agreement, model->own.agreement_q15), 15);
 }
 
 int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
                         const tkws_weights *weights, void *memory, size_t n_bytes)
 {
     size_t n = model->header.n_neurons;
-    size_t c = model->header.n_classes;
+    size_t c = tkws_model_words(model);
     size_t rank = model->traces.rank;
     uint8_t *arena = memory;
     if (rank == 0)
@@ -291,6 +327,8 @@ int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
     if (!arena_fits(memory, n_bytes, tkws_templates_memory_bytes(model)))
         return TKWS_E_MEMORY;
     templates->model = model;
+    templates->n_words = (uint16_t)c;
+    templates->has_own = false;
     templates->words = arena_take(&arena, c * sizeof(tkws_template));
     templates->dots = arena_take(&arena, 4 * c);
     templates->along = arena_take(&arena, 4 * rank);
@@ -303,9 +341,45 @@ int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
     measure_mean(templates);
     for (size_t k = 0; k < c; k++) {
         const uint8_t *take = weights->takes + k * tkws_model_take_bytes(model);
-        if (take[0] > 0 && k != model->header.unknown_class && k != model->header.silence_class)
-            make_template(templates, k, take + 1);
+        bool own = k >= model->header.n_classes;
+        if (take[0] == 0 || k == model->header.unknown_class || k == model->header.silence_class ||
+            (own && tkws_own_name(model, weights, k) == NULL))
+            continue;
+        make_template(templates, k, take + 1);
+        if (own)
+            templates->words[k].least = least_of(model, weights, k);
+        templates->has_own = templates->has_own || own;
     }
     tkws_templates_reset(templates);
     return TKWS_OK;
+}
+
+/* Product of two traces less the mean, Q30; each within one. */
+static int64_t trace_product(const tkws_model *model, const uint8_t *a, const uint8_t *b)
+{
+    size_t n = model->header.n_neurons;
+    int64_t product = 0;
+    for (size_t j = 0; j < n; j++)
+        product += (int64_t)((int32_t)a[j] * 128 - mean_of(model, j)) *
+                   ((int32_t)b[j] * 128 - mean_of(model, j));
+    for (size_t i = 0; i < model->traces.rank; i++) {
+        int64_t of_a = 0;
+        int64_t of_b = 0;
+        for (size_t j = 0; j < n; j++) {
+            int32_t along = along_of(model, j, i);
+            of_a += (int64_t)((int32_t)a[j] * 128 - mean_of(model, j)) * along;
+            of_b += (int64_t)((int32_t)b[j] * 128 - mean_of(model, j)) * along;
+        }
+        of_a = tkws_fx_shr64(of_a, model->traces.along_q);
+        of_b = tkws_fx_shr64(of_b, model->traces.along_q);
+        product -= of_a * tkws_fx_shr64(of_b * shrink_of(model, i), 15);
+    }
+    return product;
+}
+
+int32_t tkws_templates_agreement(const tkws_model *model, const uint8_t *a, const uint8_t *b)
+{
+    uint64_t lengths =
+        (uint64_t)root(trace_product(model, a, a)) * root(trace_product(model, b, b));
+    return cosine(trace_product(model, a, b), (uint32_t)(lengths >> 15));
 }

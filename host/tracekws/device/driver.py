@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.core import check_pcm
+from tracekws.core import OwnWord, check_pcm
 from tracekws.device import limits, protocol
 from tracekws.device.holders import holder
 from tracekws.device.link import Clock, Link
-from tracekws.device.protocol import Health, Hello, Position, RawEvent
+from tracekws.device.protocol import Health, Hello, Position, RawEvent, RawWord
 from tracekws.device.transport import Transport, open_transport
 from tracekws.errors import (
     BusyError,
@@ -287,12 +287,12 @@ class Driver:
         Raises:
             DataError: a chunk is no int16 of one channel; the stream ends with it.
         """
-        labels = self._known_labels()
+        words = self._heard_words()
         heard: list[Event] = []
 
         def take(position: Position) -> None:
             n_samples = position.next * self._data_bytes // 2
-            heard.extend(_event(event, labels, n_samples) for event in position.events)
+            heard.extend(_event(event, words, n_samples) for event in position.events)
 
         credit = self._open_stream(protocol.LISTEN, protocol.pack_listen(sensitivity, isolated))
         ended = False
@@ -325,7 +325,7 @@ class Driver:
             DeviceError: UNSUPPORTED, the board has no microphone.
         """
         self.check_microphone()
-        labels = self._known_labels()
+        words = self._heard_words()
         self._link.request(protocol.LIVE, protocol.pack_listen(sensitivity, isolated))
         n_seen = n_samples = 0
         try:
@@ -334,7 +334,7 @@ class Driver:
                 polled = protocol.parse_polled(answer)
                 limits.check_polled(polled, n_seen, n_samples)
                 n_samples = polled.n_samples
-                events = tuple(_event(event, labels, n_samples) for event in polled.events)
+                events = tuple(_event(event, words, n_samples) for event in polled.events)
                 missed = polled.first_event - n_seen
                 n_seen = polled.first_event + len(events)
                 yield LiveReport(events, n_samples / SAMPLE_RATE, polled.overruns, missed)
@@ -415,6 +415,34 @@ class Driver:
         except BaseException:
             self._abort()
             raise
+
+    def words(self) -> dict[str, OwnWord]:
+        """Ask for the words of the user's own, that teaching made.
+
+        Returns:
+            They by name, in the order of their numbers.
+        """
+        _, words = self._raw_words()
+        return {
+            word.name: OwnWord(
+                word.name, word.takes, word.agreement_q15 / 32768 if word.takes > 1 else None
+            )
+            for word in words
+        }
+
+    def forget_word(self, word: str) -> None:
+        """Forget what was said of a word, and the word, where it is the user's own; save that.
+
+        Nothing of it stays in the storage, so that there is nothing to go back to with undo().
+
+        Args:
+            word: of the user's own, or of the model: then its takes alone, not weights.
+
+        Raises:
+            DeviceError: LABEL, there is no such word; REQUEST, the firmware is older.
+            StorageError: the flash refused.
+        """
+        self._link.request(protocol.FORGET_WORD, protocol.pack_word(word))
 
     def weights(self) -> bytes:
         """Read the trainable state in RAM, as Learner.weights and Recognizer have it.
@@ -548,6 +576,19 @@ class Driver:
     def _known_labels(self) -> tuple[str, ...]:
         return self._labels or self.info().labels
 
+    def _raw_words(self) -> tuple[int, tuple[RawWord, ...]]:
+        """Room for words of the user's own, and those that there are."""
+        if not self._hello.capabilities & protocol.CAN_TEACH:
+            return 0, ()
+        room, words = protocol.parse_words(self._link.request(protocol.WORDS))
+        limits.check_words(room, words, self._known_labels())
+        return room, words
+
+    def _heard_words(self) -> dict[int, str]:
+        """What the device may hear, by its number in events."""
+        _, own = self._raw_words()
+        return dict(enumerate(self._known_labels())) | {word.number: word.name for word in own}
+
     def _pcm_data(self, chunks: Iterable[NDArray[np.int16]]) -> Iterator[bytes]:
         """Cut PCM into messages: full ones, but for the last."""
         size = self._data_bytes // 2 * 2
@@ -582,6 +623,9 @@ class Driver:
         flags = protocol.MODEL_METHOD if method is None else method
         body = protocol.pack_take(kind, flags, scale, label)
         return self._open_stream(protocol.TAKE, body)
+
+    def _teach(self, kind: int, word: str) -> int:
+        return self._open_stream(protocol.TEACH, protocol.pack_teach(kind, word))
 
     def _abort(self) -> None:
         """Leave a session; a device that is gone leaves it by itself."""
@@ -639,6 +683,23 @@ class LearnSession:
         parts = (data[at : at + size] for at in range(0, len(data), size))
         self._learn(protocol.FEATURES, label, parts, scale, method)
 
+    def teach_pcm(self, word: str, pcm: NDArray[np.int16]) -> None:
+        """Keep a take of a word, which need not be known: no weight changes.
+
+        Args:
+            word: a name of 1 to 31 bytes.
+            pcm: int16 (samples,), 16 kHz, mono.
+
+        Raises:
+            DataError: the samples are no int16 of one channel.
+            DeviceError: NO_ROOM, there are as many words as it has room for; NAME, it is none;
+                nothing has changed then. TOO_SHORT, there are less than 560 samples. REQUEST, the
+                firmware is older.
+        """
+        credit = self._device._teach(protocol.PCM, word)
+        self._device._send(self._device._pcm_data([pcm]), credit)
+        self._device._link.request(protocol.TAKE_END)
+
     def _learn(
         self, kind: int, label: str, data: Iterable[bytes], scale: int, method: int | None
     ) -> None:
@@ -647,10 +708,10 @@ class LearnSession:
         self._device._link.request(protocol.TAKE_END)
 
 
-def _event(event: RawEvent, labels: tuple[str, ...], n_samples: int) -> Event:
-    limits.check_event(event, len(labels), n_samples)
+def _event(event: RawEvent, words: Mapping[int, str], n_samples: int) -> Event:
+    limits.check_event(event, words, n_samples)
     return Event(
-        labels[event.word],
+        words[event.word],
         event.score_q15 / 32768,
         event.first_sample / SAMPLE_RATE,
         event.end_sample / SAMPLE_RATE,

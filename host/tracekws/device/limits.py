@@ -7,10 +7,12 @@ raises ProtocolError, one line that names the number, and gives nothing else bac
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from tracekws._core import lib
 from tracekws.core import LATENT, READOUT, SEQUENCES, STEP_SAMPLES, TAKES, TRACES
 from tracekws.device import protocol
-from tracekws.device.protocol import Hello, Info, Polled, Position, RawEvent
+from tracekws.device.protocol import Hello, Info, Polled, Position, RawEvent, RawWord
 from tracekws.errors import ProtocolError
 
 MAX_CREDIT = 64
@@ -50,8 +52,9 @@ def check_info(info: Info, hello: Hello) -> None:
     if info.silence == info.unknown:
         raise ProtocolError("the device says one class for no speech and for other words")
     _within("neurons", neurons, 1, lib.TKWS_MAX_NEURONS)
-    takes = classes * (neurons // 2 + 1)
-    most = 2 * (neurons * (lib.TKWS_FEATURES + neurons + 1 + classes) + classes + takes)
+    takes = (classes + lib.TKWS_MAX_OWN) * (neurons // 2 + 1)
+    names = lib.TKWS_MAX_OWN * lib.TKWS_OWN_BYTES // 2
+    most = 2 * (neurons * (lib.TKWS_FEATURES + neurons + 1 + classes) + classes + takes + names)
     _within("trainable bytes", info.trainable_bytes, 2, min(most, hello.ram_bytes), 2)
     _within("method", info.method, 0, _METHODS)
     _within("passes", info.passes, 1, MAX_PASSES)
@@ -90,9 +93,27 @@ def check_polled(polled: Polled, n_seen: int, n_samples: int) -> None:
     _within("events at once", len(polled.events), 0, protocol.EVENTS)
 
 
-def check_event(event: RawEvent, n_classes: int, n_samples: int) -> None:
-    """Check an event of a stream of which the device has had `n_samples`."""
-    _within("class of a word", event.word, 0, n_classes - 1)
+def check_words(room: int, words: Sequence[RawWord], labels: Sequence[str]) -> None:
+    """Check the words of the user's own, beside the labels of a model."""
+    _within("words that it has room for", room, 0, lib.TKWS_MAX_OWN)
+    for word in words:
+        _within("number of a word", word.number, len(labels), len(labels) + room - 1)
+        _within("takes of a word", word.takes, 0, 0xFF)
+    names = [*labels, *(word.name for word in words)]
+    if len(set(names)) < len(names) or len({word.number for word in words}) < len(words):
+        raise ProtocolError("the device has a word twice")
+
+
+def check_event(event: RawEvent, words: Mapping[int, str], n_samples: int) -> None:
+    """Check an event of a stream of which the device has had `n_samples`.
+
+    `words` are those that it may hear, by their numbers.
+    """
+    if event.word not in words:
+        raise ProtocolError(
+            f"the device has heard word {event.word}, which it does not have: it is damaged, or no"
+            " TraceKWS device"
+        )
     _within("score", event.score_q15, 0, 0x7FFF)
     _within("end of a word", event.end_sample, 0, n_samples)
     _within("start of a word", event.first_sample, 0, event.end_sample)

@@ -27,6 +27,7 @@ HELLO: int = _lib.TKWS_APP_HELLO
 INFO: int = _lib.TKWS_APP_INFO
 HEALTH: int = _lib.TKWS_APP_HEALTH
 LABELS: int = _lib.TKWS_APP_LABELS
+WORDS: int = _lib.TKWS_APP_WORDS
 LISTEN: int = _lib.TKWS_APP_LISTEN
 CLASSIFY: int = _lib.TKWS_APP_CLASSIFY
 LEARN: int = _lib.TKWS_APP_LEARN
@@ -39,12 +40,16 @@ LIVE: int = _lib.TKWS_APP_LIVE
 POLL: int = _lib.TKWS_APP_POLL
 RECORD: int = _lib.TKWS_APP_RECORD
 READ_PCM: int = _lib.TKWS_APP_READ_PCM
+TEACH: int = _lib.TKWS_APP_TEACH
 WEIGHTS: int = _lib.TKWS_APP_WEIGHTS
 SAVE: int = _lib.TKWS_APP_SAVE
 UNDO: int = _lib.TKWS_APP_UNDO
 FORGET: int = _lib.TKWS_APP_FORGET
 LOAD: int = _lib.TKWS_APP_LOAD
+FORGET_WORD: int = _lib.TKWS_APP_FORGET_WORD
 
+CAN_TEACH: int = _lib.TKWS_APP_CAN_TEACH
+"""Capability: the device knows WORDS, TEACH and FORGET_WORD."""
 ANSWER: int = _lib.TKWS_APP_ANSWER
 """Set in the first byte of an answer."""
 DAMAGED: int = _lib.TKWS_APP_DAMAGED
@@ -75,6 +80,8 @@ _INFO = struct.Struct(f"<{NAME_BYTES}sIIHHHHHHIBBI")
 _SLOT = struct.Struct("<BII")
 _HEALTH = struct.Struct("<BIIBHH")
 _BROWN_OUT_UNKNOWN = 0xFFFF
+_WORDS = struct.Struct("<H")
+_WORD = struct.Struct("<HBhB")
 _TAKE = struct.Struct("<BHH")
 _DATA = struct.Struct("<II")
 _POSITION = struct.Struct("<IHIB")
@@ -218,6 +225,16 @@ class Health(NamedTuple):
     """0 when nothing watches the supply; None when that is not known."""
 
 
+class RawWord(NamedTuple):
+    """A word of the user's own, in the answer to WORDS."""
+
+    number: int
+    """In events."""
+    takes: int
+    agreement_q15: int
+    name: str
+
+
 class RawEvent(NamedTuple):
     """A word that was heard, in samples from the stream's start."""
 
@@ -316,6 +333,34 @@ def parse_info(body: bytes) -> Info:
         generation,
         tuple(slots),
     )
+
+
+def parse_words(body: bytes) -> tuple[int, tuple[RawWord, ...]]:
+    """Read the answer to WORDS: how many there is room for, and those that there are."""
+    if len(body) < _WORDS.size:
+        raise _malformed("WORDS")
+    (room,) = _WORDS.unpack_from(body)
+    words = []
+    at = _WORDS.size
+    while at < len(body):
+        if at + _WORD.size > len(body):
+            raise _malformed("WORDS")
+        number, takes, agreement, n_bytes = _WORD.unpack_from(body, at)
+        at += _WORD.size + n_bytes
+        if at > len(body):
+            raise _malformed("WORDS")
+        words.append(RawWord(number, takes, agreement, _name(body[at - n_bytes : at], "word")))
+    return room, tuple(words)
+
+
+def pack_word(word: str) -> bytes:
+    """Body of FORGET_WORD: a word in UTF-8."""
+    return normalised(word).encode("utf-8", "surrogatepass")
+
+
+def pack_teach(kind: int, word: str) -> bytes:
+    """Body of TEACH: what its data will be, and the word."""
+    return bytes([kind]) + pack_word(word)
 
 
 def pack_labels(first: int) -> bytes:

@@ -28,6 +28,7 @@ LEAST = {
 """Smallest values; of other numbers it is 0 (of those in a pair there is none)."""
 MOST = {
     "taps": lib.TKWS_MAX_TAPS,
+    "own_words": lib.TKWS_MAX_OWN,
     "neurons": 1024,
     "stretch": 0.5,
     "tempo": 0.5,
@@ -109,6 +110,7 @@ class TrainConfig:
     seed: int
     taps: int
     neurons: int
+    own_words: int
     epochs: int
     batch: int
     clips_per_epoch: int

@@ -14,9 +14,11 @@ from tracekws.modelfile import (
     Arrays,
     Detector,
     Learning,
+    OwnForm,
     Replay,
     TraceForm,
     build_image,
+    with_own_words,
     with_traces,
 )
 from tracekws.train.network import READOUT_GAIN, SpikingNetwork
@@ -107,6 +109,7 @@ def export(
     latent: int = N_LATENT,
     sequences: int | None = None,
     spoken: Spoken | None = None,
+    own_words: int = 0,
 ) -> bytes:
     """The model image of a network.
 
@@ -123,6 +126,7 @@ def export(
         latent: replay vectors.
         sequences: replay sequences; as many as fit IMAGE_LIMIT by default, maybe none.
         spoken: other words, for the form of traces alone.
+        own_words: of the user's own that there is room for, where takes can be compared.
     """
     arrays = arrays_of(network)
 
@@ -130,7 +134,10 @@ def export(
         bare = build_image(
             name, classes, UNKNOWN, SILENCE, arrays, config, learning, detector, replay
         )
-        return with_traces(Model(bare), form) if form else bare
+        if form is None:
+            return bare
+        compares = with_traces(Model(bare), form)
+        return with_own_words(Model(compares), OwnForm(own_words)) if own_words else compares
 
     keywords = len(classes) - 2
     heard = Network(Model(image(Replay())))

@@ -204,6 +204,7 @@ def train_with(
             learning,
             detector,
             spoken=read_spoken(spoken, front_end) if spoken else None,
+            own_words=config.own_words,
         )
     finally:
         loader.close()

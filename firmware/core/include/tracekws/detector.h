@@ -17,8 +17,10 @@ extern "C" {
 
 /** A word was heard. */
 typedef struct {
-    uint16_t word;         /**< class; never unknown or silence */
-    int16_t score_q15;     /**< smoothed posterior, Q15 */
+    uint16_t
+        word; /**< class, never unknown or silence; or number of a word of the user's own (own.h) */
+    int16_t
+        score_q15; /**< smoothed posterior of a class; cosine of a word of the user's own, Q15 */
     uint64_t first_sample; /**< start of the window behind the score, from the stream's */
     uint64_t end_sample;   /**< one past the window's last sample */
 } tkws_event;
@@ -27,13 +29,16 @@ typedef struct {
 typedef struct {
     const tkws_model *model;
     tkws_segmenter segmenter;
-    uint64_t n_steps;    /**< since the stream's start */
-    uint16_t odds_q8;    /**< what the thresholds' odds are multiplied by, Q8 */
-    bool isolated;       /**< whether only words that stand by themselves are events */
-    uint16_t gap;        /**< steps left without any further event */
-    uint16_t refractory; /**< steps left without a further event of the last one's word */
-    uint16_t last;       /**< word of the last event, or n_classes */
-    uint16_t fired;      /**< the same until it has faded, or n_classes */
+    uint64_t n_steps;        /**< since the stream's start */
+    uint16_t odds_q8;        /**< what the thresholds' odds are multiplied by, Q8 */
+    bool isolated;           /**< whether only words that stand by themselves are events */
+    uint16_t gap;            /**< steps left without any further event, this one with them */
+    uint16_t refractory;     /**< the same without a further event of the last one's word */
+    uint16_t last;           /**< word of the last event, or n_classes */
+    uint16_t fired;          /**< the same until it has faded, or n_classes */
+    uint16_t own_refractory; /**< refractory, last and fired of words of the user's own; */
+    uint16_t own_last;       /**< UINT16_MAX where there is none */
+    uint16_t own_fired;
     uint16_t posterior_q15[TKWS_MAX_CLASSES]; /**< smoothed */
 } tkws_detector;
 
@@ -58,6 +63,17 @@ void tkws_detector_set_isolated(tkws_detector *detector, bool isolated);
  *  @return 1 with event written, else 0 with event untouched */
 int tkws_detector_step(tkws_detector *detector, const int32_t *scores, int32_t loudness,
                        tkws_event *event);
+
+/** What the factor of odds adds to the cosine that a word of the user's own needs, Q15: 1024 for each factor of two. */
+int32_t tkws_detector_raised(const tkws_detector *detector);
+
+/** Take what tkws_templates_own() says of the same step, behind tkws_detector_step() that gave no event. A word of the
+ *  user's own is an event by the same rules, where its own events count. They are no events of classes, of which none
+ *  is held back but for gap_steps.
+ *  @param word       number of the word, or -1
+ *  @param score_q15  its cosine
+ *  @return 1 with event written, else 0 with event untouched */
+int tkws_detector_own(tkws_detector *detector, int word, int32_t score_q15, tkws_event *event);
 
 #ifdef __cplusplus
 }

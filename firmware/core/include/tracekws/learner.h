@@ -36,7 +36,7 @@ typedef struct {
     tkws_rng rng;           /**< behind stochastic rounding and replay draws */
     uint32_t n_steps;       /**< of the take; 0 when none is open */
     uint16_t method;        /**< TKWS_LEARN_* flags of the open take */
-    uint16_t label;         /**< class of the open take */
+    uint16_t label;         /**< number of the word of the open take */
     uint16_t scale_q15;     /**< of all rates in the open take */
     uint16_t open;          /**< 1 between begin and end */
 } tkws_learner;
@@ -53,7 +53,7 @@ int tkws_learner_init(tkws_learner *learner, tkws_network *network, void *memory
 
 /** Open a take: the network, the traces and the bank start at rest.
  *  @param method     TKWS_LEARN_* flags; 0 only listens
- *  @param label      class of the take
+ *  @param label      class of the take; with TKWS_LEARN_TAKES alone, or number of a word of the user's own (own.h)
  *  @param scale_q15  share of the model's rates to learn with, 0..32767
  *  @return TKWS_OK; TKWS_E_ARGUMENT, TKWS_E_STATE (a take is open) or TKWS_E_NO_TRACES (the image keeps no takes)
  *          with nothing changed */

@@ -28,7 +28,7 @@
  *   Targ              n_classes x n_neurons int16, Q membrane_q: the matrix S of the target path
  *   Late              n_latent x (class, n_neurons mean rates in Q8), bytes: replay vectors
  *   Sequ              n_sequences x (class, sequence_steps x n_inputs features), bytes: replay takes
- * This one may be missing:
+ * These may be missing:
  *   trac              how traces of takes are compared (templates.h):
  *     rank            uint16, 1..TKWS_MAX_RANK
  *     along_q         uint16, 7..15
@@ -36,7 +36,13 @@
  *     floor_q15       int16, Q15: the cosine above which anything is added, at least 0
  *     mean            n_neurons x int16, Q15: mean rates of speech, at least 0
  *     shrink          rank x int16, Q15: how much of a direction is taken away, at least 0
- *     along           n_neurons x rank int8, Q along_q: the directions, a row a neuron */
+ *     along           n_neurons x rank int8, Q along_q: the directions, a row a neuron
+ *   ownw              words of the user's own (own.h), with trac only: uint16 each
+ *     n_words         1..TKWS_MAX_OWN: how many there is room for
+ *     least_q15       Q15, below 2^15, as are the next three: what a cosine is to be above, where takes agree by nothing
+ *     agreement_q15   what is added to that for an agreement of one
+ *     single_q15      the agreement of a word of one take
+ *     rival_q15       how much of the next likest word's cosine is taken off */
 #ifndef TRACEKWS_MODEL_H
 #define TRACEKWS_MODEL_H
 
@@ -57,6 +63,7 @@ extern "C" {
 #define TKWS_MAX_NEURONS 1024
 #define TKWS_MAX_WINDOW_STEPS 200
 #define TKWS_MAX_RANK 64
+#define TKWS_MAX_OWN 16
 #define TKWS_TAKES_COUNTED 16 /**< of a word; later ones fade it out */
 #define TKWS_TAP_Q 6          /**< Q format of taps */
 #define TKWS_LOGIT_Q 10       /**< Q format of readout weights, scores and contrast logits */
@@ -74,6 +81,7 @@ extern "C" {
 #define TKWS_SECTION_LATENT 0x6574614c
 #define TKWS_SECTION_SEQUENCES 0x75716553
 #define TKWS_SECTION_TRACES 0x63617274
+#define TKWS_SECTION_OWN 0x776e776f
 
 /** What a take changes: flags, added up. */
 #define TKWS_LEARN_READOUT 1   /**< the readout's delta rule, once a take */
@@ -148,6 +156,15 @@ typedef struct {
     const uint8_t *along;
 } tkws_trace_form;
 
+/** Section ownw of an image: words of the user's own. */
+typedef struct {
+    uint16_t n_words; /**< 0 where the image has no such section */
+    int16_t least_q15;
+    int16_t agreement_q15;
+    int16_t single_q15;
+    int16_t rival_q15;
+} tkws_own_form;
+
 /** A checked view of an image. The image stays the caller's and must outlive the model. */
 typedef struct {
     tkws_model_header header;
@@ -162,6 +179,7 @@ typedef struct {
     const uint8_t *latent;
     const uint8_t *sequences;
     tkws_trace_form traces;
+    tkws_own_form own;
     uint32_t crc; /**< of the image: names the model in saved slots */
 } tkws_model;
 
@@ -182,8 +200,9 @@ typedef struct {
     int16_t *bias;
     int16_t *readout;
     int16_t *readout_bias;
-    /** A row a class: how many takes of it there were, at most 255; the mean over them of each neuron's mean
-     *  spikes a step, Q8; a zero where n_neurons is even. */
+    /** A row a class, and behind them a row a word of the user's own: how many takes of it there were, at most 255;
+     *  the mean over them of each neuron's mean spikes a step, Q8; a zero where n_neurons is even. Then, for each word
+     *  of the user's own, a cell with its name, all zeros where there is none, and a number (own.h). */
     uint8_t *takes;
 } tkws_weights;
 
@@ -204,6 +223,9 @@ tkws_weight_counts tkws_model_weight_counts(const tkws_model *model);
 
 /** Bytes of a row of tkws_weights.takes; 0 where the image has no section trac: it keeps no takes. */
 size_t tkws_model_take_bytes(const tkws_model *model);
+
+/** Rows of tkws_weights.takes: classes, and words of the user's own that there is room for. */
+size_t tkws_model_words(const tkws_model *model);
 
 /** Bytes of tkws_weights.takes. */
 size_t tkws_model_takes_bytes(const tkws_model *model);

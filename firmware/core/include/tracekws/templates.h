@@ -25,14 +25,15 @@ extern "C" {
 typedef struct {
     int32_t offset; /**< what the mean of speech gives, Q8 */
     uint32_t scale; /**< of its numbers in rows, Q23; 0 where the word has no takes */
+    int32_t least;  /**< of one of the user's own: what its cosine is to be above, Q15 */
 } tkws_template;
 
-/** Templates of the classes, and the trace of what is heard. Model and memory are the caller's and must outlive it. */
+/** Templates of the words, classes first, and the trace of what is heard. Model and memory are the caller's and must outlive it. */
 typedef struct {
     const tkws_model *model;
-    tkws_template *words; /**< n_classes */
-    int8_t *rows;         /**< the templates: a row of n_classes a neuron */
-    int32_t *dots;        /**< n_classes: sums of the rows of the window's spikes */
+    tkws_template *words; /**< tkws_model_words() */
+    int8_t *rows;         /**< the templates: a row of as many numbers a neuron */
+    int32_t *dots;        /**< as many: sums of the rows of the window's spikes */
     int32_t *along;       /**< rank: the same of the directions */
     int32_t *mean_along;  /**< rank: along the directions, the mean of speech, Q8 */
     uint8_t *ring;        /**< window_steps sets of neurons that fired, a bit a neuron */
@@ -40,6 +41,9 @@ typedef struct {
     int64_t mean_norm;    /**< squared length of the mean of speech, Q16 */
     int32_t mean_dot;     /**< sum of the mean of speech over the window's spikes, Q15 */
     int32_t squares;      /**< sum of the squares of count */
+    uint32_t length;      /**< of the window's trace less the mean, times n_steps, Q4 */
+    uint16_t n_words;     /**< tkws_model_words() */
+    bool has_own;         /**< whether a word of the user's own has takes */
     uint16_t at;          /**< next row of ring */
     uint16_t n_steps;     /**< rows in use, at most window_steps */
 } tkws_templates;
@@ -64,9 +68,20 @@ void tkws_templates_reset(tkws_templates *templates);
 /** Take the spikes of a step that the network has just run. */
 void tkws_templates_step(tkws_templates *templates, const tkws_network *network);
 
-/** How like the takes of a class the window is.
- *  @return the cosine, Q15, within int16; 0 where the class has no template */
-int32_t tkws_templates_cosine(const tkws_templates *templates, size_t class_);
+/** How like the takes of a word the window is. @param word  number of it, below tkws_model_words()
+ *  @return the cosine, Q15, within int16; 0 where the word has no template */
+int32_t tkws_templates_cosine(const tkws_templates *templates, size_t word);
+
+/** Which word of the user's own the window is, by the rule of own.h.
+ *  @param raised_q15  what is added to what its cosine is to be above, within int16
+ *  @param cosine_q15  its cosine, written only where there is one
+ *  @return its number, or -1: none */
+int tkws_templates_own(const tkws_templates *templates, int32_t raised_q15, int32_t *cosine_q15);
+
+/** How like two takes are. @param a, b  their mean spikes a step, n_neurons bytes, Q8
+ *  @return the cosine of their traces, Q15, within int16; 0 where one is that of speech itself, or the image has no
+ *          section trac */
+int32_t tkws_templates_agreement(const tkws_model *model, const uint8_t *a, const uint8_t *b);
 
 /** Add to scores what the templates say.
  *  @param scores  n_classes int32, Q10 */

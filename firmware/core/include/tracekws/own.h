@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file own.h  Words of the user's own, beside the classes of the image.
+ *
+ * A word of the user's own is known by its takes alone: no weight changes for it, so that no other word's score does.
+ * It has a row among tkws_weights.takes, as classes have, and is numbered behind them: its number is n_classes and up.
+ * What is heard is it where its cosine (templates.h) is far enough above that of the next likest word with takes:
+ *
+ *     cos_word - rival max(0, cos_next) > least + agreement a
+ *
+ * with a the mean cosine of its takes with those before them: takes that agree are to be heard as clearly as they were
+ * said. All four constants are the image's. */
+#ifndef TRACEKWS_OWN_H
+#define TRACEKWS_OWN_H
+
+#include "tracekws/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Of a word in tkws_weights.takes, behind all rows: its name, and how its takes agree, int16, Q15. */
+#define TKWS_OWN_BYTES 34
+
+/** The name of a word of the user's own.
+ *  @param word  number of it, from n_classes to below tkws_model_words()
+ *  @return its cell (name.h), or NULL: there is no such word now */
+const uint8_t *tkws_own_name(const tkws_model *model, const tkws_weights *weights, size_t word);
+
+/** Find a word, of the image or of the user's own. @param name  n_bytes of UTF-8, no terminator needed
+ *  @return its number, or TKWS_E_LABEL */
+int tkws_own_find(const tkws_model *model, const tkws_weights *weights, const char *name,
+                  size_t n_bytes);
+
+/** Find a word, or make it one of the user's own, without takes. Arguments as for tkws_own_find().
+ *  @return its number, or TKWS_E_NAME or TKWS_E_NO_ROOM with nothing changed */
+int tkws_own_add(const tkws_model *model, const tkws_weights *weights, const char *name,
+                 size_t n_bytes);
+
+/** Forget the takes of a word, and one of the user's own with its name. Weights stay.
+ *  @param word  number of it, below tkws_model_words() */
+void tkws_own_forget(const tkws_model *model, const tkws_weights *weights, size_t word);
+
+/** How the takes of a word of the user's own agree, Q15. @param word  as for tkws_own_name(), one that is there */
+int32_t tkws_own_agreement(const tkws_model *model, const tkws_weights *weights, size_t word);
+
+/** Keep how its takes agree, within int16; see tkws_own_agreement(). */
+void tkws_own_set_agreement(const tkws_model *model, const tkws_weights *weights, size_t word,
+                            int32_t agreement_q15);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

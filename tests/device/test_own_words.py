@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words that a device is taught: over the line, in its storage, and as the host has them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from images import Form, Own, with_own_words, with_traces
+from loopback_device import Board, Flash, connect
+from reference_device import Start
+from tracekws.core import Model, features
+from tracekws.device.driver import Driver
+from tracekws.errors import DeviceError
+from tracekws.learner import Learner
+from tracekws.recognizer import Recognizer
+
+Make = Callable[..., Board]
+OWN = Own(n_words=3, least_q15=3000, agreement_q15=3000, single_q15=0, rival_q15=0)
+
+
+@pytest.fixture(scope="module")
+def open_image(image: bytes) -> bytes:
+    """The model of the other tests, with room for three words of the user's own."""
+    return with_own_words(with_traces(image, Form.random(16, rank=3, seed=1)), OWN)
+
+
+@pytest.fixture
+def make(folder: Path, open_image: bytes, pcm: np.ndarray) -> Make:
+    def board(**options: Any) -> Board:
+        options.setdefault("sound", pcm)
+        return Board(folder, options.pop("image", open_image), **options)
+
+    return board
+
+
+@pytest.fixture
+def virtual(start: Start, open_image: bytes, tmp_path: Path) -> Iterator[Driver]:
+    model = tmp_path / "open.tkws"
+    model.write_bytes(open_image)
+    with Driver.open(start(model=model).port) as device:
+        yield device
+
+
+def teach(device: Driver, word: str, *takes: np.ndarray) -> None:
+    with device.learn(1) as session:
+        for take in takes:
+            session.teach_pcm(word, take)
+
+
+def cut(pcm: np.ndarray, number: int) -> np.ndarray:
+    return np.asarray(pcm[3000 * number : 3000 * number + 9001])
+
+
+def test_a_device_learns_words_as_the_host_does(
+    virtual: Driver, open_image: bytes, pcm: np.ndarray
+) -> None:
+    model = Model(open_image)
+    learner = Learner(model)
+    assert virtual.words() == {}
+    for word, takes in (("lamp", (0, 1)), ("Fenster", (2,)), ("yes", (3,))):
+        teach(virtual, word, *(cut(pcm, take) for take in takes))
+        learner.teach(word, [cut(pcm, take) for take in takes])
+    assert virtual.weights() == learner.weights
+    assert virtual.words() == learner.words
+    assert list(virtual.words()) == ["lamp", "Fenster"]
+    assert virtual.info().changed
+    assert virtual.info().labels == model.labels
+    heard = list(virtual.listen([pcm]))
+    assert heard == Recognizer(model, learner.weights).push(pcm)
+    assert {"lamp", "Fenster"} & {event.word for event in heard}
+    clip = cut(pcm, 5)
+    assert (
+        virtual.classify(clip)[1].tolist()
+        == learner.scores(features(clip, model.front_end)).tolist()
+    )
+
+
+def test_words_are_stored_and_taken_back(make: Make, pcm: np.ndarray) -> None:
+    flash = Flash()
+    device = connect(make(flash=flash))
+    teach(device, "lamp", cut(pcm, 0))
+    device.save()
+    teach(device, "window", cut(pcm, 1), cut(pcm, 2))
+    device.save()
+    device = connect(make(flash=flash))
+    assert {w.word: w.takes for w in device.words().values()} == {"lamp": 1, "window": 2}
+    device.undo()
+    assert list(device.words()) == ["lamp"]
+    device.forget()
+    assert device.words() == {}
+
+
+def test_a_word_that_is_forgotten_leaves_the_flash(make: Make, pcm: np.ndarray) -> None:
+    flash = Flash()
+    device = connect(make(flash=flash))
+    teach(device, "lamp", cut(pcm, 0))
+    device.save()
+    teach(device, "window", cut(pcm, 1))
+    device.save()
+    raw = bytes(flash.data)
+    assert raw.count(b"lamp\0") == 2
+    device.forget_word("lamp")
+    assert b"lamp" not in bytes(flash.data)
+    assert not device.info().changed
+    assert list(device.words()) == ["window"]
+    device = connect(make(flash=flash))
+    assert list(device.words()) == ["window"]
+    device.undo()
+    assert list(device.words()) == ["window"]
+
+
+def test_takes_of_a_word_of_the_model_are_forgotten(make: Make, pcm: np.ndarray) -> None:
+    device = connect(make())
+    factory = device.weights()
+    teach(device, "yes", cut(pcm, 0))
+    assert device.weights() != factory
+    device.forget_word("yes")
+    assert device.weights() == factory
+
+
+def test_a_session_that_breaks_off_teaches_nothing(make: Make, pcm: np.ndarray) -> None:
+    device = connect(make())
+    with suppress(KeyboardInterrupt), device.learn(1) as session:
+        session.teach_pcm("lamp", cut(pcm, 0))
+        assert list(device.words()) == ["lamp"]
+        raise KeyboardInterrupt
+    assert device.words() == {}
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("two words", "NAME"), ("", "NAME"), ("fourth", "NO_ROOM")]
+)
+def test_words_that_are_refused(make: Make, pcm: np.ndarray, word: str, name: str) -> None:
+    device = connect(make())
+    for number, taught in enumerate(("a", "b", "c")):
+        teach(device, taught, cut(pcm, number))
+    before = device.weights()
+    with device.learn(1) as session:
+        with pytest.raises(DeviceError) as refused:
+            session.teach_pcm(word, cut(pcm, 0))
+        assert refused.value.name == name
+        assert device.weights() == before
+        session.teach_pcm("b", cut(pcm, 4))
+    assert device.words()["b"].takes == 2
+
+
+def test_a_model_that_keeps_no_takes_is_taught_nothing(
+    make: Make, image: bytes, pcm: np.ndarray
+) -> None:
+    device = connect(make(image=image))
+    assert device.words() == {}
+    with device.learn(1) as session, pytest.raises(DeviceError, match="no section trac"):
+        session.teach_pcm("lamp", cut(pcm, 0))
+
+
+def test_forgetting_what_there_is_not(make: Make, pcm: np.ndarray) -> None:
+    device = connect(make())
+    with pytest.raises(DeviceError) as refused:
+        device.forget_word("lamp")
+    assert refused.value.name == "LABEL"
+    with device.learn(1), pytest.raises(DeviceError) as refused:
+        device.forget_word("yes")
+    assert refused.value.name == "BUSY"
+
+
+@pytest.mark.parametrize("fails_at", range(1, 12))
+def test_flash_that_fails_while_a_word_is_forgotten(
+    make: Make, pcm: np.ndarray, fails_at: int
+) -> None:
+    """What is saved stays whole: the word is there after a restart, or it is not."""
+    flash = Flash()
+    device = connect(make(flash=flash))
+    teach(device, "lamp", cut(pcm, 0))
+    teach(device, "window", cut(pcm, 1))
+    device.save()
+    flash.fail_at = flash.n_operations + fails_at
+    with suppress(DeviceError):
+        device.forget_word("lamp")
+    flash.fail_at = 0
+    again = connect(make(flash=flash))
+    assert list(again.words()) in (["lamp", "window"], ["window"], [])
+    assert again.words() != {} or again.info().generation == 0
