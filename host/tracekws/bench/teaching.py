@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words that a model does not have, taught by takes: heard in clips, in streams, and in talk.
+
+Each draw of a speaker takes ten words of a tree and teaches them by takes of theirs. Other takes of
+these words are to be heard, other words of the same speaker are not: one by one as clips from rest,
+and together as a stream. What is compared with a threshold is how far the rule of own.h is above
+zero, where the device's own is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.audio import SAMPLE_RATE
+from tracekws.bench.adapting import Estimate
+from tracekws.bench.margins import APART, LEAD_SAMPLES
+from tracekws.bench.own_streams import own_minutes, pieces_of
+from tracekws.bench.sets import Recording
+from tracekws.bench.stream import Said, Sound, judge
+from tracekws.core import STEP_SAMPLES, Model, features
+from tracekws.data import Progress, Recordings
+from tracekws.errors import DataError
+from tracekws.learner import Learner
+from tracekws.parallel import spread
+from tracekws.recognizer import Recognizer
+
+WORDS = 10
+SHOTS = (1, 3, 5)
+REJECTIONS = (0.90, 0.95, 0.99)
+"""Shares of clips of other words that are rejected."""
+FALSE_PER_100 = (0.5, 1.0, 2.0)
+OTHERS_A_WORD = 3
+"""Clips of other words in a stream for each of a taught one."""
+THRESHOLDS = np.arange(-0.4, 0.6, 0.01)
+WINDOW = 50
+"""Steps before which nothing is an event."""
+RESAMPLES = 1000
+CAPTIONS = {
+    "choice": "right of ten",
+    "clips_at_90": "clips, 90 % of others rejected",
+    "clips_at_95": "95 %",
+    "clips_at_99": "99 %",
+    "stream_at_0.5": "stream, at 0.5 false alarms in 100",
+    "stream_at_1": "at 1",
+    "stream_at_2": "at 2",
+    "stream": "as it ships",
+    "stream_false": "false alarms in 100",
+    "talk": "talk: false alarms an hour",
+}
+"""The columns."""
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """One draw of a speaker: rows of recordings, word by word."""
+
+    speaker: str
+    number: int
+    """Of the draw, over all speakers."""
+    learned: tuple[tuple[int, ...], ...]
+    """Rows of the takes of each new word, as many as the most that are learned."""
+    query: tuple[tuple[int, ...], ...]
+    """Rows of its further takes."""
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What was heard of one draw, after so many takes a word."""
+
+    right: NDArray[np.float64]
+    """Margin of each query clip; minus infinity where another word was heard."""
+    choice: int
+    """Query clips of which the likest word was the right one."""
+    others: NDArray[np.float64]
+    """Margin of each clip of other words."""
+    hits: NDArray[np.int64]
+    """(thresholds + 1,): of the stream, last by the detector as it ships; as is the next."""
+    false: NDArray[np.int64]
+    said: int
+    """Taught words in the stream."""
+    other_words: int
+    in_talk: int
+    """Events in talk, by the detector as it ships."""
+    talk_samples: int
+
+
+def draw_pupils(recordings: Recordings, draws: int, most: int, seed: int) -> list[Pupil]:
+    """Draw words and takes for every speaker who has enough of them.
+
+    Args:
+        recordings: of all speakers.
+        draws: of each speaker.
+        most: takes of a word that are learned, at most; one more is needed to test with.
+        seed: of all draws.
+
+    Raises:
+        DataError: nobody has ten such words, and others.
+    """
+    speakers = sorted({clip.speaker for clip in recordings.clips})
+    pupils: list[Pupil] = []
+    for place, speaker in enumerate(speakers):
+        rows: dict[str, list[int]] = {}
+        for row, clip in enumerate(recordings.clips):
+            if clip.speaker == speaker:
+                rows.setdefault(clip.word, []).append(row)
+        for draw in range(draws):
+            rng = np.random.default_rng([seed, draw, place])
+            enough = [word for word in sorted(rows) if len(rows[word]) > most]
+            new = [enough[i] for i in rng.permutation(len(enough))[:WORDS]]
+            others = [row for word in sorted(rows) if word not in new for row in rows[word]]
+            if len(new) < WORDS or not others:
+                continue
+            takes = [rng.permutation(rows[word]).tolist() for word in new]
+            pupils.append(
+                Pupil(
+                    speaker,
+                    len(pupils),
+                    tuple(tuple(each[:most]) for each in takes),
+                    tuple(tuple(each[most:]) for each in takes),
+                    tuple(rng.permutation(others).tolist()),
+                )
+            )
+    if not pupils:
+        raise DataError(f"no speaker has {WORDS} words with {most + 1} takes, and other words")
+    return pupils
+
+
+def margins(
+    learner: Learner, steps: NDArray[np.int8]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The likest taught word of each step, and how far the rule of own.h is above zero.
+
+    Returns:
+        (steps,) places among the taught words, -1 where another word is likest; and (steps,),
+        minus infinity there.
+    """
+    model = learner.model
+    form, first = model.c.own, len(model.labels)
+    least = []
+    for word in learner.words.values():
+        agreement = form.single_q15 / 32768 if word.agreement is None else word.agreement
+        least.append(form.least_q15 / 32768 + form.agreement_q15 / 32768 * agreement)
+    cosines = np.maximum(0, learner.cosines(steps)) / 32768
+    likest = cosines.argmax(1)
+    ordered = np.sort(cosines, axis=1)
+    place = np.where((likest >= first) & (ordered[:, -1] > 0), likest - first, -1)
+    above = ordered[:, -1] - form.rival_q15 / 32768 * ordered[:, -2] - np.array(least)[place]
+    return place, np.where(place >= 0, above, -np.inf)
+
+
+class Teacher:
+    """One process's copy of what all draws share."""
+
+    def __init__(
+        self,
+        image: bytes,
+        recordings: Recordings,
+        sounds: Sequence[Sound],
+        talk: Sequence[Sequence[Recording]],
+        shots: Sequence[int],
+        seed: int,
+    ) -> None:
+        """Nothing is taught yet."""
+        self.model = Model(image)
+        self.recordings = recordings
+        self.sounds = sounds
+        self.talk = talk
+        self.shots = shots
+        self.seed = seed
+
+    def run(self, pupil: Pupil) -> list[Taught]:
+        """Teach a draw's words by each number of takes, and listen."""
+        pcm, clips = self.recordings.pcm, self.recordings.clips
+        names = [f"taught-{place}" for place in range(WORDS)]  # the model may have a tree's word
+        query = [(place, row) for place, rows in enumerate(pupil.query) for row in rows]
+        others = pupil.others[: OTHERS_A_WORD * len(query)]
+        said = [replace(clips[row], word=names[place]) for place, row in query]
+        said += [clips[row] for row in others]
+        rows = [row for _, row in query] + list(others)
+        rng = np.random.default_rng([self.seed, pupil.number])
+        minutes = [one.mix() for one in own_minutes(pcm[rows], said, self.sounds, rng)]
+        talk = self.talk[pupil.number % len(self.talk)] if self.talk else ()
+        heard = []
+        for takes in self.shots:
+            learner = Learner(self.model)
+            for name, learned in zip(names, pupil.learned, strict=True):
+                learner.teach(name, [pcm[row] for row in learned[:takes]])
+            heard.append(self.hear(learner, names, query, pupil.others, minutes, talk))
+        return heard
+
+    def hear(
+        self,
+        learner: Learner,
+        names: Sequence[str],
+        query: Sequence[tuple[int, int]],
+        others: Sequence[int],
+        minutes: Sequence[tuple[NDArray[np.int16], list[Said]]],
+        talk: Sequence[Recording],
+    ) -> Taught:
+        """Listen with what was taught.
+
+        Args:
+            learner: what has learned.
+            names: of the words.
+            query: place of the word, and row, of clips to be heard.
+            others: rows of clips that are not.
+            minutes: of the stream, and what is said in them.
+            talk: sentences.
+        """
+        asked = [self.clip(learner, row) for _, row in query]
+        right = [place == heard for (place, _), (heard, _) in zip(query, asked, strict=True)]
+        counts = []
+        for sound, said in minutes:
+            place, margin = margins(learner, features(sound, self.model.front_end))
+            events = [crossings(place, margin, threshold, names) for threshold in THRESHOLDS]
+            events.append(self.events(learner, names, sound))
+            counts.append([judge(one, said, names, len(sound)) for one in events])
+        sentences = [one.sound.read() for one in talk]
+        return Taught(
+            np.array([m if ok else -np.inf for ok, (_, m) in zip(right, asked, strict=True)]),
+            sum(right),
+            np.array([self.clip(learner, row)[1] for row in others]),
+            np.sum([[one.hit for one in each] for each in counts], 0),
+            np.sum([[one.false for one in each] for each in counts], 0),
+            sum(each[0].total for each in counts),
+            sum(each[0].other_words for each in counts),
+            sum(len(self.events(learner, names, pcm)) for pcm in sentences),
+            sum(len(pcm) for pcm in sentences),
+        )
+
+    def clip(self, learner: Learner, row: int) -> tuple[int, float]:
+        """Which taught word a clip is, heard from rest, and by which margin."""
+        steps = features(self.recordings.pcm[row], self.model.front_end)
+        place, margin = margins(learner, steps)
+        return int(place[-1]), float(margin[-1])
+
+    def events(
+        self, learner: Learner, names: Sequence[str], sound: NDArray[np.int16]
+    ) -> list[tuple[str, int]]:
+        """Taught words that the recognizer hears in a sound from rest: word and end sample."""
+        heard = Recognizer(self.model, learner.weights).push(sound)
+        return [(one.word, round(one.end * SAMPLE_RATE)) for one in heard if one.word in names]
+
+
+def crossings(
+    place: NDArray[np.int64],
+    margin: NDArray[np.float64],
+    threshold: float,
+    names: Sequence[str],
+) -> list[tuple[str, int]]:
+    """Events where the margin rises above a threshold: word and end sample of each.
+
+    Args:
+        place: (steps,) of the likest word.
+        margin: (steps,).
+        threshold: of it.
+        names: of the words.
+    """
+    above = margin > threshold
+    above[: WINDOW - 1] = False
+    (rises,) = np.nonzero(above & ~np.concatenate([[False], above[:-1]]))
+    events: list[tuple[str, int]] = []
+    last = -APART
+    for step in rises.tolist():
+        if step - last >= APART:
+            last = step
+            end = (step + 1) * STEP_SAMPLES + LEAD_SAMPLES
+            events.append((names[int(place[step])], end))
+    return events
+
+
+@dataclass(frozen=True, eq=False)
+class TeachingRow:
+    """What is heard after so many takes a word: percent, and events an hour in talk."""
+
+    takes: int
+    columns: dict[str, Estimate]
+
+    def summary(self) -> dict[str, object]:
+        """Plain data for --json."""
+        return {
+            "takes": self.takes,
+            **{
+                name: {"mean": one.mean, "low": one.low, "high": one.high}
+                for name, one in self.columns.items()
+            },
+        }
+
+
+def columns_of(heard: Sequence[Taught]) -> dict[str, float]:
+    """The columns over some draws."""
+    right = np.concatenate([one.right for one in heard])
+    others = np.sort(np.concatenate([one.others for one in heard]))
+    columns = {"choice": 100 * sum(one.choice for one in heard) / len(right)}
+    for share in REJECTIONS:
+        threshold = others[min(len(others) - 1, int(np.ceil(share * len(others))) - 1)]
+        columns[f"clips_at_{100 * share:g}"] = 100 * float((right > threshold).mean())
+    hits = 100 * np.sum([one.hits for one in heard], 0) / sum(one.said for one in heard)
+    false = 100 * np.sum([one.false for one in heard], 0) / sum(one.other_words for one in heard)
+    for per_100 in FALSE_PER_100:
+        (fits,) = np.nonzero(false[:-1] <= per_100)
+        at = int(fits[0]) if len(fits) else len(THRESHOLDS) - 1
+        part = (per_100 - false[at]) / (false[at - 1] - false[at]) if at and len(fits) else 0.0
+        columns[f"stream_at_{per_100:g}"] = float(hits[at] + part * (hits[at - 1] - hits[at]))
+    columns["stream"] = float(hits[-1])
+    columns["stream_false"] = float(false[-1])
+    hours = sum(one.talk_samples for one in heard) / SAMPLE_RATE / 3600
+    if hours:
+        columns["talk"] = sum(one.in_talk for one in heard) / hours
+    return columns
+
+
+def bench_teach(
+    model: Model,
+    recordings: Recordings,
+    sounds: Sequence[Sound],
+    talk: Sequence[Recording] = (),
+    shots: Sequence[int] = SHOTS,
+    draws: int = 2,
+    seed: int = 1,
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[TeachingRow]:
+    """Measure how taught words are heard: a row a number of takes.
+
+    Args:
+        model: with room for ten words of the user's own.
+        recordings: words of speakers, whatever the words are.
+        sounds: background, far below, as in streams.
+        talk: sentences of others.
+        shots: takes of each word that are learned.
+        draws: of words and takes, of each speaker.
+        seed: of all draws.
+        workers: processes; all cores by default.
+        progress: over draws.
+
+    Raises:
+        DataError: the model has no room, or nobody has enough takes.
+    """
+    if model.own_words < WORDS:
+        raise DataError(
+            f"{model.name} has room for {model.own_words} words of the user's own; {WORDS} are"
+            " taught"
+        )
+    pupils = draw_pupils(recordings, draws, max(shots), seed)
+    make = partial(Teacher, model.image, recordings, sounds, pieces_of(talk), shots, seed)
+    heard: list[list[Taught]] = []
+    for one in spread(Teacher.run, pupils, workers, make):
+        heard.append(one)
+        progress(len(heard), len(pupils))
+    speakers = sorted({pupil.speaker for pupil in pupils})
+    of_speaker = [
+        [i for i, pupil in enumerate(pupils) if pupil.speaker == speaker] for speaker in speakers
+    ]
+    drawn = np.random.default_rng(seed).integers(0, len(speakers), (RESAMPLES, len(speakers)))
+    rows = []
+    for number, takes in enumerate(shots):
+        everybody = columns_of([each[number] for each in heard])
+        resampled = [
+            columns_of([heard[i][number] for speaker in some for i in of_speaker[speaker]])
+            for some in drawn.tolist()
+        ]
+        columns = {
+            name: Estimate(mean, np.array([each[name] for each in resampled]))
+            for name, mean in everybody.items()
+        }
+        rows.append(TeachingRow(takes, columns))
+    return rows
