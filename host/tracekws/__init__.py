@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracekws.audio import read_clip
     from tracekws.core import Model, OwnWord
     from tracekws.device.device import Device
     from tracekws.errors import (
@@ -34,6 +35,7 @@ _MODULES = {
     "Event": "tracekws.recognizer",
     "Learner": "tracekws.learner",
     "Device": "tracekws.device.device",
+    "read_clip": "tracekws.audio",
 }
 """Where the promised names are; the others are errors. They are looked up when they are used."""
 
@@ -55,6 +57,7 @@ __all__ = [
     "TraceKwsError",
     "VersionError",
     "__version__",
+    "read_clip",
 ]
 
 

@@ -3,14 +3,14 @@
 
 A tree is `word/speaker_nohash_n.wav` (Google Speech Commands) or `word/speaker_NO_take.wav`
 (Arabic Speech Commands), with recordings in `_background_noise_` and, where there are splits,
-`testing_list.txt` and `validation_list.txt`. Recordings may be WAV, FLAC or Ogg. Hidden files and
-folders, such as the companions `._x.wav` that macOS leaves on other file systems, are left out.
+`testing_list.txt` and `validation_list.txt`. Recordings are named as SUFFIXES has it. Hidden files
+and folders, such as the companions `._x.wav` that macOS leaves on other file systems, are left out.
 """
 
 import hashlib
 import posixpath
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracekws.audio import SAMPLE_RATE, is_silent, loudest_second, one_second, read_clip
+from tracekws.audio import (
+    HEADERLESS,
+    SAMPLE_RATE,
+    form_of,
+    is_silent,
+    loudest_second,
+    one_second,
+    read_clip,
+)
 from tracekws.errors import DataError
 from tracekws.files import read_text
 from tracekws.names import bytes_of, normalised
@@ -29,7 +37,9 @@ SILENCE = "_silence_"
 NOISE_FOLDER = "_background_noise_"
 SPLITS = ("training", "validation", "testing")
 CLIP_SAMPLES = SAMPLE_RATE
-SUFFIXES = (".wav", ".flac", ".ogg")
+READ = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+SUFFIXES = (*READ, ".m4a", ".mp4", ".aac", ".3gp", ".amr", ".wma", ".webm", *HEADERLESS)
+"""Of recordings: of READ, and others, bad files that are named with what converts them."""
 NAME = re.compile(r"(?P<speaker>.+?)_(?:nohash|NO)_(?P<take>\d+)$")
 
 Progress = Callable[[int, int], None]
@@ -386,6 +396,8 @@ class Survey:
     """Clips, speakers, repeats and bad files of each word."""
     splits: dict[str, int]
     """Clips of each split; of no meaning in a tree without lists."""
+    converted: dict[str, int]
+    """Files that are not 16 kHz mono, by their form."""
 
     @property
     def speakers(self) -> int:
@@ -402,6 +414,7 @@ class Survey:
             "splits": self.splits if tree.has_lists else None,
             "repeats": [str(clip.path) for clip in recordings.repeats],
             "bad": list(self.bad),
+            "converted": self.converted,
             "long_clips": len(recordings.long),
             "silent_clips": [str(clip.path) for clip in recordings.silent],
             "hidden_files": tree.hidden,
@@ -416,11 +429,15 @@ def survey(tree: Tree, progress: Progress = lambda done, total: None) -> Survey:
     """Read all that a tree has, its noise too, and count it; bad files are named, not raised."""
     recordings = read_recordings(tree.clips, progress)
     bad = [reason for _, reason in recordings.bad]
+    used = [clip.path for clip in (*recordings.clips, *recordings.repeats)]
     for path in tree.noises:
         try:
             read_clip(path)
         except DataError as error:
             bad.append(str(error))
+        else:
+            used.append(path)
+    forms = Counter(form for path in used if (form := form_of(path)))
     words = {}
     for word in sorted({clip.word for clip in tree.clips}):
         mine = [clip for clip in recordings.clips if clip.word == word]
@@ -431,4 +448,4 @@ def survey(tree: Tree, progress: Progress = lambda done, total: None) -> Survey:
             "bad": sum(clip.word == word for clip, _ in recordings.bad),
         }
     splits = {split: sum(clip.split == split for clip in recordings.clips) for split in SPLITS}
-    return Survey(tree, recordings, tuple(bad), words, splits)
+    return Survey(tree, recordings, tuple(bad), words, splits, dict(sorted(forms.items())))

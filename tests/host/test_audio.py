@@ -2,7 +2,9 @@
 """Every form of recording gives the same samples, or one line that says what is wrong with it."""
 
 import re
+import shlex
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -71,14 +73,15 @@ def test_every_form_gives_the_same_samples(container, subtype, tmp_path):
     except soundfile.LibsndfileError as error:
         pytest.skip(f"this libsndfile does not write it: {error}")
     if container == "RAW":
-        with pytest.raises(DataError, match="not readable as audio"):
-            audio.read_clip(path)
-        return
-    if (container, subtype) in OTHER_RATES:
-        with pytest.raises(DataError, match=r"\d+ Hz .* but 16000 Hz mono"):
+        with pytest.raises(DataError, match="samples without a header"):
             audio.read_clip(path)
         return
     heard = audio.read_clip(path)
+    if (container, subtype) in OTHER_RATES:
+        about = soundfile.info(path)
+        assert about.samplerate != 16000
+        assert abs(len(heard) - about.frames * 16000 / about.samplerate) < 1
+        return
     assert heard.dtype == np.int16
     least = LEAST_SNR_OF.get((container, subtype), LEAST_SNR_DB.get(subtype))
     if least is None:
@@ -141,11 +144,18 @@ def with_data_size(content: bytes, size: int) -> bytes:
     return content[:40] + struct.pack("<I", size) + content[44:]
 
 
+def with_rate(content: bytes, rate: int) -> bytes:
+    return content[:24] + struct.pack("<I", rate) + content[28:]
+
+
 LIES = {
     "cut": (lambda wav: wav[:20000], "cut short: its header promises 32000 bytes"),
     "one-byte-cut": (lambda wav: wav[:-1], "cut short"),
     "more": (lambda wav: with_data_size(wav, 99000), "promises 99000 bytes .* 32000 are there"),
-    "none": (lambda wav: with_data_size(wav, 0), "0 samples are too short"),
+    "none": (lambda wav: with_data_size(wav, 0), "a length of 0, .* 32044 bytes: .*ffmpeg -ig"),
+    "nothing-in-it": (lambda wav: with_data_size(wav, 0)[:44], "0 samples are too short"),
+    "slow": (lambda wav: with_rate(wav, 3999), "its header says 3999 Hz"),
+    "fast": (lambda wav: with_rate(wav, 800000), "its header says 800000 Hz"),
     "no-rate": (lambda wav: wav[:24] + bytes(4) + wav[28:], "not readable as audio"),
     "no-channels": (lambda wav: wav[:22] + bytes(2) + wav[24:], "not readable as audio"),
     "header-alone": (lambda wav: wav[:44], "cut short"),
@@ -163,6 +173,115 @@ def test_a_header_that_lies_is_an_error(name, tmp_path):
         audio.read_clip(path)
     assert str(error.value).startswith(f"{path}: ")
     assert open_sounds([path]) == ([], [str(error.value)])
+
+
+def test_a_stream_of_flac_without_a_length_is_named(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, word(), 16000)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # 36 bits of STREAMINFO are the number of samples
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    for read in (audio.read_clip, audio.check_format):
+        with pytest.raises(DataError, match=r"no length, .* bytes: .*ffmpeg -i .*a\.flac -ac 1"):
+            read(path)
+
+
+BEGINNINGS = {
+    "m4a": b"\0\0\0\x20ftypM4A \0\0\0\0",
+    "3gp": b"\0\0\0\x18ftyp3gp4\0\0\0\0",
+    "aac": b"\xff\xf1\x50\x80\x02\x1f\xfc\0",
+    "wma": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+    "webm": bytes.fromhex("1a45dfa39f4286810142f78101"),
+    "amr": b"#!AMR\n\x3c\x91\x17",
+}
+
+
+@pytest.mark.parametrize("suffix", ["own", "wav"])
+@pytest.mark.parametrize("form", BEGINNINGS)
+def test_forms_of_telephones_are_named_with_what_converts_them(form, suffix, tmp_path):
+    path = tmp_path / f"it's a take.{form if suffix == 'own' else suffix}"
+    path.write_bytes(BEGINNINGS[form] + bytes(5000))
+    for read in (audio.read_clip, audio.check_format):
+        with pytest.raises(DataError, match="is not read; convert it with: ffmpeg -i ") as error:
+            read(path)
+        command = str(error.value).partition("convert it with: ")[2]
+        made = f"it's a take{'' if suffix == 'own' else '_converted'}.wav"
+        given = ["ffmpeg", "-i", str(path), "-ac", "1", "-ar", "16000", str(tmp_path / made)]
+        assert shlex.split(command) == given
+    assert "\n" not in str(error.value)
+
+
+RATES = (4000, 8000, 11025, 11127, 22050, 32000, 44100, 48000, 96000, 192000)
+
+
+def tones(rate: int, seconds: float, channel: int = 0) -> np.ndarray:
+    """Tones that every rate has, as numbers of an instant, 1 being full scale."""
+    t = np.arange(round(rate * seconds)) / rate
+    notes = ((440, 0.2, 0.0), (1234.5, 0.2, 1.0), (1701, 0.1, 2.0))
+    return sum(a * np.sin(2 * np.pi * f * t + p + channel) for f, a, p in notes)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("rate", RATES)
+def test_any_rate_and_any_number_of_channels_give_16_khz_mono(rate, channels, tmp_path):
+    path = tmp_path / "a.wav"
+    given = np.stack([tones(rate, 3.3, c) for c in range(channels)], axis=1)
+    soundfile.write(path, given, rate, subtype="DOUBLE")
+    heard = audio.read_clip(path)
+    wanted = np.mean([tones(16000, 3.3, c) for c in range(channels)], axis=0) * 32768
+    assert abs(len(heard) - len(given) * 16000 / rate) <= 0.5
+    assert len(heard) == audio.check_format(path)
+    inside = slice(1600, -1600)  # where the filter has sound on both sides
+    assert np.abs(heard - wanted[: len(heard)])[inside].max() <= 1
+    for start, count in ((0, 700), (700, 900), (16000, 16000), (31000, 5000), (len(heard) - 5, 5)):
+        part = Sound(path, start, count).read()
+        wrong = np.abs(part.astype(int) - heard[start : start + count])
+        assert wrong.max() <= (rate == 11127), start  # of no simple ratio
+
+
+def test_what_16_khz_cannot_hold_is_filtered_and_not_folded(tmp_path):
+    t = np.arange(48000) / 48000
+    soundfile.write(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 9000 * t), 48000)
+    heard = audio.read_clip(tmp_path / "a.wav")
+    assert np.abs(heard[1600:-1600]).max() <= 1
+
+
+def test_mixed_down_channels_of_16_khz_are_their_mean(tmp_path):
+    rng = np.random.default_rng(3)
+    pcm = rng.integers(-32768, 32768, (16000, 2)).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", pcm, 16000)
+    wanted = np.rint(pcm.astype(float).mean(1))
+    np.testing.assert_array_equal(audio.read_clip(tmp_path / "a.wav"), wanted)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (16000, 8), (48000, 2)])
+def test_a_part_of_a_long_recording_takes_no_memory_of_all_of_it(rate, channels, tmp_path):
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", rate, channels, "PCM_16") as file:
+        for minute in range(10):
+            file.write(np.full((rate * 60, channels), minute + 1, np.int16))
+    tracemalloc.start()
+    try:
+        part = Sound(path, 16000 * 60 * 7 + 16000, 16000).read()
+        whole_seconds = audio.check_format(path) / 16000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert whole_seconds == 600
+    assert (part == 8).all()
+    assert peak < 16 << 20
+
+
+def test_a_resampled_recording_that_ends_early_is_an_error(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tones(44100, 9.0), 44100)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(DataError, match=r"not readable as audio|they end after"):
+        audio.read_clip(path)
+    soundfile.write(path, tones(44100, 2.0), 44100)
+    with pytest.raises(DataError, match=r"a\.flac: 32000 samples, and 33000 are needed"):
+        audio.read_part(path, 32000, 1000)
 
 
 @pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFF - 36])
@@ -268,7 +387,7 @@ def test_any_name_is_read(name, tmp_path):
     soundfile.write(tmp_path / "b.wav", word(), 16000)
     (tmp_path / "b.wav").rename(path)
     if name == "raw":  # libsndfile goes by this suffix, and there is no header then
-        with pytest.raises(DataError, match="not readable as audio"):
+        with pytest.raises(DataError, match="samples without a header"):
             audio.read_clip(path)
     else:
         np.testing.assert_array_equal(audio.read_clip(path), word())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from host_cli import tracekws, tracekws_json
 from tracekws import data
+from tracekws.bench.stream import read_background
 from tracekws.errors import DataError
 
 
@@ -254,6 +255,75 @@ def test_of_long_clips_the_loudest_second_is_taken_and_told(tmp_path, model_file
     arguments = ("evaluate", str(model_file), "--data", str(tmp_path), "--split", "all")
     assert tracekws_json(*arguments)["long_clips"] == 3
     assert told in tracekws(*arguments).stdout
+
+
+def converted_tree(root: Path) -> Path:
+    """Clips of a word in every form that people have, one of them unreadable."""
+    sounds = {
+        "ab_nohash_0.wav": (16000, 1),
+        "ab_nohash_1.wav": (44100, 2),
+        "ab_nohash_2.flac": (44100, 2),
+        "ab_nohash_3.ogg": (48000, 1),
+        "ab_nohash_4.mp3": (16000, 1),
+        "ab_nohash_5.aiff": (8000, 1),
+    }
+    for name, (rate, channels) in sounds.items():
+        pcm = np.random.default_rng(len(name)).normal(0, 0.1, (rate, channels))
+        (root / "yes").mkdir(exist_ok=True)
+        soundfile.write(root / "yes" / name, pcm, rate)
+    (root / "yes" / "ab_nohash_6.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(5000))
+    noises = root / "_background_noise_"
+    noises.mkdir()
+    soundfile.write(noises / "room.mp3", np.random.default_rng(1).normal(0, 0.1, 96000), 48000)
+    return root
+
+
+def test_clips_of_any_form_are_read_in_trees(tmp_path):
+    tree = data.read_tree(converted_tree(tmp_path))
+    read = data.read_recordings(tree.clips)
+    assert [clip.path.suffix for clip in read.clips] == [
+        ".wav",
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".mp3",
+        ".aiff",
+    ]
+    ((clip, reason),) = read.bad
+    assert clip.path.suffix == ".m4a"
+    assert "convert it with: ffmpeg -i" in reason
+    (noise,) = data.read_noise(tree.noises, "training")
+    assert len(noise) == 32000 * 4 // 5
+    (sound,), bad = read_background(tmp_path / "_background_noise_")
+    assert (sound.samples, bad) == (32000, [])
+
+
+def test_what_is_converted_is_told_in_one_line_a_command(tmp_path, model_file):
+    converted_tree(tmp_path)
+    report = tracekws_json("data", "check", str(tmp_path))
+    assert report["converted"] == {
+        "44100 Hz, 2 channels": 2,
+        "48000 Hz, 1 channel": 2,
+        "8000 Hz, 1 channel": 1,
+    }
+    assert len(report["bad"]) == 1
+    done = tracekws("data", "check", str(tmp_path))
+    assert "brought to 16 kHz mono: 2 of 44100 Hz, 2 channels, 2 of" in done.stdout
+    arguments = ("--data", str(tmp_path), "--split", "all")
+    done = tracekws("evaluate", str(model_file), *arguments)
+    assert done.returncode == 0, done.stderr
+    notices = [line for line in done.stderr.splitlines() if line.startswith("notice: ")]
+    assert len(notices) == 2  # one of them of a low rate
+    assert "(48000 Hz, 1 channel), and others like it" in notices[0]
+    assert notices[1].endswith(
+        "(8000 Hz, 1 channel), and others like it; at such a rate fewer words are heard"
+    )
+
+
+def test_nothing_is_told_of_what_is_16_khz_mono(tree, model_file):
+    done = tracekws("evaluate", str(model_file), "--data", str(tree), "--split", "testing")
+    assert done.returncode == 0
+    assert "notice" not in done.stderr
 
 
 def test_silent_clips_are_counted_and_not_refused(tmp_path):

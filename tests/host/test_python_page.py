@@ -140,7 +140,7 @@ def test_the_examples_of_the_docstrings_run(
 
 
 def test_what_does_something_has_an_example() -> None:
-    assert EXAMPLES == ["Device", "Event", "Learner", "Model", "Recognizer"]
+    assert EXAMPLES == ["Device", "Event", "Learner", "Model", "Recognizer", "read_clip"]
 
 
 def test_every_program_of_the_page_is_run_here() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracekws.audio import SAMPLE_RATE, read_floats, recording
+from tracekws.audio import SAMPLE_RATE, recording
 from tracekws.bench import sets
 from tracekws.bench.clips import classify, read_some
 from tracekws.bench.intervals import poisson_interval, rate
@@ -460,7 +460,7 @@ def read_impulses(recordings: Sequence[Recording]) -> tuple[list[Wave], list[Wav
     halls: list[Wave] = []
     for one in recordings:
         with recording(one.sound.path) as file:
-            wave = read_floats(one.sound.path, file, one.sound.samples)
+            wave = file.floats(0, one.sound.samples)
         if not wave.any():
             raise DataError(f"{one.sound.path}: no sound in it, so no impulse response; remove it")
         if not is_hall(one):

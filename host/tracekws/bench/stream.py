@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, check_format, read_part
-from tracekws.data import CLIP_SAMPLES, SUFFIXES, Clip, Recordings
+from tracekws.data import CLIP_SAMPLES, READ, SUFFIXES, Clip, Recordings
 from tracekws.errors import DataError
 
 MINUTE = 60 * SAMPLE_RATE
@@ -93,7 +93,7 @@ def read_background(folder: Path) -> tuple[list[Sound], list[str]]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     if not paths:
-        raise DataError(f"{folder}: no recordings in it; background is WAV, FLAC or Ogg")
+        raise DataError(f"{folder}: no recordings in it; background is {', '.join(READ)}")
     sounds, bad = open_sounds(paths)
     if not sounds:
         raise DataError(f"none of {len(bad)} recordings is usable, the first is {bad[0]}")

@@ -24,7 +24,7 @@ from tracekws.cli import (
     storage,
     train,
 )
-from tracekws.cli.console import check_output, printing, visible
+from tracekws.cli.console import check_output, conversions_told, printing, visible
 from tracekws.cli.exits import EXITS, USAGE, say_error, tell_error
 from tracekws.errors import TraceKwsError
 
@@ -114,7 +114,8 @@ def main() -> None:
     try:
         check_output()
         try:
-            app()
+            with conversions_told():
+                app()
         finally:
             with printing():
                 pass  # what Python has kept back

@@ -103,7 +103,7 @@ def bench_stream(
     background: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of recordings without keywords, 16 kHz mono, of any length: words are laid"
+            help="Folder of recordings without keywords, of any length: words are laid"
             " over them instead of the tree's noise, and they are heard by themselves."
         ),
     ] = None,

@@ -57,7 +57,7 @@ def board(
         Path | None,
         typer.Option(
             "--microphone",
-            help="Recording, 16 kHz mono, that the board's own microphone hears over and over.",
+            help="Recording that the board's own microphone hears over and over.",
         ),
     ] = None,
     as_json: Json = False,

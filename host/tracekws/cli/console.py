@@ -3,6 +3,7 @@
 
 import errno
 import json
+import logging
 import os
 import select
 import stat
@@ -28,7 +29,7 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.text import Text
 
-from tracekws import data
+from tracekws import audio, data
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.files import check_writable
 
@@ -98,6 +99,42 @@ def picture_file(path: Path | None) -> Path | None:
 def say(console: Console, text: str) -> None:
     """Print a line without breaks in it."""
     console.print(text, soft_wrap=True)
+
+
+class ConversionNotice(logging.Handler):
+    """Says that recordings are brought to 16 kHz mono, once, and once of those of a low rate."""
+
+    LOW_RATE = 12000
+    """Below it, words are heard less: half of it is the highest tone that there is."""
+
+    def __init__(self) -> None:
+        """Say nothing yet."""
+        super().__init__()
+        self.told: set[bool] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging."""
+        path, form = record.args or ("", "")
+        low = int(str(form).split()[0]) < self.LOW_RATE
+        if low in self.told:
+            return
+        self.told.add(low)
+        less = "; at such a rate fewer words are heard" if low else ""
+        say(talk, f"notice: brought to 16 kHz mono: {path} ({form}), and others like it{less}")
+
+
+@contextmanager
+def conversions_told() -> Iterator[None]:
+    """Have it said when recordings are brought to 16 kHz mono."""
+    handler = ConversionNotice()
+    level = audio.LOG.level
+    audio.LOG.addHandler(handler)
+    audio.LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        audio.LOG.removeHandler(handler)
+        audio.LOG.setLevel(level)
 
 
 def say_left_out(repeats: int, bad: Sequence[str], long: int) -> None:

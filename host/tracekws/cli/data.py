@@ -58,6 +58,9 @@ def check(
         f"{len(recordings.long)} clips longer than a second, whose loudest second counts, "
         f"{len(recordings.silent)} silent ones"
     )
+    if found.converted:
+        forms = ", ".join(f"{count} of {form}" for form, count in found.converted.items())
+        out.print(f"brought to 16 kHz mono: {forms}")
     out.print(f"{tree.hidden} hidden files left out, {len(tree.absent)} list entries without file")
     for reason in found.bad:
         say(talk, f"bad: {reason}")

@@ -33,7 +33,7 @@ from tracekws.shipped import MODEL
 
 def listen(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Recordings, 16 kHz mono; streams of their own.")
+        list[Path] | None, typer.Argument(help="Recordings; streams of their own.")
     ] = None,
     mic: Annotated[
         bool, typer.Option("--mic", help="Stream this machine's microphone, until Ctrl-C.")
