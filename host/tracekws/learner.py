@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
+from tracekws.audio import is_silent
 from tracekws.core import TAKES, Model, Network, OwnWord, check_pcm, features, own_words
 from tracekws.errors import DataError, ModelError, check
 from tracekws.files import read_bytes, write
@@ -83,8 +84,9 @@ class Learner(Network):
             seed: of the order of takes.
 
         Raises:
-            DataError: a word that the model does not have, samples that are none or too few, or no
-                pass; nothing is learned then.
+            DataError: a word that the model does not have, samples that are none or too few, a
+                take in which nobody speaks, or no pass; nothing is learned then. For more of what
+                may be wrong see tracekws.inspection.
         """
         labels = self.model.labels
         if strange := [word for word, _ in takes if word not in labels]:
@@ -92,6 +94,13 @@ class Learner(Network):
         heard = [features(check_pcm(pcm), self.model.front_end) for _, pcm in takes]
         if short := [word for (word, _), steps in zip(takes, heard, strict=True) if not len(steps)]:
             raise DataError(f"a take of {short[0]!r} is shorter than a step of 20 ms")
+        silent = [
+            f"take {number} ({word!r})"
+            for number, (word, pcm) in enumerate(takes, 1)
+            if word != labels[self.model.silence] and is_silent(pcm)
+        ]
+        if silent:
+            raise DataError(f"nothing is heard in {', '.join(silent)}: record again, or leave out")
         if passes is not None and passes < 1:
             raise DataError(f"{passes} passes: one at least")
         order = np.random.default_rng(seed)

@@ -52,6 +52,9 @@ def adapt(
             help="Draw before and after into this PNG, SVG or PDF.", callback=picture_file
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Learn takes, too, that would be refused.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
     passes: Annotated[
         int | None,
@@ -71,8 +74,10 @@ def adapt(
 
     A word needs two takes or more: its last one is held back and tested with, before and after.
     Takes of anything else, in the folder _other, are tested with; a model that moves its weights
-    learns them as unknown. What was learned before stays in it: for another voice, `forget` first.
-    An error or Ctrl-C takes the device back to what was last saved.
+    learns them as unknown. Takes are looked at first: those that are silent, noise without speech,
+    far too quiet or badly clipped are refused, all in one line; of those that are cut, of two words
+    or unlike the others of their word it warns. What was learned before stays in it: for another
+    voice, `forget` first. An error or Ctrl-C takes the device back to what was last saved.
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """
@@ -129,6 +134,7 @@ def adapt(
                 seed=seed,
                 model=known,
                 save=keep,
+                force=force,
                 progress=stage.report,
                 before_learning=tell,
                 before_save=show,

@@ -75,6 +75,7 @@ class Device(Driver):
         seed: int = 1,
         model: Model | None = None,
         save: bool = True,
+        force: bool = False,
         progress: Progress = lambda what, done, total: None,
         before_learning: Callable[[Lesson], None] = lambda lesson: None,
         before_save: Callable[[Adaptation], None] = lambda result: None,
@@ -87,7 +88,10 @@ class Device(Driver):
             hold_out: whether the last take of each word is only tested with.
             passes: over the takes; the model's by default.
             seed: of the order of takes and of rounding, 1 to 2^32 - 1.
-            model: saves time when it is the device's; any other is not used.
+            model: saves time when it is the device's; any other is not used. It also compares takes
+                with each other, which the shipped "base" does otherwise.
+            force: whether takes that are silent, noise, far too quiet or badly clipped are learned
+                all the same, with a warning.
             save: whether the weights are kept; a device that is restarted forgets them otherwise.
             progress: told what is being done, how many takes of it are done, and of how many.
             before_learning: given the takes before the device hears any; what it raises ends it.
@@ -98,10 +102,11 @@ class Device(Driver):
             What was learned, and how takes that were held out are heard before and after.
 
         Raises:
-            DataError: takes are missing or not usable; nothing is learned then. Whatever fails
-                later leaves the device at its last saved weights.
+            DataError: takes are missing or not usable, all of which are named; nothing is learned
+                then. Whatever fails later leaves the device at its last saved weights.
         """
         about = self.info()
+        own = model if model and model.crc == about.model_crc else None
         lesson = read_lesson(
             Path(folder),
             Path(others) if others else None,
@@ -110,6 +115,8 @@ class Device(Driver):
             about.unknown,
             about.silence,
             about.method,
+            own or Model.load("base"),
+            force,
         )
         before_learning(lesson)
         return adapt.adapt(
@@ -119,7 +126,7 @@ class Device(Driver):
             lesson.others,
             passes=passes,
             seed=seed,
-            config=model.front_end if model and model.crc == about.model_crc else None,
+            config=own.front_end if own else None,
             save=save,
             warnings=lesson.weak_points,
             progress=progress,

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracekws.audio import SAMPLE_RATE, is_silent, loudest_second, one_second, read_clip
-from tracekws.core import TAKES
+from tracekws.audio import SAMPLE_RATE, one_second, read_clip
+from tracekws.core import TAKES, Model
 from tracekws.errors import DataError
+from tracekws.inspection import faults, lines, odd_ones
 from tracekws.names import normalised
 
 OTHER = "_other"
@@ -24,15 +25,18 @@ class Take:
     """One recording of one word.
 
     `label` is a class of the model, `name` the folder and file, `pcm` one second
-    of int16 at 16 kHz.
+    of int16 at 16 kHz, `faults` what is wrong with the recording (inspection.faults()).
     """
 
     label: str
     name: str
     pcm: NDArray[np.int16]
+    faults: tuple[str, ...] = ()
 
 
-def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) -> list[Take]:
+def read_takes(
+    folder: Path, labels: Sequence[str], unknown: str, silence: str, force: bool = False
+) -> list[Take]:
     """Read every take below a folder, checked completely before anything is learned.
 
     Hidden files and folders are left out; the order is that of the names.  `labels` are the
@@ -40,8 +44,10 @@ def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) 
 
     Of a recording longer than a second the loudest second is the take.
 
+    Of other words it is only asked that they are not silent.
+
     Raises DataError, which names the folder: no folder, no takes, a word that the model does not
-    have; or every file that is no 16 kHz mono recording, or in which nobody speaks.
+    have; or every file that is no recording, or, unless `force`, is refused by its faults.
     """
     words = [label for label in labels if label not in (unknown, silence)]
     if not folder.is_dir():
@@ -51,7 +57,6 @@ def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) 
         raise DataError(f"{folder}: no folder of takes in it; expected {folder}/{words[0]}/1.wav")
     takes: list[Take] = []
     bad: list[str] = []
-    silent: list[str] = []
     for path in found:
         word = normalised(path.name)
         if word != OTHER and word not in words:
@@ -69,17 +74,38 @@ def read_takes(folder: Path, labels: Sequence[str], unknown: str, silence: str) 
             except DataError as error:
                 bad.append(str(error))
                 continue
-            if is_silent(loudest_second(pcm)):
-                silent.append(f"{word}/{file.name}")
-            takes.append(Take(label, f"{word}/{file.name}", one_second(pcm)))
-    if silent:
-        bad.append(
-            f"{folder}: nothing is heard in {', '.join(silent)}: record again, or remove what is"
-            " silent"
-        )
+            found_in = faults(pcm)
+            if word == OTHER:
+                found_in = tuple(name for name in found_in if name == "silent")
+            takes.append(Take(label, f"{word}/{file.name}", one_second(pcm), found_in))
+    if refused := [] if force else lines(by_fault(takes), severe=True):
+        bad.append(f"{folder}: {'; '.join(refused)} (--force learns them all the same)")
     if bad:
         raise DataError("; ".join(bad))
     return takes
+
+
+def by_fault(takes: Sequence[Take]) -> dict[str, list[str]]:
+    """Names of takes by what is wrong with them."""
+    found: dict[str, list[str]] = {}
+    for take in takes:
+        for name in take.faults:
+            found.setdefault(name, []).append(take.name)
+    return found
+
+
+def doubts(takes: Sequence[Take], unknown: str, model: Model) -> list[str]:
+    """Say what is wrong with takes that are learned all the same, a line a kind of fault.
+
+    `model` compares the takes of each word; it need not know them.
+    """
+    found = by_fault(takes)
+    words = [take for take in takes if take.label != unknown]
+    odd = odd_ones([take.label for take in words], [take.pcm for take in words], model)
+    for i, other in odd.items():
+        like = f" (more like {other!r})" if other else ""
+        found.setdefault("unlike", []).append(words[i].name + like)
+    return [*lines(found, severe=True), *lines(found, severe=False)]
 
 
 def chunks(pcm: NDArray[np.int16], size: int = 1600) -> Iterator[NDArray[np.int16]]:
@@ -168,7 +194,8 @@ class Lesson:
     """The takes of an adaptation.
 
     `learn` are taught, `test` are other takes of the same user and `others` takes of other
-    speakers to test with; `weak_points` says what is weak in those that are taught.
+    speakers to test with; `weak_points` says what is weak in those that are taught, and what is
+    wrong with takes of the user that are not refused.
     """
 
     learn: list[Take]
@@ -185,16 +212,19 @@ def read_lesson(
     unknown: str,
     silence: str,
     method: int,
+    model: Model,
+    force: bool = False,
 ) -> Lesson:
     """Read the takes of a user and those of others, and divide them.
 
     With `hold_out` the last take of each word is tested with; where `method` keeps takes and moves
-    no weight, all takes of other words are, since it learns none of them.  See read_takes() for the
-    rest.
+    no weight, all takes of other words are, since it learns none of them.  `model` compares takes,
+    as doubts() does.  See read_takes() for the rest.
 
     Raises DataError as read_takes() and check_enough() do.
     """
-    takes = read_takes(folder, labels, unknown, silence)
+    takes = read_takes(folder, labels, unknown, silence, force)
+    doubtful = doubts(takes, unknown, model)
     if hold_out:
         check_enough(folder, takes, unknown)
     learn, test = hold_back(takes) if hold_out else (takes, [])
@@ -203,5 +233,6 @@ def read_lesson(
         test += left_out
     if not learn:
         raise DataError(f"{folder}: only other words: nothing would be learned of them; add words")
-    strangers = read_takes(others, labels, unknown, silence) if others else []
-    return Lesson(learn, test, strangers, weak_points(learn, unknown, method != TAKES))
+    strangers = read_takes(others, labels, unknown, silence, force) if others else []
+    weak = weak_points(learn, unknown, method != TAKES)
+    return Lesson(learn, test, strangers, [*weak, *doubtful])
