@@ -111,9 +111,9 @@ def faults(pcm: NDArray[np.int16]) -> tuple[str, ...]:
     second = loudest_second(check_pcm(pcm))
     if is_silent(second):
         return ("silent",)
-    level = _levels(second)
-    if len(level) >= LEAST_STEPS and _above_noise(level) < STEADY_DB:
+    if is_steady(second):
         return ("noise",)
+    level = _levels(second)
     if np.count_nonzero(level > level.max() - WORD_DB) < CLICK_STEPS <= len(level):
         return ("click",)
     found = []
@@ -132,6 +132,16 @@ def faults(pcm: NDArray[np.int16]) -> tuple[str, ...]:
     if _words(whole) > 1:
         found.append("two")
     return tuple(found)
+
+
+def is_steady(pcm: NDArray[np.int16]) -> bool:
+    """Whether the level hardly changes, as that of noise: nobody speaks.
+
+    Args:
+        pcm: int16 (samples,), 16 kHz; what is shorter than half a second is not called steady.
+    """
+    level = _levels(pcm)
+    return len(level) >= LEAST_STEPS and _above_noise(level) < STEADY_DB
 
 
 def _levels(pcm: NDArray[np.int16]) -> NDArray[np.float64]:

@@ -16,12 +16,15 @@ import soundfile
 
 from host_cli import HANG_SECONDS, start
 from recordings import write_take
+from toolchain import ROOT
+from tracekws.audio import read_clip
 from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import Recording
 from tracekws.device.takes import count, read_takes
 
+SPEECH = ROOT / "examples" / "speech" / "scot"
 Hearing = Callable[[np.ndarray], VirtualBoard]
 
 
@@ -40,8 +43,10 @@ def hearing(built: None, model: Path, tmp_path: Path) -> Iterator[Hearing]:
 
 
 def noise(level: float, n_samples: int = 48000) -> np.ndarray:
+    """Noise that comes and goes ten times a second, as speech does."""
     rng = np.random.default_rng(1)
-    return np.clip(rng.normal(0, level, n_samples), -32768, 32767).astype(np.int16)
+    around = 1 + 0.95 * np.sin(np.arange(n_samples) * 2 * np.pi * 10 / 16000)
+    return np.clip(rng.normal(0, level, n_samples) * around, -32768, 32767).astype(np.int16)
 
 
 def is_idle(board: VirtualBoard) -> bool:
@@ -157,18 +162,30 @@ def test_a_board_without_a_microphone_is_one_line(words, run, board, tmp_path, m
 
 
 def sine(amplitude: float, offset: float = 0) -> np.ndarray:
-    wave = offset + amplitude * np.sin(np.arange(16000) * 2 * np.pi * 440 / 16000)
+    """A tone that is loud for a half of each tenth of a second, and 20 dB quieter for the other."""
+    n = np.arange(16000)
+    loud = np.where(n % 1600 < 800, 1, 0.1)
+    wave = offset + amplitude * loud * np.sin(n * 2 * np.pi * 440 / 16000)
     return np.clip(np.round(wave), -32768, 32767).astype(np.int16)
 
 
+def tone(amplitude: float) -> np.ndarray:
+    wave = amplitude * np.sin(np.arange(16000) * 2 * np.pi * 440 / 16000)
+    return np.round(wave).astype(np.int16)
+
+
 LEVELS = {
-    "good": (sine(8192), 0, True, "good", -15.05, -12.04),
-    "offset": (sine(3000, 8192), 0, False, "offset", -23.8, -20.8),
-    "small offset": (sine(8192, 200), 0, True, "good", -15.05, -12.04),
-    "clipped": (sine(60000), 0, False, "clipped", -1.2, 0),
-    "quiet": (sine(20), 0, True, "very quiet", -67.3, -64.3),
+    "good": (sine(8192), 0, True, "good", -18.0, -12.04),
+    "offset": (sine(3000, 8192), 0, False, "offset", -26.7, -20.8),
+    "small offset": (sine(8192, 200), 0, True, "good", -18.0, -12.04),
+    "clipped": (sine(60000), 0, False, "clipped", -4.1, 0),
+    "very quiet": (sine(20), 0, True, "very quiet", -70.2, -64.3),
+    "quiet": (sine(400), 0, True, "quiet, below -40 dBFS", -44.2, -38.3),
     "silent": (np.full(16000, 7, np.int16), 0, False, "silent", -120, -120),
-    "lost": (sine(8192), 2, False, "lost, 2 times", -15.05, -12.04),
+    "lost": (sine(8192), 2, False, "lost, 2 times", -18.0, -12.04),
+    "hum": (tone(8192), 0, False, "steady noise, no speech", -15.05, -12.04),
+    "few bits": (sine(1024) * np.int16(8), 0, True, "lowest 3 bits are always 0", -18.0, -12.04),
+    "18 bits": (sine(2048) * np.int16(4), 0, True, "good", -18.0, -12.04),
 }
 
 
@@ -185,13 +202,93 @@ def test_level(name):
     assert (found.clipped > 0.1) == (name == "clipped")
 
 
+def speech() -> np.ndarray:
+    """A synthesiser's words, as loud as the case of wrong frames has them."""
+    words = [read_clip(path) for path in sorted(SPEECH.glob("*/0.flac"))]
+    pcm = np.concatenate(words).astype(float)
+    return pcm * (16000 / np.abs(pcm).max())
+
+
+def clip16(wave: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(wave), -32768, 32767).astype(np.int16)
+
+
+def beside(pcm: np.ndarray, other: np.ndarray, first: bool) -> np.ndarray:
+    pair = (other, pcm) if first else (pcm, other)
+    return clip16(np.stack(pair, axis=1).ravel())
+
+
+def shifted(pcm: np.ndarray, bits: int, below: int = 0) -> np.ndarray:
+    """Samples without their highest bits, and with others below."""
+    moved = (np.rint(pcm).astype(np.int64) << bits) | below
+    return (moved & 0xFFFF).astype(np.uint16).view(np.int16)
+
+
+def some_noise(rms: float, n: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, rms, n)
+
+
+FRAMES = {
+    "empty-right": (lambda p: beside(p, np.zeros(len(p)), False), "every other sample is empty"),
+    "empty-left": (lambda p: beside(p, np.zeros(len(p)), True), "every other sample is empty"),
+    "open-right": (lambda p: beside(p, some_noise(3, len(p)) - 40, False), "every other sample"),
+    "twice": (lambda p: beside(p, p, False), "every sample comes twice"),
+    "twice-from-the-second": (lambda p: beside(p, p, False)[1:], "every sample comes twice"),
+    "shifted-by-1": (lambda p: shifted(1.8 * p, 1), "jump to the other end"),
+    "shifted-by-2": (lambda p: shifted(p, 2), "jump to the other end"),
+    "shifted-by-2-with-bits-below": (lambda p: shifted(p, 2, 3), "jump to the other end"),
+    "shifted-by-4": (lambda p: shifted(p, 4), "jump to the other end"),
+    "hiss": (lambda p: clip16(some_noise(9000, len(p))), "steady noise, no speech"),
+    "quiet-hiss": (lambda p: clip16(some_noise(500, len(p))), "steady noise, no speech"),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_wrong_frames_are_named(name):
+    spoil, verdict = FRAMES[name]
+    found = microphone.level(spoil(speech()))
+    assert verdict in found.verdict
+    assert not found.ok
+
+
+LOUD = {
+    "as-it-is": (lambda p: clip16(p), "good", True),
+    "20-db-quieter": (lambda p: clip16(p / 20), "quiet, below -40 dBFS", True),
+    "a-room-without-speech": (lambda p: clip16(some_noise(20, len(p))), "very quiet", True),
+    "louder-than-fits": (lambda p: clip16(6 * p), "clipped", False),
+    "noise-louder-than-fits": (lambda p: clip16(some_noise(90000, len(p))), "clipped", False),
+}
+
+
+@pytest.mark.parametrize("name", LOUD)
+def test_good_frames_are_not_called_wrong(name):
+    change, verdict, ok = LOUD[name]
+    found = microphone.level(change(speech()))
+    assert verdict in found.verdict
+    assert found.ok is ok
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 100, 1600])
+def test_a_recording_of_any_length_is_judged(n_samples):
+    for pcm in (clip16(some_noise(9000, n_samples)), np.zeros(n_samples, np.int16)):
+        assert microphone.level(pcm).verdict
+
+
+def test_a_take_of_noise_alone_is_asked_for_again():
+    assert microphone.fault(clip16(some_noise(3000, 16000))) == (
+        "steady noise without speech is in it: record again, and speak while it records"
+    )
+    assert microphone.fault(noise(3000)[:16000]) is None
+
+
 def test_the_self_test(run, hearing):
     board = hearing(noise(3000))
     result = run("microphone", "--json", "--port", board.port)
     assert result.code == 0
     found = json.loads(result.out)
     assert found["ok"]
-    assert found["rms_dbfs"] == pytest.approx(20 * np.log10(3000 / 32768), abs=0.2)
+    heard = 3000 * np.sqrt(1 + 0.95**2 / 2)
+    assert found["rms_dbfs"] == pytest.approx(20 * np.log10(heard / 32768), abs=0.2)
     assert "good" in run("microphone", "--seconds", "0.2", "--port", board.port).out
     assert is_idle(board)
 

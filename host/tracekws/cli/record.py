@@ -42,7 +42,7 @@ def record(
     """Record takes of a word through the board's own microphone, with prompts.
 
     They go beside those that the folder has: FOLDER/WORD/1.wav and so on, the loudest second of
-    each. A take that is too quiet, too loud or has lost samples is asked for again.
+    each. A take that is too quiet, too loud, noise alone or has lost samples is asked for again.
 
     Example: `tracekws record yes --takes 3 --out my-takes`
     """
@@ -84,7 +84,7 @@ def microphone(
     port: Port = None,
     as_json: Json = False,
 ) -> None:
-    """Test the board's own microphone: loudness, clipping, offset, lost samples.
+    """Test the board's own microphone: loudness, clipping, offset, lost samples, wrong frames.
 
     The board records, this machine computes. Speak meanwhile, as loud as you will to the device.
 

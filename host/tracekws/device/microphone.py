@@ -21,6 +21,7 @@ from tracekws.audio import FULL_SCALE, SAMPLE_RATE, loudest_second
 from tracekws.device.takes import OTHER
 from tracekws.errors import DataError, DeviceError, TraceKwsError
 from tracekws.files import write
+from tracekws.inspection import KINDS, faults, is_steady
 from tracekws.names import path_of
 from tracekws.shipped import pip_command
 
@@ -37,9 +38,23 @@ CLIPPED_SHARE = 0.001
 """Share of samples at the limit from which a microphone is too loud."""
 LARGE_DC = 0.05
 """Offset, as a share of full scale, from which something is wrong with the microphone."""
-QUIET_DBFS = -60.0
+QUIET_DBFS = -40.0
+"""Loudness below which speech is further away than it should be."""
+VERY_QUIET_DBFS = -60.0
 FLOOR_DBFS = -120.0
 """Stands for no sound at all."""
+EMPTY_SHARE = 0.05
+"""Of the other samples' deviation: every second one that has less is of an empty channel."""
+DOUBLED_SHARE = 0.95
+"""Share of pairs from which samples are doubled."""
+WRAP = 3 * FULL_SCALE // 2
+"""A step that only an overflow makes: the highest bits are lost..."""
+WRAPPED_SHARE = 0.0005
+"""...if it comes so often..."""
+SATURATED_SHARE = 0.05
+"""...and what is at the limit is less than this."""
+FEW_BITS = 3
+"""Lowest bits that are always zero: an 18-bit microphone has two here."""
 
 Recorder = Callable[[float], NDArray[np.int16]]
 """Records that many seconds: int16 at 16 kHz. A DeviceError OVERRUN asks for another try."""
@@ -105,12 +120,13 @@ def record(seconds: float) -> NDArray[np.int16]:
 
 
 def fault(pcm: NDArray[np.int16]) -> str | None:
-    """Say what is wrong with a take: too quiet or too loud; None when it is good."""
+    """Say what is wrong with a take that `adapt` would refuse, or that is clipped; else None."""
     if pcm.std(dtype=np.float64) < QUIET_RMS:
         return "nothing was heard: speak louder, or check the microphone"
     if np.count_nonzero(np.abs(pcm.astype(np.int32)) >= LOUDEST) > 8:
         return "too loud, the recording is clipped: speak softer, or move away"
-    return None
+    refused = next((KINDS[name] for name in faults(pcm) if KINDS[name].severe), None)
+    return f"{refused.what} it: {refused.advice}" if refused else None
 
 
 def record_takes(
@@ -230,19 +246,38 @@ def level(pcm: NDArray[np.int16], overruns: int = 0) -> Level:
     around = samples - dc
     clipped = float(np.mean(np.abs(samples) >= LOUDEST))
     rms = _dbfs(float(np.sqrt(np.mean(around**2))))
+    wrong = wiring(pcm)
     ok = False
     if np.ptp(samples) == 0:
         verdict = "silent: every sample is the same; check how the microphone is connected"
     elif overruns:
         verdict = f"samples were lost, {overruns} times: the board is too slow, or the line"
+    elif wrong:
+        verdict = wrong
     elif clipped >= CLIPPED_SHARE:
         verdict = "too loud: the sound is clipped; move away, or lower the gain"
     elif abs(dc) >= LARGE_DC * FULL_SCALE:
         verdict = "a large constant offset: check how the microphone is connected"
+    elif rms >= QUIET_DBFS and is_steady(pcm):
+        verdict = (
+            "steady noise, no speech: speak while it is tested; if you did, the microphone only"
+            " hisses or hums: check its supply and its clock"
+        )
     else:
         ok = True
-        quiet = "very quiet: fine for a quiet room, else speak while it is tested"
-        verdict = quiet if rms < QUIET_DBFS else "good"
+        verdict = "good"
+        if rms < VERY_QUIET_DBFS:
+            verdict = "very quiet: fine for a quiet room, else speak while it is tested"
+        elif rms < QUIET_DBFS:
+            verdict = (
+                f"quiet, below {QUIET_DBFS:.0f} dBFS: if you spoke, come closer, or turn the level"
+                " up"
+            )
+        elif (bits := empty_bits(pcm)) >= FEW_BITS:
+            verdict = (
+                f"good, but the lowest {bits} bits are always 0: a converter of few bits, or"
+                " samples that are shifted to the left"
+            )
     return Level(
         len(pcm) / SAMPLE_RATE,
         round(rms, 1),
@@ -253,6 +288,40 @@ def level(pcm: NDArray[np.int16], overruns: int = 0) -> Level:
         ok,
         verdict,
     )
+
+
+def wiring(pcm: NDArray[np.int16]) -> str | None:
+    """What is wrong with the frames of a microphone, by how its samples follow each other."""
+    even, odd = pcm[: len(pcm) // 2 * 2].reshape(-1, 2).astype(np.float64).T
+    if len(even) < 2:
+        return None
+    quieter, louder = sorted((float(even.std()), float(odd.std())))
+    if quieter < EMPTY_SHARE * louder:
+        return (
+            "every other sample is empty: an empty channel is read between the samples; take one of"
+            " the two channels, and see which one the microphone is set to"
+        )
+    steps = np.abs(np.diff(pcm.astype(np.int32)))
+    same = steps == 0
+    first, second = sorted((float(same[::2].mean()), float(same[1::2].mean())))
+    if second >= DOUBLED_SHARE and first < DOUBLED_SHARE / 2:
+        return (
+            "every sample comes twice: both channels are read as one, or at twice the rate; take"
+            " one of the two channels"
+        )
+    at_limit = float(np.mean(np.abs(pcm.astype(np.int32)) >= LOUDEST))
+    if float(np.mean(steps >= WRAP)) >= WRAPPED_SHARE and at_limit < SATURATED_SHARE:
+        return (
+            "loud samples jump to the other end of the scale: bits are shifted, and the highest are"
+            " lost; check the word length and where in the frame a sample begins"
+        )
+    return None
+
+
+def empty_bits(pcm: NDArray[np.int16]) -> int:
+    """How many of the lowest bits are 0 in every sample; 0 if all samples are."""
+    used = int(np.bitwise_or.reduce(pcm.astype(np.int32)))
+    return (used & -used).bit_length() - 1 if used else 0
 
 
 def _dbfs(amplitude: float) -> float:
