@@ -197,10 +197,7 @@ def hold_out(
     return np.setdiff1d(np.arange(len(labels)), out), out
 
 
-SPEECH_COMMANDS = (
-    "a Speech Commands tree with its two lists: torchaudio.datasets.SPEECHCOMMANDS(DIR, "
-    "download=True) gets one"
-)
+SPEECH_COMMANDS = "a Speech Commands tree with its two lists: `tracekws data get DIR` gets one"
 """What tasks on it need."""
 
 
