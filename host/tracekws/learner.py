@@ -128,6 +128,8 @@ class Learner(Network):
         heard = [features(check_pcm(pcm), self.model.front_end) for pcm in takes]
         if not heard or not all(len(steps) for steps in heard):
             raise DataError(f"a take of {word!r} is shorter than a step of 20 ms, or there is none")
+        if silent := [str(n) for n, pcm in enumerate(takes, 1) if is_silent(pcm)]:
+            raise DataError(f"nothing is heard in take {', '.join(silent)} of {word!r}")
         name = word.encode()
         number = check(lib.tkws_own_add(self.model.c, self._weights.c, name, len(name)))
         for steps in heard:

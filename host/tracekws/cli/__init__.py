@@ -22,6 +22,7 @@ from tracekws.cli import (
     listen,
     record,
     storage,
+    teach,
     train,
 )
 from tracekws.cli.console import check_output, conversions_told, printing, visible
@@ -91,6 +92,8 @@ for command in (
     boards.board,
     listen.listen,
     adapt.adapt,
+    teach.teach,
+    teach.words,
     record.record,
     storage.save,
     storage.undo,

@@ -23,14 +23,14 @@ from tracekws.cli.devices import open_device, prompt
 from tracekws.cli.options import Json, Port
 from tracekws.device.microphone import level, record_word
 from tracekws.device.takes import OTHER
-from tracekws.errors import DataError, code, device_error
+from tracekws.device.teach import checked
+from tracekws.errors import code, device_error
 from tracekws.files import check_folder
-from tracekws.names import normalised
 
 
 def record(
     word: Annotated[
-        str, typer.Argument(help=f"Word of the model, or {OTHER} for any other words.")
+        str, typer.Argument(help=f"The word, of any model or none; {OTHER} for any other words.")
     ],
     takes: Annotated[int, typer.Option(help="Takes to record.", min=1, max=1000)] = 3,
     folder: Annotated[
@@ -46,16 +46,9 @@ def record(
 
     Example: `tracekws record yes --takes 3 --out my-takes`
     """
+    word = checked(word)
     with open_device(port) as device:
         device.check_microphone()
-        known = device.info().keywords
-        word = normalised(word)
-        if word not in (*known, OTHER):
-            raise DataError(
-                f"the model has no word {word!r}; it knows {', '.join(known)} (for other words:"
-                f" {OTHER})"
-            )
-
         check_folder(folder)
 
         def recorder(seconds: float) -> NDArray[np.int16]:

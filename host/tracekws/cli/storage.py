@@ -20,8 +20,10 @@ from tracekws.cli.console import (
 from tracekws.cli.devices import confirm, open_device, warn_of_slots
 from tracekws.cli.options import Json, Port, Virtual
 from tracekws.core import Model
+from tracekws.device.device import Device
 from tracekws.device.driver import DeviceInfo
-from tracekws.errors import ModelError
+from tracekws.errors import DataError, ModelError
+from tracekws.names import normalised
 
 
 def save(port: Port = None, as_json: Json = False) -> None:
@@ -73,23 +75,49 @@ def show_standing(about: DeviceInfo, generation: int, as_json: bool) -> None:
 
 
 def forget(
+    word: Annotated[
+        str | None,
+        typer.Argument(help="Forget what was said of this word alone.", show_default=False),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     port: Port = None,
     virtual: Virtual = False,
     as_json: Json = False,
 ) -> None:
-    """Erase everything that was learned and go back to the model as it came.
+    """Erase everything that was learned and go back to the model as it came; or one word.
+
+    A word of your own goes with its takes; of one of the model's the takes go that were kept. It
+    cannot be taken back: nothing of it stays in the device.
 
     A model that was loaded stays; `load --factory` goes back to the firmware's own.
 
-    Example: `tracekws forget --yes`
+    Example: `tracekws forget --yes`, or `tracekws forget lamp`
     """
     with open_device(port, virtual) as device:
         about = device.info()
+        if word is not None:
+            forget_word(device, normalised(word), about, yes, as_json)
+            return
         if not yes:
             confirm("Erase everything that was learned?")
         device.forget()
     show_standing(about, 0, as_json)
+
+
+def forget_word(device: Device, word: str, about: DeviceInfo, yes: bool, as_json: bool) -> None:
+    """Forget one word, and say so."""
+    own = device.words()
+    if word not in own and word not in about.keywords:
+        known = ", ".join([*about.keywords, *own])
+        raise DataError(f"the device has no word {word!r}; it knows {known}")
+    if about.changed and not yes:
+        confirm(f"Forget {word!r}? What was learned and not saved is saved with it.")
+    device.forget_word(word)
+    if as_json:
+        print_json({"forgot": word, "generation": device.info().generation})
+    else:
+        what = "it and its takes" if word in own else "the takes of it that were kept"
+        say(out, f"forgot {word}: {what}")
 
 
 def load(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +12,8 @@ from tracekws.device import adapt
 from tracekws.device.adapt import Adaptation, Progress
 from tracekws.device.discover import find_port, port_of
 from tracekws.device.driver import Driver
-from tracekws.device.takes import Lesson, read_lesson
+from tracekws.device.takes import Lesson, read_lesson, read_word
+from tracekws.device.teach import Teaching, checked, teach
 
 
 class Device(Driver):
@@ -64,6 +65,42 @@ class Device(Driver):
             BusyError: another program has the line.
         """
         return super().open(port_of(port), timeout, needs_model)
+
+    def teach(
+        self,
+        word: str,
+        takes: Sequence[Path | str],
+        *,
+        save: bool = True,
+        force: bool = False,
+        progress: Progress = lambda what, done, total: None,
+        before_save: Callable[[Teaching], None] = lambda result: None,
+    ) -> Teaching:
+        """Teach the device a word of its user's own, and save it: `tracekws teach`.
+
+        No weight changes, and no other word is heard otherwise. A word that the model has is heard
+        better as its takes sound, as adapt() does it.
+
+        Args:
+            word: a name of 1 to 31 bytes.
+            takes: recordings of it, and folders of recordings; three to five are best. More can be
+                taught later.
+            save: whether it is kept; a device that is restarted forgets it otherwise.
+            force: as of adapt().
+            progress: told what is being done, how many takes of it are done, and of how many.
+            before_save: given the result, without a generation; what it raises leaves nothing
+                saved.
+
+        Returns:
+            How the word stands now.
+
+        Raises:
+            DataError: it is no word, or takes are missing or not usable; nothing is learned then.
+            DeviceError: NO_ROOM, the device has as many words as it has room for.
+        """
+        word = checked(word)
+        read = read_word([Path(path) for path in takes], word, force)
+        return teach(self, word, read, save=save, progress=progress, before_save=before_save)
 
     def adapt(
         self,

@@ -430,6 +430,14 @@ class Driver:
             for word in words
         }
 
+    def room(self) -> int:
+        """Ask how many words of the user's own there may be.
+
+        Returns:
+            Those that there are with them; 0 where the model, or the firmware, has none.
+        """
+        return self._raw_words()[0]
+
     def forget_word(self, word: str) -> None:
         """Forget what was said of a word, and the word, where it is the user's own; save that.
 

@@ -62,26 +62,63 @@ def read_takes(
         if word != OTHER and word not in words:
             raise DataError(
                 f"{path}: the model has no word {word!r}; it knows {', '.join(words)}"
-                f" (takes of anything else belong in {OTHER})"
+                f" (`tracekws teach` teaches it another; takes of anything else belong in {OTHER})"
             )
-        files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
-        if not files:
-            raise DataError(f"{path}: no takes in it; record some, or remove the folder")
         label = unknown if word == OTHER else word
-        for file in files:
-            try:
-                pcm = read_clip(file)
-            except DataError as error:
-                bad.append(str(error))
-                continue
-            found_in = faults(pcm)
-            if word == OTHER:
-                found_in = tuple(name for name in found_in if name == "silent")
-            takes.append(Take(label, f"{word}/{file.name}", one_second(pcm), found_in))
+        takes += read_files(files_in(path), label, word, bad)
+    refuse(takes, bad, force)
+    return takes
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The takes of a word in a folder, hidden files left out.
+
+    Raises DataError where there are none.
+    """
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    if not files:
+        raise DataError(f"{folder}: no takes in it; record some, or remove the folder")
+    return files
+
+
+def read_files(files: Sequence[Path], label: str, word: str, bad: list[str]) -> list[Take]:
+    """Read takes of one word; what cannot be read is told in `bad`."""
+    takes = []
+    for file in files:
+        try:
+            pcm = read_clip(file)
+        except DataError as error:
+            bad.append(str(error))
+            continue
+        found = faults(pcm)
+        if word == OTHER:
+            found = tuple(name for name in found if name == "silent")
+        takes.append(Take(label, f"{file.parent.name}/{file.name}", one_second(pcm), found))
+    return takes
+
+
+def refuse(takes: Sequence[Take], bad: Sequence[str], force: bool) -> None:
+    """Raise DataError of all takes that could not be read, or, unless `force`, have bad faults."""
+    told = list(bad)
     if refused := [] if force else lines(by_fault(takes), severe=True):
-        bad.append(f"{folder}: {'; '.join(refused)} (--force learns them all the same)")
-    if bad:
-        raise DataError("; ".join(bad))
+        told.append(f"{'; '.join(refused)} (--force learns them all the same)")
+    if told:
+        raise DataError("; ".join(told))
+
+
+def read_word(paths: Sequence[Path], word: str, force: bool = False) -> list[Take]:
+    """Read takes of one word, which no model need have, from files and folders of files.
+
+    Raises DataError: there are none; or every file that is no recording, or, unless `force`, is
+    refused by its faults.
+    """
+    bad: list[str] = []
+    takes: list[Take] = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder; it is to have takes of {word!r}")
+        takes += read_files(files_in(path) if path.is_dir() else [path], word, word, bad)
+    refuse(takes, bad, force)
     return takes
 
 

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tracekws teach` and `tracekws words`: words of the user's own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tracekws.cli.console import (
+    check_output,
+    json_text,
+    out,
+    print_json,
+    printing,
+    say,
+    stages,
+    talk,
+)
+from tracekws.cli.devices import open_device, prompt, warn_of_slots
+from tracekws.cli.options import Json, Port, Virtual
+from tracekws.device import microphone
+from tracekws.device.teach import Teaching, checked
+from tracekws.errors import TraceKwsError
+from tracekws.files import check_folder
+
+
+def teach(
+    word: Annotated[str, typer.Argument(help="The word; the model need not know it.")],
+    takes: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Recordings of it, or folders of recordings; without, three are recorded.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--out", help="Where takes go that are recorded: FOLDER/WORD/1.wav.")
+    ] = Path("takes"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Learn takes, too, that would be refused.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
+    port: Port = None,
+    virtual: Virtual = False,
+    as_json: Json = False,
+) -> None:
+    """Teach the device a word of your own by a few takes; it is heard from then on.
+
+    One take will do, three to five are far better, and more can be taught later. No other word is
+    heard otherwise. `words` lists what the device was taught, `forget WORD` takes it away.
+
+    Example: `tracekws teach lamp my-takes/lamp`
+    """
+    word = checked(word)
+
+    def show(result: Teaching) -> None:
+        """Give all that can fail, so that nothing is saved when it does."""
+        if as_json:
+            longest = asdict(replace(result, generation=2**32 - 1))
+            check_output(len(json_text(longest, 2)) + 1)
+            return
+        for warning in result.warnings:
+            say(talk, f"warning: {warning}")
+        with printing():
+            say(out, standing(result))
+
+    with open_device(port, virtual) as device:
+        if keep:
+            warn_of_slots(device.info())
+        paths = takes or record_takes(folder, word)
+        with stages() as stage:
+            result = device.teach(
+                word, paths, save=keep, force=force, progress=stage.report, before_save=show
+            )
+    if result.generation is None:
+        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
+    else:
+        say(talk, f"saved as generation {result.generation}; `tracekws undo` takes it back")
+    if as_json:
+        print_json(asdict(result))
+
+
+def standing(result: Teaching) -> str:
+    """How a word stands, in one line."""
+    more = "" if result.learned == result.takes else f", {result.takes} in all"
+    learned = f"{result.word}: {count(result.learned)} learned{more}"
+    if not result.own:
+        return f"{learned}; the model knows the word, and hears it better as you say it"
+    if result.agreement is None:
+        return learned
+    return f"{learned}; they agree by {result.agreement:.2f}"
+
+
+def count(takes: int) -> str:
+    """So many takes."""
+    return "1 take" if takes == 1 else f"{takes} takes"
+
+
+def record_takes(folder: Path, word: str) -> list[Path]:
+    """Record three takes by this machine's microphone, with prompts on the terminal."""
+    if not talk.is_terminal:
+        raise TraceKwsError(
+            f"give takes of {word!r}, as in: tracekws teach {word} FOLDER; without, they are"
+            " recorded at a terminal"
+        )
+    microphone.sounddevice()  # say at once what is missing
+    check_folder(folder)
+    return microphone.record_word(
+        folder,
+        word,
+        microphone.TAKES,
+        ask=prompt(folder),
+        complain=lambda problem: say(talk, problem),
+        recorder=microphone.record,
+    )
+
+
+def words(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> None:
+    """List the words that the device hears: the model's, and those of your own.
+
+    Example: `tracekws words`
+    """
+    with open_device(port, virtual) as device:
+        known = device.info().keywords
+        own = device.words()
+        room = device.room()
+    if as_json:
+        print_json(
+            {"model": list(known), "own": [asdict(one) for one in own.values()], "room": room}
+        )
+        return
+    table = Table("word", "from", "takes", "agreement")
+    for word in known:
+        table.add_row(word, "the model", "", "")
+    for one in own.values():
+        agreement = "" if one.agreement is None else f"{one.agreement:.2f}"
+        table.add_row(one.word, "you", str(one.takes), agreement)
+    out.print(table)
+    if room:
+        say(out, f"{len(own)} of {room} words of your own; `tracekws teach WORD` adds one")
+    else:
+        say(out, "this model has no room for words of your own")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Teaching a device a word of its user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from tracekws.core import Model, OwnWord
+from tracekws.device.adapt import Progress, revert
+from tracekws.device.driver import Driver
+from tracekws.device.takes import Take, doubts
+from tracekws.errors import DataError, TraceKwsError
+from tracekws.names import RULE, is_name, normalised
+
+LITTLE = 0.3
+"""Agreement below which takes of a word are told to agree little."""
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What `teach` did; `generation` is None when nothing was saved."""
+
+    word: str
+    learned: int
+    """Takes of it in this session."""
+    takes: int
+    """That the word now stands on, at most 16; of a word of the model's, as many as learned."""
+    agreement: float | None
+    """Mean cosine of each take with those before it; None of one take, or the model's word."""
+    own: bool
+    """Whether it is one of the user's own; else the model knows it."""
+    generation: int | None
+    warnings: tuple[str, ...]
+
+
+def checked(word: str) -> str:
+    """A word as it is stored.
+
+    Raises:
+        DataError: it is no name.
+    """
+    word = normalised(word)
+    if not is_name(word):
+        raise DataError(f"{word!r} is no word: it is {RULE}")
+    return word
+
+
+def warnings_of(word: str, own: OwnWord | None, takes: Sequence[Take]) -> list[str]:
+    """What to say of a word that was taught."""
+    found = doubts(takes, "", Model.load("base"))
+    if own and own.agreement is None:
+        found.append(f"one take only of {word!r}: three are heard twice as well")
+    elif own and own.agreement is not None and own.agreement < LITTLE:
+        found.append(
+            f"the takes of {word!r} agree little ({own.agreement:.2f}): say it the same way, or"
+            f" forget it and record again"
+        )
+    return found
+
+
+def teach(
+    device: Driver,
+    word: str,
+    takes: Sequence[Take],
+    *,
+    save: bool = True,
+    progress: Progress = lambda what, done, total: None,
+    before_save: Callable[[Teaching], None] = lambda result: None,
+) -> Teaching:
+    """Teach a word by takes, and save it; no weight changes.
+
+    `before_save` is given the result before anything is saved.  Whatever fails, or interrupts,
+    before that leaves the device at what was saved last.
+    """
+    word = checked(word)
+    if not takes:
+        raise DataError(f"no takes of {word!r}: one at least, three are better")
+    try:
+        with device.learn(1) as session:
+            for done, take in enumerate(takes):
+                progress("learning", done, len(takes))
+                session.teach_pcm(word, take.pcm)
+        progress("learning", len(takes), len(takes))
+        own = device.words().get(word)
+        result = Teaching(
+            word,
+            len(takes),
+            own.takes if own else len(takes),
+            own.agreement if own else None,
+            own is not None,
+            None,
+            tuple(warnings_of(word, own, takes)),
+        )
+        before_save(result)
+        return replace(result, generation=device.save()) if save else result
+    except BaseException:
+        with suppress(TraceKwsError):
+            revert(device)
+        raise
