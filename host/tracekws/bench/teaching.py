@@ -10,6 +10,7 @@ zero, where the device's own is.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,10 @@ from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.adapting import Estimate
 from tracekws.bench.margins import APART, LEAD_SAMPLES
 from tracekws.bench.own_streams import own_minutes, pieces_of
-from tracekws.bench.sets import Recording
-from tracekws.bench.stream import Said, Sound, judge
+from tracekws.bench.sets import Recording, read_set
+from tracekws.bench.stream import Said, Sound, held_back, judge
 from tracekws.core import STEP_SAMPLES, Model, features
-from tracekws.data import Progress, Recordings
+from tracekws.data import Clip, Progress, Recordings, read_names, read_tree
 from tracekws.errors import DataError
 from tracekws.learner import Learner
 from tracekws.parallel import spread
@@ -150,6 +151,42 @@ def margins(
     place = np.where((likest >= first) & (ordered[:, -1] > 0), likest - first, -1)
     above = ordered[:, -1] - form.rival_q15 / 32768 * ordered[:, -2] - np.array(least)[place]
     return place, np.where(place >= 0, above, -np.inf)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What words are taught from, and what else is heard."""
+
+    clips: tuple[Clip, ...]
+    sounds: tuple[Sound, ...]
+    talk: tuple[Recording, ...]
+
+
+def read_source(
+    folder: Path, others: Path | None, speakers: Path | None, talk: Path | None
+) -> Source:
+    """Read which clips there are, the background and the sentences.
+
+    Args:
+        folder: of a tree, whose words are taught.
+        others: of a tree whose background is heard; the same by default.
+        speakers: a list of those who teach; all by default.
+        talk: a set of sentences; none by default.
+
+    Raises:
+        DataError: a folder is no such tree or set, or there is no background.
+    """
+    tree = read_tree(folder)
+    listed = read_names(speakers) if speakers else None
+    sounds = held_back((read_tree(others) if others else tree).noises)
+    if not sounds:
+        raise DataError(f"{others or folder}: no recordings in _background_noise_; give --others")
+    sentences = read_set(talk, text=True) if talk else []
+    return Source(
+        tuple(clip for clip in tree.clips if listed is None or clip.speaker in listed),
+        tuple(sounds),
+        tuple(one for one in sentences if one.split == "testing"),
+    )
 
 
 class Teacher:

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from tracekws import data
-from tracekws.bench import adapting, cards, cost, robust, streams
+from tracekws.bench import adapting, cards, cost, robust, streams, teaching
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, say_left_out, stages, talk
 from tracekws.cli.devices import open_device
@@ -86,6 +86,69 @@ def bench_adapt(
     with stages() as stage:
         report = adapting.measure(model, sources, settings, wanted, other, workers, stage)
     show_adaptation(report, model, settings, as_json, other)
+
+
+@app.command("teach")
+def bench_teach(
+    folder: DataOption,
+    model_path: ModelArgument = MODEL,
+    others: Others = None,
+    speakers: Speakers = None,
+    sentences: TalkOption = None,
+    shots: Annotated[
+        list[int] | None,
+        typer.Option(help="Takes of a word; may be given several times. 1, 3 and 5 by default."),
+    ] = None,
+    draws: Draws = 2,
+    seed: Seed = 1,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how words are heard that a model does not have, taught by a few takes each.
+
+    Ten words of each speaker of the tree, whatever they are; the rest are other words. Background
+    is that of the tree, or of --others.
+
+    Example: `tracekws bench teach --data OTHER_WORDS --others speech_commands`
+    """
+    model = Model.load(model_path)
+    source = teaching.read_source(folder, others, speakers, sentences)
+    with stages() as stage:
+        recordings = data.read_recordings(source.clips, stage("reading"))
+        rows = teaching.bench_teach(
+            model,
+            recordings,
+            source.sounds,
+            source.talk,
+            sorted(set(shots or teaching.SHOTS)),
+            draws,
+            seed,
+            workers,
+            stage("teaching"),
+        )
+    people = len({clip.speaker for clip in recordings.clips})
+    if as_json:
+        print_json(
+            {
+                "model": model.identity,
+                "settings": {"draws": draws, "seed": seed, "words": teaching.WORDS},
+                "speakers": people,
+                "data": recordings.digest,
+                "rows": [row.summary() for row in rows],
+            }
+        )
+        return
+    table = Table("", *(f"{row.takes} takes" for row in rows))
+    for name, caption in teaching.CAPTIONS.items():
+        found = [row.columns.get(name) for row in rows]
+        cells = [
+            f"{one.mean:.1f} ({one.low:.1f} to {one.high:.1f})" if one else "-" for one in found
+        ]
+        table.add_row(caption, *cells)
+    out.print(table)
+    out.print(f"{people} speakers, {draws} draws; percent, in brackets 95 % over speakers")
+    reasons = [reason for _, reason in recordings.bad]
+    say_left_out(len(recordings.repeats), reasons, len(recordings.long))
 
 
 @app.command("stream")
