@@ -144,6 +144,9 @@ class Learner(Network):
     def forget(self, word: str) -> None:
         """Forget what was said of a word: its takes, and the word, where it is the user's own.
 
+        Args:
+            word: of the user's own, or of the model.
+
         Raises:
             DataError: there is no such word.
         """

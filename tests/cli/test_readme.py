@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from given_commands import given_commands, leaves, parse, see_make_target
-from images import make_image, write_image
+from images import Form, Own, make_image, with_own_words, with_traces, write_image
 from recordings import write_take
 from tones import write_tree
 from tracekws import cli
@@ -83,6 +83,13 @@ def test_every_command_has_an_example_that_parses(name, text, monkeypatch, tmp_p
     assert parse(shlex.split(found[1])) == [name]
 
 
+@pytest.fixture(scope="session")
+def model(image, tmp_path_factory) -> Path:
+    """The model of the other tests, with room for words of the user's own."""
+    open_image = with_own_words(with_traces(image, Form.random(16, rank=3, seed=1)), Own())
+    return write_image(tmp_path_factory.mktemp("open"), open_image)
+
+
 @pytest.fixture
 def desk(board, takes, tmp_path, monkeypatch) -> Path:
     """A folder with everything that the README's commands name, and a board that is plugged in."""
@@ -90,6 +97,8 @@ def desk(board, takes, tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     shutil.copytree(takes, folder / "my_takes")
     write_take(folder / "take.wav", 1)
+    for number in (1, 2, 3):
+        write_take(folder / "lamp_takes" / f"{number}.wav", 90 + number)
     (folder / "DATA").mkdir()
     tree = write_tree(folder / "DATA")
     other = shutil.copytree(tree, folder / "OTHER_WORDS")

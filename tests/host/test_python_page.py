@@ -33,7 +33,7 @@ def board(tmp_path: Path) -> Iterator[VirtualBoard]:
         board_program()
     except TraceKwsError as error:
         pytest.skip(str(error))
-    with virtual_board(ROOT / "models" / "small.tkws", tmp_path / "flash") as running:
+    with virtual_board(ROOT / "models" / "base.tkws", tmp_path / "flash") as running:
         yield running
 
 
@@ -45,6 +45,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number in range(1, 4):
             write_take(folder / "my_takes" / word / f"{number}.wav", 10 * seed + number)
     write_take(folder / "take.wav", 1)
+    for number in range(1, 4):
+        write_take(folder / "lamp_takes" / f"{number}.wav", 30 + number)
     shutil.copy(ROOT / "benchmarks" / "lab.jsonl", folder)
     monkeypatch.chdir(folder)
     return folder
@@ -101,8 +103,24 @@ def test_adapting_a_device(
         assert opened.info().generation == 0
 
 
+def test_teaching_a_device_a_word(
+    board: VirtualBoard,
+    desk: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tracekws.device import device
+
+    monkeypatch.setattr(device, "find_port", lambda: board.port)
+    printed = run(PROGRAMS[3], capsys)
+    assert "lamp: 3 takes, which agree by 0." in printed
+    assert "1 of 16 words" in printed
+    with tracekws.Device.open(board.port) as opened:
+        assert opened.words() == {}
+
+
 def test_the_results_of_the_lab_are_read(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    printed = run(PROGRAMS[3], capsys).splitlines()
+    printed = run(PROGRAMS[4], capsys).splitlines()
     assert any(line.startswith("digits ") and " tp " in line for line in printed)
 
 
@@ -140,11 +158,11 @@ def test_the_examples_of_the_docstrings_run(
 
 
 def test_what_does_something_has_an_example() -> None:
-    assert EXAMPLES == ["Device", "Event", "Learner", "Model", "Recognizer", "read_clip"]
+    assert EXAMPLES == ["Device", "Event", "Learner", "Model", "OwnWord", "Recognizer", "read_clip"]
 
 
 def test_every_program_of_the_page_is_run_here() -> None:
-    assert len(PROGRAMS) == 4
+    assert len(PROGRAMS) == 5
     for program in PROGRAMS:
         imported = [n for n in ast.walk(ast.parse(program)) if isinstance(n, ast.ImportFrom)]
         names = {a.name for n in imported if n.module == "tracekws" for a in n.names}
