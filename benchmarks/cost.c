@@ -12,6 +12,7 @@
 #include "bare.h"
 #include "report.h"
 #include "tracekws/errors.h"
+#include "tracekws/own.h"
 
 #ifndef COST_FRAMES
 #define COST_FRAMES 100u /* counted: a second */
@@ -158,27 +159,32 @@ static void count_take(uint32_t method, const char *name, const char *end_name)
     report_number(&board, end_name, end, 10);
 }
 
-/* Take the second half, and give every class its trace. */
-static void keep_takes(void)
+/* Take the second half, and give every class its trace, or every word that there is room for. */
+static void keep_takes(bool own)
 {
     size_t row = tkws_model_take_bytes(&app.model);
+    size_t n = own ? tkws_model_words(&app.model) : app.model.header.n_classes;
+    for (size_t w = app.model.header.n_classes; w < n; w++) {
+        char name = (char)('a' + (char)(w - app.model.header.n_classes));
+        check(tkws_own_add(&app.model, &app.weights, &name, 1) == (int)w ? TKWS_OK : TKWS_E_STATE);
+    }
     check(tkws_learner_begin(&app.learner, TKWS_LEARN_TAKES, 0, 0));
     for (uint32_t step = STEPS; step < 2 * STEPS; step++)
         check(tkws_learner_step(&app.learner, features[step]));
     check(tkws_learner_end(&app.learner));
-    for (size_t c = 1; c < app.model.header.n_classes; c++)
+    for (size_t c = 1; c < n; c++)
         memcpy(app.weights.takes + c * row, app.weights.takes, row);
 }
 
-/* Templates of all words: made once, then compared in each step of the second half; zeros where the image keeps
- * no takes. */
-static void count_templates(void)
+/* Templates of all classes, or of words of the user's own, too: made once, then compared in each step of the second
+ * half; zeros where the image keeps no takes. */
+static void count_templates(bool own, const char *name, const char *made_name)
 {
     uint32_t steps = 0;
     uint32_t made = 0;
     bool keeps = app.model.traces.rank > 0;
     if (keeps) {
-        keep_takes();
+        keep_takes(own);
         size_t n_bytes = tkws_templates_memory_bytes(&app.model);
         uint32_t first = counter();
         int result = tkws_templates_init(&app.templates, &app.model, &app.weights,
@@ -188,16 +194,19 @@ static void count_templates(void)
     }
     for (uint32_t step = 0; keeps && step < 2 * STEPS; step++) {
         int32_t scores[TKWS_MAX_CLASSES] = {0};
+        int32_t cosine = 0;
         board_feed_watchdog();
         tkws_network_step(&app.recognizer.network, features[step]);
         uint32_t first = counter();
         tkws_templates_step(&app.templates, &app.recognizer.network);
         tkws_templates_add(&app.templates, scores);
+        if (app.templates.has_own)
+            (void)tkws_templates_own(&app.templates, 0, &cosine);
         uint32_t count = since(first);
         steps += step < STEPS ? 0 : count;
     }
-    report_number(&board, "templates", steps, 10);
-    report_number(&board, "templates_made", made, 10);
+    report_number(&board, name, steps, 10);
+    report_number(&board, made_name, made, 10);
 }
 
 static void measure(const int16_t *pcm)
@@ -215,7 +224,8 @@ static void measure(const int16_t *pcm)
     report_number(&board, "detector", detector, 10);
     count_take(app.model.header.method, "learning", "learning_end");
     count_take(TKWS_LEARN_READOUT | TKWS_LEARN_TRACES, "traces", "traces_end");
-    count_templates();
+    count_templates(false, "templates", "templates_made");
+    count_templates(true, "own_words", "own_words_made");
     report_number(&board, "failed", (uint32_t)-error, 10);
     report_text(&board, "\n");
 }

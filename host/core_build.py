@@ -85,7 +85,7 @@ static int batch_steps(tkws_network *network, tkws_learner *learner, tkws_templa
             tkws_network_scores(network, scores + step * h->n_classes);
         if (scores != NULL && templates != NULL)
             tkws_templates_add(templates, scores + step * h->n_classes);
-        for (size_t k = 0; cosines != NULL && k < templates->n_words; k++)
+        for (size_t k = 0; cosines != NULL && k < tkws_model_words(network->model); k++)
             *cosines++ = tkws_templates_cosine(templates, k);
         for (size_t k = 0; spikes != NULL && k < network->n_spikes; k++)
             spikes[step * h->n_neurons + network->spikes[k]] = 1;

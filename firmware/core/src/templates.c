@@ -84,7 +84,7 @@ static void measure_mean(tkws_templates *t)
 void tkws_templates_reset(tkws_templates *templates)
 {
     const tkws_model *model = templates->model;
-    memset(templates->dots, 0, 4 * tkws_model_words(model));
+    memset(templates->dots, 0, 4 * (size_t)templates->n_words);
     memset(templates->along, 0, 4 * (size_t)model->traces.rank);
     memset(templates->ring, 0, model->header.window_steps * ring_row_bytes(model));
     memset(templates->count, 0, model->header.n_neurons);
@@ -201,6 +201,8 @@ static int32_t cosine(int64_t product, uint32_t length)
 
 int32_t tkws_templates_cosine(const tkws_templates *templates, size_t word)
 {
+    if (word >= templates->n_words)
+        return 0;
     return cosine(window_product(templates, word), templates->length);
 }
 
@@ -315,20 +317,38 @@ static int32_t least_of(const tkws_model *model, const tkws_weights *weights, si
     return model->own.least_q15 + tkws_fx_shr(tkws_fx_mul(agreement, model->own.agreement_q15), 15);
 }
 
+/* Whether takes of a word make a template: other speech has no one, and what has no name is no word. */
+static bool has_template(const tkws_model *model, const tkws_weights *weights, size_t word)
+{
+    const tkws_model_header *h = &model->header;
+    return weights->takes[word * tkws_model_take_bytes(model)] > 0 && word != h->unknown_class &&
+           word != h->silence_class &&
+           (word < h->n_classes || tkws_own_name(model, weights, word) != NULL);
+}
+
+/* Words to compare with, up to the last one of the user's own that has takes: rows are no longer than that. */
+static size_t words_used(const tkws_model *model, const tkws_weights *weights)
+{
+    size_t n = tkws_model_words(model);
+    while (n > model->header.n_classes && !has_template(model, weights, n - 1))
+        n--;
+    return n;
+}
+
 int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
                         const tkws_weights *weights, void *memory, size_t n_bytes)
 {
     size_t n = model->header.n_neurons;
-    size_t c = tkws_model_words(model);
     size_t rank = model->traces.rank;
     uint8_t *arena = memory;
     if (rank == 0)
         return TKWS_E_NO_TRACES;
     if (!arena_fits(memory, n_bytes, tkws_templates_memory_bytes(model)))
         return TKWS_E_MEMORY;
+    size_t c = words_used(model, weights);
     templates->model = model;
     templates->n_words = (uint16_t)c;
-    templates->has_own = false;
+    templates->has_own = c > model->header.n_classes;
     templates->words = arena_take(&arena, c * sizeof(tkws_template));
     templates->dots = arena_take(&arena, 4 * c);
     templates->along = arena_take(&arena, 4 * rank);
@@ -340,15 +360,11 @@ int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
     memset(templates->rows, 0, n * c);
     measure_mean(templates);
     for (size_t k = 0; k < c; k++) {
-        const uint8_t *take = weights->takes + k * tkws_model_take_bytes(model);
-        bool own = k >= model->header.n_classes;
-        if (take[0] == 0 || k == model->header.unknown_class || k == model->header.silence_class ||
-            (own && tkws_own_name(model, weights, k) == NULL))
+        if (!has_template(model, weights, k))
             continue;
-        make_template(templates, k, take + 1);
-        if (own)
+        make_template(templates, k, weights->takes + k * tkws_model_take_bytes(model) + 1);
+        if (k >= model->header.n_classes)
             templates->words[k].least = least_of(model, weights, k);
-        templates->has_own = templates->has_own || own;
     }
     tkws_templates_reset(templates);
     return TKWS_OK;

@@ -40,6 +40,7 @@ GOALS = {
         "frame": 37_000,
         "total": 5_900_000,
         "with_takes": 7_000_000,
+        "with_own_words": 7_000_000,
         "with_learning": 32_000_000,
     },
     "Cortex-M4, newlib": {"total": 5_900_000},
@@ -104,6 +105,9 @@ class Cost:
     """What is heard compared with takes of every word; beside the recognizer."""
     templates_made: int
     """Once, before it listens."""
+    own_words: int
+    """As templates, with all words of the user's own that there is room for beside them."""
+    own_words_made: int
 
     @property
     def frame(self) -> int:
@@ -131,6 +135,11 @@ class Cost:
         return self.total + self.templates
 
     @property
+    def with_own_words(self) -> int:
+        """The same with all words of the user's own that there is room for."""
+        return self.total + self.own_words
+
+    @property
     def with_learning(self) -> int:
         """The recognizer, and learning by the method that takes more; the network runs once."""
         return (
@@ -145,6 +154,7 @@ class Cost:
             "frame",
             "total",
             "with_takes",
+            "with_own_words",
             "learning_step",
             "traces_step",
             "with_learning",
@@ -170,6 +180,9 @@ def describe(methods: Mapping[str, str]) -> dict[str, str]:
         "templates": "comparing with takes of every word",
         "with_takes": "recognizer with it",
         "templates_made": "templates, made once",
+        "own_words": "comparing with all words of the user's own, too",
+        "with_own_words": "recognizer with that",
+        "own_words_made": "these templates, made once",
         "learning_step": f"learning, {methods['learning']}: a step",
         "learning_end": "its end of a take",
         "traces_step": f"learning, {methods['traces']}: a step",

@@ -31,9 +31,9 @@ typedef struct {
 /** Templates of the words, classes first, and the trace of what is heard. Model and memory are the caller's and must outlive it. */
 typedef struct {
     const tkws_model *model;
-    tkws_template *words; /**< tkws_model_words() */
-    int8_t *rows;         /**< the templates: a row of as many numbers a neuron */
-    int32_t *dots;        /**< as many: sums of the rows of the window's spikes */
+    tkws_template *words; /**< n_words */
+    int8_t *rows;         /**< the templates: a row of n_words a neuron */
+    int32_t *dots;        /**< n_words: sums of the rows of the window's spikes */
     int32_t *along;       /**< rank: the same of the directions */
     int32_t *mean_along;  /**< rank: along the directions, the mean of speech, Q8 */
     uint8_t *ring;        /**< window_steps sets of neurons that fired, a bit a neuron */
@@ -42,7 +42,7 @@ typedef struct {
     int32_t mean_dot;     /**< sum of the mean of speech over the window's spikes, Q15 */
     int32_t squares;      /**< sum of the squares of count */
     uint32_t length;      /**< of the window's trace less the mean, times n_steps, Q4 */
-    uint16_t n_words;     /**< tkws_model_words() */
+    uint16_t n_words;     /**< classes, and words of the user's own up to the last one with takes */
     bool has_own;         /**< whether a word of the user's own has takes */
     uint16_t at;          /**< next row of ring */
     uint16_t n_steps;     /**< rows in use, at most window_steps */
