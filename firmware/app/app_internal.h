@@ -13,8 +13,9 @@
 /** Start the newest image that can run, without a session; model_error says how it went. */
 void tkws_app_start(tkws_app *app);
 
-/** Whether the board's memories have room for a model. */
-bool tkws_app_fits(const tkws_board *board, const tkws_model *model);
+/** Whether an image is whole, and the board's memories have room for its model.
+ *  @return TKWS_OK, TKWS_E_MODEL_*, or TKWS_E_MODEL_TOO_LARGE */
+int tkws_app_check_image(const tkws_board *board, const uint8_t *image, size_t n_bytes);
 
 /* --- answer.c --- */
 

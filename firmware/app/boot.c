@@ -49,10 +49,12 @@ static int lay_out(const tkws_board *board, const tkws_model *model, void *at[N_
     return TKWS_OK;
 }
 
-bool tkws_app_fits(const tkws_board *board, const tkws_model *model)
+int tkws_app_check_image(const tkws_board *board, const uint8_t *image, size_t n_bytes)
 {
     void *at[N_ARRAYS] = {NULL};
-    return lay_out(board, model, at) == TKWS_OK;
+    tkws_model model;
+    int error = tkws_model_parse(&model, image, n_bytes);
+    return error == TKWS_OK ? lay_out(board, &model, at) : error;
 }
 
 static int start_image(tkws_app *app, const tkws_app_image *image)

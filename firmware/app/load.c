@@ -10,9 +10,8 @@
 static bool is_found(const tkws_app *app)
 {
     tkws_app_image image;
-    tkws_model model;
     return tkws_app_image_find(app->board, app->image.area, &image) &&
-           tkws_model_parse(&model, image.bytes, image.n_bytes) == TKWS_OK;
+           tkws_app_check_image(app->board, image.bytes, image.n_bytes) == TKWS_OK;
 }
 
 int tkws_app_load(tkws_app *app, const uint8_t *body, size_t n_body)
@@ -64,61 +63,47 @@ int tkws_app_load_data(tkws_app *app, uint32_t number, const uint8_t *data, size
     return app->load_error;
 }
 
-/* Everything that can be wrong is found before the record is written. */
-static int check(const tkws_app *app, const uint8_t *image)
+/* Whether the board can go back to the factory's image. The area that does not run was erased when the session was
+ * opened, so that a power cut leaves what ran, or the factory's. */
+static int check_factory(const tkws_app *app)
 {
-    tkws_model model;
-    if (tkws_crc32(0, image, app->load_bytes) != app->load_crc)
-        return TKWS_E_MODEL_CRC;
-    int error = tkws_model_parse(&model, image, app->load_bytes);
-    if (error == TKWS_OK && !tkws_app_fits(app->board, &model))
-        error = TKWS_E_MODEL_TOO_LARGE;
-    return error;
-}
-
-/* Go back to the factory's image. The area that does not run was erased when the session was opened, so that a
- * power cut leaves what ran, or the factory's. */
-static int unload(tkws_app *app)
-{
-    const tkws_board *board = app->board;
-    tkws_app_image factory;
-    tkws_model model;
-    tkws_app_image older;
-    uint8_t spare = tkws_app_image_spare(&app->image);
-    uint8_t last = spare == 0 ? 1 : 0;
+    tkws_app_image image;
     if (app->load_crc != 0)
         return TKWS_E_MODEL_CRC;
-    if (!tkws_app_image_find(board, TKWS_APP_FACTORY, &factory) ||
-        tkws_model_parse(&model, factory.bytes, factory.n_bytes) != TKWS_OK ||
-        !tkws_app_fits(board, &model))
+    if (!tkws_app_image_find(app->board, TKWS_APP_FACTORY, &image) ||
+        tkws_app_check_image(app->board, image.bytes, image.n_bytes) != TKWS_OK)
         return TKWS_E_NO_MODEL;
-    if (tkws_app_image_find(board, spare, &older))
-        return TKWS_E_STORAGE;
-    int error = tkws_app_image_erase(board, last, 0);
-    tkws_app_start(app); /* what ran may be gone from flash, refused or not */
-    return app->image.area == TKWS_APP_FACTORY ? error : TKWS_E_STORAGE;
+    bool is_erased = !tkws_app_image_find(app->board, tkws_app_image_spare(&app->image), &image);
+    return is_erased ? TKWS_OK : TKWS_E_STORAGE;
+}
+
+/* Everything that can be wrong is found before the record is written, or the image that runs erased. */
+static int check(const tkws_app *app, const uint8_t *image)
+{
+    if (app->load_bytes == 0)
+        return check_factory(app);
+    if (tkws_crc32(0, image, app->load_bytes) != app->load_crc)
+        return TKWS_E_MODEL_CRC;
+    return tkws_app_check_image(app->board, image, app->load_bytes);
 }
 
 int tkws_app_load_end(tkws_app *app)
 {
     const tkws_board *board = app->board;
-    uint8_t area = tkws_app_image_spare(&app->image);
+    uint8_t spare = tkws_app_image_spare(&app->image);
+    bool to_factory = app->load_bytes == 0;
     if (part_of(app, app->next) != 0)
         return TKWS_E_STATE;
     tkws_app_working(app);
-    if (app->load_bytes == 0) {
-        int refused = unload(app);
-        if (refused == TKWS_OK && board->slot_bytes > 0)
-            (void)tkws_app_storage_forget(&app->storage);
-        return refused;
-    }
-    int error = check(app, tkws_app_image_bytes(board, area));
-    if (error == TKWS_OK)
-        error = tkws_app_image_commit(board, area, app->load_bytes);
+    int error = check(app, tkws_app_image_bytes(board, spare));
     if (error != TKWS_OK)
         return error;
-    tkws_app_start(app);
-    if (app->image.area != area)
+    error = to_factory ? tkws_app_image_erase(board, spare == 0 ? 1 : 0, 0)
+                       : tkws_app_image_commit(board, spare, app->load_bytes);
+    if (error != TKWS_OK && !to_factory)
+        return error;
+    tkws_app_start(app); /* what ran may be gone from flash, refused or not */
+    if (error != TKWS_OK || app->image.area != (to_factory ? TKWS_APP_FACTORY : spare))
         return TKWS_E_STORAGE;
     /* What is in the slots was learned with another model; should they refuse, they say so in INFO. */
     if (board->slot_bytes > 0)

@@ -234,13 +234,13 @@ static int find_sections(const uint8_t *image, size_t n_bytes, section found[N_K
 /* Read the numbers, and check that every section has the length that they give. */
 static int read_header(tkws_model_header *h, const section found[N_KNOWN])
 {
-    uint32_t fields[HEADER_FIELDS];
     size_t bytes[N_SECTIONS];
     if (found[NUMBERS].at == NULL || found[NUMBERS].n_bytes != TKWS_MODEL_HEADER_BYTES)
         return TKWS_E_MODEL_NUMBERS;
-    for (size_t i = 0; i < HEADER_FIELDS; i++)
-        fields[i] = tkws_bytes_get_u32(found[NUMBERS].at + 4 * i);
-    memcpy(h, fields, sizeof *h);
+    for (size_t i = 0; i < HEADER_FIELDS; i++) { /* not all at once: a start has little stack */
+        uint32_t field = tkws_bytes_get_u32(found[NUMBERS].at + 4 * i);
+        memcpy((uint8_t *)h + 4 * i, &field, sizeof field);
+    }
     int error = check_header(h);
     if (error != TKWS_OK)
         return error;
