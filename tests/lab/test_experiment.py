@@ -2,8 +2,10 @@
 """Running and comparing rules: a task that can be learned, files of results, budgets, refusals."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,17 @@ from host_cli import tracekws  # noqa: E402
 from labtask import CONSTANTS, DENSE, FILE, TASK, Lines, compared  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.lab import experiment, report  # noqa: E402
+from tracekws.lab import forecast as forecasting  # noqa: E402
 from tracekws.lab.data import Clips, Config, Split, split_of_three  # noqa: E402
 from tracekws.lab.experiment import Plan, compare, with_rates  # noqa: E402
+from tracekws.lab.forecast import (  # noqa: E402
+    Forecast,
+    compare_within,
+    foresee,
+    seconds_of_run,
+)
 from tracekws.lab.network import Conv, Network  # noqa: E402
+from tracekws.lab.rules import RULES  # noqa: E402
 from tracekws.lab.rules.readout import ReadoutOnly  # noqa: E402
 
 
@@ -124,6 +134,81 @@ def test_what_does_not_fit_into_the_time_is_named(tmp_path: Path) -> None:
     assert {(plan.rule, plan.trial) for plan in done.left_out} == {
         (rule, trial) for rule in ("readout", "tp") for trial in (True, False)
     }
+
+
+def forecast(left: dict[str, tuple[int, int]], seconds: dict[str, float]) -> Forecast:
+    """Of two processes; all is measured."""
+    return foresee({}, left, lambda rule: seconds[rule], 2, lambda done, total: None)
+
+
+def test_a_forecast_adds_up() -> None:
+    found = forecast({"a": (11, 7), "b": (11, 7)}, {"a": 60, "b": 240})
+    assert (found.round_minutes, found.minutes) == (2.5, 27.5)
+    assert found.fitting(3.4) == []
+    assert found.fitting(3.5) == ["a"]
+    assert found.fitting(17.4) == ["a"]
+    assert found.fitting(17.5) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("left", "minutes", "fits"),
+    [((0, 0), 0, True), ((1, 1), 1, True), ((2, 2), 1.9, False), ((4, 0), 0, True)],
+    ids=["all there", "a seed", "a seed behind a trial", "more seeds of a result that is there"],
+)
+def test_a_rule_fits_when_it_has_a_result(
+    left: tuple[int, int], minutes: float, fits: bool
+) -> None:
+    assert (forecast({"a": left}, {"a": 60}).fitting(minutes) == ["a"]) == fits
+
+
+def test_what_was_run_before_is_not_measured() -> None:
+    found = foresee({"a": 30}, {"a": (2, 1)}, lambda rule: 1 / 0, 1, lambda done, total: None)
+    assert found.round_minutes == 0.5
+
+
+def test_a_run_is_measured_on_its_batches() -> None:
+    """Of a clock that a second passes at with each look."""
+    ticks = iter(range(100))
+    split = TASK.load(None, 0)
+    seconds = seconds_of_run("bptt", DENSE, split, 6, lambda: float(next(ticks)))
+    train, tests = 90 // 16 + 1, 45 // 16 + 1 + 60 // 16 + 1
+    assert seconds == train * 6 + tests
+    assert next(ticks) == 6, "two batches and one of hearing"
+
+
+def test_rules_that_have_no_time_are_left_out_at_once(tmp_path: Path, monkeypatch: Any) -> None:
+    known = {"readout": 0.001, "tp": 1e6}
+    monkeypatch.setattr(
+        forecasting, "seconds_of_run", lambda rule, config, split, epochs: known[rule]
+    )
+    told: list[Forecast] = []
+    how = (60.0, TASK, None, None, ["tp", "readout"], 2, 2, None, tmp_path / FILE, 1)
+    done = compare_within(*how, lambda done, total: None, told.append)
+    assert {result.rule for result in done.results} == {"readout"}
+    assert [forecast.fitting(60) for forecast in told] == [["readout"]]
+    assert report.left_out(done.left_out) == [{"rule": "tp", "trials": 2, "seeds": 2}]
+    again: list[Forecast] = []
+    compare_within(*how, lambda done, total: None, again.append)
+    (tp, readout) = again[0].rules
+    assert (tp.runs, tp.least, readout.runs, readout.least) == (4, 3, 0, 0)
+
+
+def test_a_comparison_says_at_once_what_has_room(tmp_path: Path) -> None:
+    words = ("lab", "compare", "--task", "digits", "--output", str(tmp_path / FILE))
+    done = tracekws(*words, "--minutes", "0.0001", "--json")
+    assert done.returncode == 1
+    *said, last = done.stderr.splitlines()
+    assert re.match(
+        r"a round, one run of each of 12 rules, needs about \d+\.\d minutes on ", said[-2]
+    )
+    assert re.match(
+        r"0.0001 minutes have room for no rule; not for tp \(\d+\.\d a run\), ", said[-1]
+    )
+    assert last.startswith("error: nothing has a result within 0.0001 minutes: ")
+    assert json.loads(done.stdout)["error"]["code"] == 1
+    for name in RULES:
+        assert len(re.findall(rf"\b{name} \(", done.stderr)) == 1
+    assert not (tmp_path / FILE).exists()
 
 
 def test_a_rule_that_does_not_fit_the_network_is_named(tmp_path: Path) -> None:

@@ -33,11 +33,12 @@ from tracekws.cli.options import (
 )
 from tracekws.core import TAKES, Model
 from tracekws.data import read_names, read_tree
-from tracekws.errors import MissingTool
+from tracekws.errors import MissingTool, TraceKwsError
 from tracekws.names import normalised
 from tracekws.shipped import MODEL, install_command
 
 if TYPE_CHECKING:
+    from tracekws.lab.forecast import Forecast
     from tracekws.lab.report import RuleRow
     from tracekws.lab.shots import ShotsRow
     from tracekws.lab.tasks.commands import Splitting
@@ -191,6 +192,24 @@ def run(
         show(done.rows)
 
 
+def say_forecast(found: "Forecast", minutes: float) -> None:
+    """Say how long a comparison takes, and what of it has room in so many minutes."""
+    count = len(found.rules)
+    say(
+        talk,
+        f"a round, one run of each of {count} rules, needs about {found.round_minutes:.1f}"
+        f" minutes on {found.processes} processes, and all runs {found.minutes:.1f}",
+    )
+    fitting = found.fitting(minutes)
+    said = ", ".join(
+        f"{rule.rule} ({rule.run_minutes:.1f} a run)"
+        for rule in found.rules
+        if rule.rule not in fitting
+    )
+    room = ", ".join(fitting) or "no rule"
+    say(talk, f"{minutes:g} minutes have room for {room}{f'; not for {said}' if said else ''}")
+
+
 @app.command()
 def compare(
     task: Annotated[str, typer.Option(help="Task; see `lab list`.")],
@@ -215,39 +234,45 @@ def compare(
     Example: `tracekws lab compare --task digits --minutes 20`
     """
     with torch_there():
-        from tracekws.lab import experiment, report
+        from tracekws.lab import experiment, forecast, report
         from tracekws.lab.rules import RULES
         from tracekws.lab.tasks import task_of
+    names = rule or list(RULES)
+    how = (task_of(task), config, data, names, seeds, trials, epochs, output)
     with stages() as stage:
-        comparison = experiment.compare(
-            task_of(task),
-            config,
-            data,
-            rule or list(RULES),
-            seeds,
-            trials,
-            epochs,
-            output,
-            minutes,
-            workers,
-            stage("runs"),
-        )
+        if minutes is None:
+            comparison = experiment.compare(*how, None, workers, stage("runs"))
+        else:
+            comparison = forecast.compare_within(
+                minutes,
+                *how,
+                workers,
+                stage("runs"),
+                lambda found: say_forecast(found, minutes),
+                stage("looking how long a run takes"),
+            )
     say_stale(output, comparison.stale)
     rows = report.rows_of(comparison.results)
+    if comparison.left_out and not rows and not comparison.unfit:
+        raise TraceKwsError(
+            f"nothing has a result within {minutes:g} minutes: give more --minutes, fewer --trials,"
+            " fewer --epochs, or one --rule"
+        )
     if picture is not None and rows:
         report.picture(rows, picture)
-    left_out = [
-        f"{plan.rule}, {'a trial' if plan.trial else f'seed {plan.seed}'}"
-        for plan in comparison.left_out
-    ]
+    left_out = report.left_out(comparison.left_out)
     if as_json:
-        print_json({"rows": report.summary(rows), "left_out": left_out, "unfit": comparison.unfit})
+        told = {"rows": report.summary(rows), "left_out": left_out, "unfit": comparison.unfit}
+        print_json(told)
         return
     show(rows)
     for name, reason in comparison.unfit.items():
         say(talk, f"{name} left out: {reason}")
     if left_out:
-        say(talk, f"did not fit into {minutes:g} minutes: {'; '.join(left_out)}")
+        runs = "; ".join(
+            f"{one['rule']} ({one['trials']} trials, {one['seeds']} seeds)" for one in left_out
+        )
+        say(talk, f"did not fit into {minutes:g} minutes: {runs}")
 
 
 @app.command("report")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from tracekws.errors import DataError
 from tracekws.figure import write_figure
 from tracekws.lab.experiment import (
+    Plan,
     RuleSettings,
     RunResult,
     config_of,
@@ -130,6 +131,15 @@ def by_task(rows: Sequence[RuleRow]) -> dict[str, list[RuleRow]]:
 def summary(rows: Sequence[RuleRow]) -> list[dict[str, object]]:
     """Plain data for --json."""
     return [asdict(row) for row in rows]
+
+
+def left_out(plans: Sequence[Plan]) -> list[dict[str, str | int]]:
+    """Rules of runs that were left out, each with the number of its trials and of its seeds."""
+    counts: dict[str, dict[str, str | int]] = {}
+    for rule in dict.fromkeys(plan.rule for plan in plans):
+        own = [plan.trial for plan in plans if plan.rule == rule]
+        counts[rule] = {"rule": rule, "trials": sum(own), "seeds": len(own) - sum(own)}
+    return list(counts.values())
 
 
 def picture(rows: Sequence[RuleRow], path: Path) -> None:
