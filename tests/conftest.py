@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
@@ -57,6 +58,13 @@ def left_out(reasons: Iterable[str]) -> list[str]:
             " install what is missing: scripts/install_debian.sh"
         )
     return lines
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command says when it lasts would be said on slow machines alone."""
+    if console := sys.modules.get("tracekws.cli.console"):
+        monkeypatch.setattr(console, "LINE_SECONDS", 1e6)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

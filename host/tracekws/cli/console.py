@@ -8,11 +8,13 @@ import os
 import select
 import stat
 import sys
+import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import typer
@@ -79,6 +81,8 @@ talk = Terminal(stderr=True)
 """Everything else."""
 
 
+LINE_SECONDS = 8.0
+"""How often a job says how far it is, where there is no terminal to draw on."""
 PICTURES = (".png", ".svg", ".pdf")
 SHOWN_BAD_FILES = 5
 
@@ -225,27 +229,43 @@ def print_line(value: Any) -> None:
 
 
 class Stages:
-    """A progress bar for each stage of a job, there until the stage is done."""
+    """How far the stages of a job are: each has a progress bar until it is done."""
 
     def __init__(self, bars: Progress) -> None:
         """Draw on these bars."""
         self.bars = bars
         self.tasks: dict[str, TaskID] = {}
+        self.standing = ""
+        """What is being done at this moment, and how much of it is."""
 
     def report(self, name: str, done: int, total: int) -> None:
         """Show how much of a stage is done; its name makes a new one known."""
         if name not in self.tasks:
             self.tasks[name] = self.bars.add_task(name)
         self.bars.update(self.tasks[name], completed=done, total=total, visible=done < total)
+        self.standing = f"{name}: {done} of {total}" if done < total else ""
 
     def __call__(self, name: str) -> data.Progress:
         """What takes the number done and the number in all of one stage."""
         return partial(self.report, name)
 
 
+def keep_saying(stage: Stages, ends: Callable[[float], bool]) -> None:
+    """Say how far a job is, in a line now and then, until it ends.
+
+    Args:
+        stage: of the job.
+        ends: waits at most so many seconds; tells whether the job has ended.
+    """
+    start = time.monotonic()
+    while not ends(LINE_SECONDS):
+        minutes, seconds = divmod(int(time.monotonic() - start), 60)
+        say(talk, f"{stage.standing or 'working'}, {minutes}:{seconds:02d}")
+
+
 @contextmanager
 def stages() -> Iterator[Stages]:
-    """Progress bars, with the time left, where standard error is a terminal."""
+    """Progress bars, with the time left, where standard error is a terminal; else lines."""
     bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -257,5 +277,16 @@ def stages() -> Iterator[Stages]:
         transient=True,
         disable=not talk.is_terminal,
     )
-    with bars:
-        yield Stages(bars)
+    stage = Stages(bars)
+    if talk.is_terminal:
+        with bars:
+            yield stage
+        return
+    ended = Event()
+    speaker = Thread(target=keep_saying, args=(stage, ended.wait), daemon=True)
+    speaker.start()
+    try:
+        yield stage
+    finally:
+        ended.set()
+        speaker.join()
