@@ -160,10 +160,12 @@ static void count_take(uint32_t method, const char *name, const char *end_name)
 }
 
 /* Take the second half, and give every class its trace, or every word that there is room for. */
-static void keep_takes(bool own)
+static void keep_takes(bool all)
 {
     size_t row = tkws_model_take_bytes(&app.model);
-    size_t n = own ? tkws_model_words(&app.model) : app.model.header.n_classes;
+    size_t n = all ? tkws_model_words(&app.model) : app.model.header.n_classes;
+    for (size_t w = app.model.header.n_classes; w < tkws_model_words(&app.model); w++)
+        tkws_own_forget(&app.model, &app.weights, w);
     for (size_t w = app.model.header.n_classes; w < n; w++) {
         char name = (char)('a' + (char)(w - app.model.header.n_classes));
         check(tkws_own_add(&app.model, &app.weights, &name, 1) == (int)w ? TKWS_OK : TKWS_E_STATE);
@@ -178,13 +180,13 @@ static void keep_takes(bool own)
 
 /* Templates of all classes, or of words of the user's own, too: made once, then compared in each step of the second
  * half; zeros where the image keeps no takes. */
-static void count_templates(bool own, const char *name, const char *made_name)
+static void count_templates(bool all, const char *name, const char *made_name)
 {
     uint32_t steps = 0;
     uint32_t made = 0;
     bool keeps = app.model.traces.rank > 0;
     if (keeps) {
-        keep_takes(own);
+        keep_takes(all);
         size_t n_bytes = tkws_templates_memory_bytes(&app.model);
         uint32_t first = counter();
         int result = tkws_templates_init(&app.templates, &app.model, &app.weights,

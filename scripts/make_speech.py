@@ -7,7 +7,8 @@ same samples. Every take of a word differs in speed, pitch, emphasis and level.
 
     examples/speech/VOICE/WORD/N.flac       takes of a keyword, one second each
     examples/speech/VOICE/_other/WORD.flac  words that are not keywords
-    examples/speech/stream.flac             one voice, words with pauses and a little noise
+    examples/speech/WORD-N.flac             takes by one voice of a word that no model has
+    examples/speech/stream.flac             that voice, words with pauses and a little noise
     examples/speech/stream.tsv              what it says: start and end in seconds, word
 
 Example:
@@ -35,6 +36,7 @@ OTHERS = ("bird", "cat", "happy", "house", "seven", "tree", "one", "wow", "five"
 FOREIGN = ("coffee", "window", "music", "lamp", "water", "table")
 STREAM_VOICE = "scot"
 STREAM_OTHERS = ("winter", "paper", "yellow", "market")
+TAUGHT, TAUGHT_TAKES = "yellow", 3
 STREAM_NOISE_RMS = 12.0  # PCM steps; the words peak at several thousand
 
 
@@ -144,6 +146,11 @@ def main(target: Path) -> None:
         soundfile.write(target / "stream.flac", pcm, RATE, subtype="PCM_16", compression_level=1.0)
         lines = [f"{start:.3f}\t{end:.3f}\t{word}\n" for start, end, word in said]
         (target / "stream.tsv").write_text("".join(lines))
+        rng = np.random.default_rng(zlib.crc32(b"taught"))
+        for take in range(1, TAUGHT_TAKES + 1):
+            pcm = clip(VOICES[STREAM_VOICE], TAUGHT, rng, Path(scratch))
+            path = target / f"{TAUGHT}-{take}.flac"
+            soundfile.write(path, pcm, RATE, subtype="PCM_16", compression_level=1.0)
     size = sum(path.stat().st_size for path in target.rglob("*.flac"))
     print(f"{len(list(target.rglob('*.flac')))} files, {size / 1e6:.2f} MB", file=sys.stderr)
 

@@ -56,7 +56,6 @@ def test_the_command_counts_what_adds_up(board: str, model: Path) -> None:
         assert row["total"] == sum(row[part] for part in PARTS)
         assert row["with_takes"] == row["total"] + row["templates"]
         assert row["with_own_words"] == row["total"] + row["own_words"]
-        assert row["own_words"] >= row["templates"]
         # a window's products and lengths at least, and less than the network, which is dense
         assert 50 * 12 < row["templates"] < row["network"]
         assert row["templates_made"] > 12 * 24 * 2

@@ -13,6 +13,7 @@
 #define SQUARE_Q (2 * LENGTH_Q)
 #define SCALE_Q 23
 #define ROW_MAX 127
+#define BLOCK 256
 #define DUAL_BITS 22 /* of what a trace is multiplied with, Q15, its sign aside */
 
 /* window_steps times n_neurons fits 16 bits (model.c): so do spikes in the window, and with one byte of a row or of a
@@ -245,6 +246,22 @@ int tkws_templates_own(const tkws_templates *templates, int32_t raised_q15, int3
     return (int)word;
 }
 
+/* Sum of a trace along a direction, Q 15 + along_q. The trace is within one, so that BLOCK of its products fit int32:
+ * sums of 64 bits take a small core several times as long. */
+static int64_t sum_along(const tkws_model *model, const int32_t *trace, size_t i)
+{
+    size_t n = model->header.n_neurons;
+    int64_t sum = 0;
+    for (size_t first = 0; first < n; first += BLOCK) {
+        size_t end = n - first < BLOCK ? n : first + BLOCK;
+        int32_t part = 0;
+        for (size_t j = first; j < end; j++)
+            part = tkws_fx_add(part, tkws_fx_mul(trace[j], along_of(model, j, i)));
+        sum += part;
+    }
+    return sum;
+}
+
 /* The length of a trace less the mean, Q15, and what is taken away of it along each direction, Q15. The trace is
  * within one, and so are the directions, since along_q is at least 7: all sums fit. */
 static uint32_t trace_length(const tkws_templates *t, const int32_t *trace,
@@ -254,12 +271,9 @@ static uint32_t trace_length(const tkws_templates *t, const int32_t *trace,
     size_t n = t->model->header.n_neurons;
     int64_t square = 0;
     for (size_t j = 0; j < n; j++)
-        square += (int64_t)trace[j] * trace[j];
+        square += tkws_fx_mul(trace[j], trace[j]);
     for (size_t i = 0; i < form->rank; i++) {
-        int64_t y = 0;
-        for (size_t j = 0; j < n; j++)
-            y += (int64_t)trace[j] * along_of(t->model, j, i);
-        y = tkws_fx_shr64(y, form->along_q);
+        int64_t y = tkws_fx_shr64(sum_along(t->model, trace, i), form->along_q);
         int64_t part = tkws_fx_shr64(y * shrink_of(t->model, i), 15);
         square -= y * part;
         taken[i] = (int32_t)part;

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from tracekws.recognizer import Event
 
 VOICE = "scot"
 """The voice of the stream, and the one that is taught."""
+OWN_WORD = "yellow"
+"""A word of the stream that is taught, where the model has room for words of the user's own."""
 SENSITIVITY = 1
 """Of listening, as in `tracekws listen --sensitivity`."""
 SHOTS = 3
@@ -67,6 +69,10 @@ class Demonstration:
     after: columns.Columns
     stream_before: Playing
     stream_after: Playing
+    own_word: str | None
+    """The word that was taught; None where the model has no room, or there are no takes of it."""
+    own_word_heard: int
+    """How often, of the once that it is said: in the stream, after all was learned."""
     generation_after_restart: int
     weights_survive_restart: bool
 
@@ -79,6 +85,8 @@ class Demonstration:
             "after": self.after.as_json(),
             "stream_before": self.stream_before.as_json(),
             "stream_after": self.stream_after.as_json(),
+            "own_word": self.own_word,
+            "own_word_heard": self.own_word_heard,
             "generation_after_restart": self.generation_after_restart,
             "weights_survive_restart": self.weights_survive_restart,
         }
@@ -152,17 +160,23 @@ def demonstrate(
     learn, left_out = without_others(learn, unknown, image.header.method)
     test += left_out
     others = [take for voice in takes.values() for take in voice]
+    own_takes = sorted(speech.glob(f"{OWN_WORD}-*.flac")) if image.own_words else []
+    own_word = OWN_WORD if own_takes else None
 
     def play(device: Device) -> Playing:
+        words = [*image.keywords, *device.words()]
         events = []
         for event in device.listen(chunks(pcm), SENSITIVITY):
             events.append(event)
-            word = judge([event], said, image.keywords).said[0]
+            word = judge([event], said, words).said[0]
             verdict = "right" if word == event.word else f"wrong: it was {word!r}"
             tell(f"  {event.end:6.2f} s  {event.word:6} {event.score:.2f}  {verdict}")
-        heard = judge(events, said, image.keywords)
-        tell(f"  {heard.right} of {heard.keywords} keywords heard, {heard.false} false alarms")
-        return heard
+        heard = judge(events, said, words)
+        tell(f"  {heard.right} of {heard.keywords} words heard, {heard.false} false alarms")
+        taught = [one for one in events if one.word not in image.keywords]  # is counted apart
+        right = heard.right - judge(taught, said, words).right
+        wanted = sum(word.word in image.keywords for word in said)
+        return replace(heard, keywords=wanted, right=right)
 
     with virtual_board(model, flash) as running, Device.open(running.port) as device:
         about = device.info()
@@ -181,8 +195,12 @@ def demonstrate(
         result = adaptation.adapt(
             device, learn, test, others, seed=SEED, config=image.front_end, progress=progress
         )
+        generation = result.generation
+        if own_word:
+            tell(f"and a word that no model knows, {own_word!r}, by {len(own_takes)} takes")
+            generation = device.teach(own_word, own_takes).generation
         weights = device.weights()
-        tell(f"saved as generation {result.generation}; the board is killed and started again")
+        tell(f"saved as generation {generation}; the board is killed and started again")
         running.kill()
     with virtual_board(model, flash) as running, Device.open(running.port) as device:
         generation = device.info().generation
@@ -199,6 +217,11 @@ def demonstrate(
         result.after,
         stream_before,
         stream_after,
+        own_word,
+        sum(
+            event.word == own_word == now
+            for event, now in zip(stream_after.events, stream_after.said, strict=True)
+        ),
         generation,
         survived,
     )

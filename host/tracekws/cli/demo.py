@@ -54,5 +54,10 @@ def demo(
         "false alarms in the stream", "", str(before.false), str(after.false),
         f"{after.false - before.false:+d}",
     )  # fmt: skip
+    if result.own_word:
+        table.add_row(
+            f"'{result.own_word}', a word that it was taught", "1", "0",
+            str(result.own_word_heard), f"{result.own_word_heard:+d}",
+        )  # fmt: skip
     out.print(table)
     say(out, f"picture: {image.resolve()}")

@@ -73,7 +73,7 @@ def wants_json() -> bool:
 
 def tell_error(code: int, name: str, text: str) -> None:
     """Print an error as one line of JSON, where JSON is wanted and standard output takes it."""
-    if wants_json():
+    if wants_json() and sys.stdout is not None:
         with suppress(TraceKwsError), printing():
             print(json_text(error_object(code, name, text)))
 

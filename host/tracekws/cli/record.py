@@ -47,9 +47,9 @@ def record(
     Example: `tracekws record yes --takes 3 --out my-takes`
     """
     word = checked(word)
+    check_folder(folder)
     with open_device(port) as device:
         device.check_microphone()
-        check_folder(folder)
 
         def recorder(seconds: float) -> NDArray[np.int16]:
             recording = device.record(seconds)

@@ -66,7 +66,7 @@ def read_takes(
             )
         label = unknown if word == OTHER else word
         takes += read_files(files_in(path), label, word, bad)
-    refuse(takes, bad, force)
+    refuse(takes, bad, force, f"{folder}: ")
     return takes
 
 
@@ -97,11 +97,14 @@ def read_files(files: Sequence[Path], label: str, word: str, bad: list[str]) -> 
     return takes
 
 
-def refuse(takes: Sequence[Take], bad: Sequence[str], force: bool) -> None:
-    """Raise DataError of all takes that could not be read, or, unless `force`, have bad faults."""
+def refuse(takes: Sequence[Take], bad: Sequence[str], force: bool, where: str = "") -> None:
+    """Raise DataError of all takes that could not be read, or, unless `force`, have bad faults.
+
+    `where` says where the takes are whose faults are told.
+    """
     told = list(bad)
     if refused := [] if force else lines(by_fault(takes), severe=True):
-        told.append(f"{'; '.join(refused)} (--force learns them all the same)")
+        told.append(f"{where}{'; '.join(refused)} (--force learns them all the same)")
     if told:
         raise DataError("; ".join(told))
 
