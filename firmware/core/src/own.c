@@ -15,21 +15,25 @@ static uint8_t *entry_of(const tkws_model *model, const tkws_weights *weights, s
     return weights->takes + rows + (word - model->header.n_classes) * TKWS_OWN_BYTES;
 }
 
+/* Bytes of its name; 0: there is no such word. */
+static size_t length_of(const tkws_model *model, const tkws_weights *weights, size_t word)
+{
+    return tkws_name_length(entry_of(model, weights, word));
+}
+
 const uint8_t *tkws_own_name(const tkws_model *model, const tkws_weights *weights, size_t word)
 {
-    const uint8_t *cell = entry_of(model, weights, word);
-    return tkws_name_length(cell) > 0 ? cell : NULL;
+    return length_of(model, weights, word) > 0 ? entry_of(model, weights, word) : NULL;
 }
 
 int tkws_own_find(const tkws_model *model, const tkws_weights *weights, const char *name,
                   size_t n_bytes)
 {
     int found = tkws_model_class(model, name, n_bytes);
-    for (size_t w = model->header.n_classes; found < 0 && w < tkws_model_words(model); w++) {
-        const uint8_t *cell = tkws_own_name(model, weights, w);
-        if (cell != NULL && tkws_name_length(cell) == n_bytes && memcmp(cell, name, n_bytes) == 0)
+    for (size_t w = model->header.n_classes; found < 0 && w < tkws_model_words(model); w++)
+        if (n_bytes > 0 && length_of(model, weights, w) == n_bytes &&
+            memcmp(entry_of(model, weights, w), name, n_bytes) == 0)
             found = (int)w;
-    }
     return found;
 }
 
@@ -40,7 +44,7 @@ int tkws_own_add(const tkws_model *model, const tkws_weights *weights, const cha
         return TKWS_E_NAME;
     int found = tkws_own_find(model, weights, name, n_bytes);
     for (size_t w = model->header.n_classes; found < 0 && w < tkws_model_words(model); w++) {
-        if (tkws_own_name(model, weights, w) != NULL)
+        if (length_of(model, weights, w) > 0)
             continue;
         tkws_own_forget(model, weights, w);
         memcpy(entry_of(model, weights, w), name, n_bytes);

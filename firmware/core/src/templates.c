@@ -396,7 +396,7 @@ static int64_t trace_product(const tkws_model *model, const uint8_t *a, const ui
         int64_t of_a = 0;
         int64_t of_b = 0;
         for (size_t j = 0; j < n; j++) {
-            int32_t along = along_of(model, j, i);
+            int8_t along = along_of(model, j, i);
             of_a += (int64_t)((int32_t)a[j] * 128 - mean_of(model, j)) * along;
             of_b += (int64_t)((int32_t)b[j] * 128 - mean_of(model, j)) * along;
         }
