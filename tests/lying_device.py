@@ -5,8 +5,8 @@ with lying_device(Lies(labels=(b"\x1b[31mred", b"no", b"_unknown_", b"_silence_"
     run("info", "--port", port)
 
 It answers every request of docs/protocol.md so that a host goes on: it hears its first word in all
-that is streamed, takes every take, saves, and records a loud tone. The page is all that it is made
-from; nothing of the package's own codec is in it.
+that is streamed, takes every take, saves, and records a tone that comes and goes. The page is all
+that it is made from; nothing of the package's own codec is in it.
 """
 
 import socket
@@ -21,7 +21,9 @@ from cobs import cobs
 
 LISTEN, CLASSIFY = 0x10, 0x11
 CREDIT = struct.pack("<H", 4)
-TONE = struct.pack("<320h", *((3000, -3000)[k // 8 % 2] for k in range(320)))
+TONES = tuple(
+    struct.pack("<320h", *((level, -level)[k // 8 % 2] for k in range(320))) for level in (3000, 90)
+)
 EVENT = struct.pack("<HhQQ", 0, 32000, 0, 320)
 
 
@@ -32,6 +34,8 @@ class Lies:
     labels: tuple[bytes, ...] = (b"yes", b"no", b"_unknown_", b"_silence_")
     name: bytes = b"model"
     board: bytes = b"board"
+    own: bytes = b"lamp"
+    """A word that it says it was taught."""
 
 
 def framed(message: bytes) -> bytes:
@@ -58,7 +62,7 @@ class Session:
         labels = self.lies.labels
         match command:
             case 0x01:
-                numbers = (2, 256, 63, 700, 640, 4, 196608, 0)
+                numbers = (2, 256, 127, 700, 640, 4, 196608, 0)
                 return struct.pack("<HIIHHHIh16s", *numbers, self.lies.board)
             case 0x02:
                 return self.info()
@@ -67,7 +71,10 @@ class Session:
             case 0x04:
                 (first,) = struct.unpack("<H", body)
                 return b"".join(bytes([len(label)]) + label for label in labels[first:])
-            case 0x10 | 0x11 | 0x12 | 0x13 | 0x24:
+            case 0x05:
+                word = struct.pack("<HBhB", len(labels), 3, 20000, len(self.lies.own))
+                return struct.pack("<H", 16) + word + self.lies.own
+            case 0x10 | 0x11 | 0x12 | 0x13 | 0x1C | 0x24:
                 self.session = command
                 return CREDIT
             case 0x14:
@@ -83,10 +90,11 @@ class Session:
                 events = EVENT if seen == 0 else b""
                 return struct.pack("<QIIB", 1 << 20, 0, 0, len(events) // len(EVENT)) + events
             case 0x1B:
-                return bytes(4) + body[4:] + TONE
+                (position,) = struct.unpack_from("<I", body, 4)
+                return bytes(4) + body[4:] + TONES[position // 1600 % 2]
             case 0x20:
                 return bytes(struct.unpack("<IH", body)[1])
-            case 0x21 | 0x22:
+            case 0x21 | 0x22 | 0x25:
                 return struct.pack("<I", 4)
             case 0x23:
                 return struct.pack("<I", 0)

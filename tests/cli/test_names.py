@@ -4,6 +4,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -42,6 +43,9 @@ HOSTILE = {
     "the end of a markup that never began": Lies(labels=(b"[/a]", *REST)),
     "escapes in the model's name": Lies(name=b"\x1b]0;owned\x07\x1b[2J"),
     "escapes in the board's name": Lies(board=b"\x1b]0;owned\x07"),
+    "escapes in a word that was taught": Lies(own=b"\x1b]0;owned\x07\x1b[2J"),
+    "a path as a word that was taught": Lies(own=b"../../../pwn"),
+    "a word that was taught twice": Lies(own=b"no"),
 }
 NASTY = "[red]x"
 LEGAL = Lies(labels=(NASTY.encode(), b"[b]", *REST[1:]), name=b"[i]m", board=b":smile:")
@@ -50,6 +54,7 @@ LEGAL = Lies(labels=(NASTY.encode(), b"[b]", *REST[1:]), name=b"[i]m", board=b":
 COMMANDS = {
     "adapt": ("adapt", "takes", "--model", "none"),
     "forget": ("forget", "--yes"),
+    "forget --yes": ("forget", "lamp", "--yes"),
     "info": ("info",),
     "info --json": ("info", "--json"),
     "listen": ("listen", "takes/yes/1.wav"),
@@ -57,13 +62,18 @@ COMMANDS = {
     "listen --live": ("listen", "--live", "--seconds", "1"),
     "load": ("load", "model.tkws", "--yes"),
     "microphone": ("microphone", "--seconds", "0.1"),
-    "record": ("record", "WORD", "--takes", "1", "--out", "recorded"),
+    "record": ("record", "yes", "--takes", "1", "--out", "recorded"),
     "save": ("save",),
     "bench stream": ("bench", "stream", "model.tkws", "--background", "takes/yes"),
+    "teach": ("teach", "lamp", "takes/yes"),
     "undo": ("undo",),
+    "words": ("words",),
 }
-NEEDS_NO_NAMES = {"microphone"}
-"""It does not ask for names, and does its work; all others refuse."""
+NEEDS_NO_NAMES = {"microphone", "record"}
+"""They do not ask for names, and do their work; all others refuse."""
+RECORDED = {"a/b/c/recorded/yes/1.wav"}
+ASKS_FOR_WORDS = {"forget --yes", "listen", "listen --json", "listen --live", "teach", "words"}
+"""They ask for words that were taught."""
 
 
 def test_every_command_with_a_device_is_here() -> None:
@@ -94,11 +104,6 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def words_of(command: str, lies: Lies) -> list[str]:
-    first = lies.labels[0].decode()
-    return [first if word == "WORD" else word for word in COMMANDS[command]]
-
-
 def controls(text: str) -> set[str]:
     """Characters that are neither shown nor the end of a line."""
     return {c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")}
@@ -112,13 +117,14 @@ def test_what_a_lying_device_says_controls_nothing(
     above = work.parents[2]
     before = files(above)
     with lying_device(HOSTILE[lies]) as port:
-        result = run(*words_of(command, HOSTILE[lies]), "--port", port)
+        result = run(*COMMANDS[command], "--port", port)
     assert controls(result.out + result.err) == set()
     assert "Traceback" not in result.err
-    assert files(above) == before
-    if "board" in lies or command not in NEEDS_NO_NAMES:
+    assert files(above) - RECORDED == before
+    asks = command in ASKS_FOR_WORDS if "taught" in lies else command not in NEEDS_NO_NAMES
+    if "board" in lies or asks:
         assert result.code == 4
-        assert result.err.count("error: the device's") == 1
+        assert len(re.findall("error: the device('s| has a word twice)", result.err)) == 1
 
 
 def on_terminal(words: list[str], folder: Path) -> tuple[int, str]:
@@ -159,19 +165,19 @@ def test_a_terminal_gets_nothing_of_it(work: Path, command: str) -> None:
     lies = HOSTILE["escapes in a label"]
     before = files(work.parents[2])
     with lying_device(lies) as port:
-        code, said = on_terminal([*words_of(command, lies), "--port", port], work)
+        code, said = on_terminal([*COMMANDS[command], "--port", port], work)
     assert "\x1b]0;" not in said
     assert "\x1b[2J" not in said
     assert "\x07" not in said
     assert "Traceback" not in said
     assert code == (0 if command in NEEDS_NO_NAMES else 4)
-    assert files(work.parents[2]) == before
+    assert files(work.parents[2]) - RECORDED == before
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_names_that_look_like_markup_are_shown(run, work: Path, command: str) -> None:
     (work / "takes" / "yes").rename(work / "takes" / NASTY)
-    words = [w.replace("takes/yes", f"takes/{NASTY}") for w in words_of(command, LEGAL)]
+    words = [w.replace("yes", NASTY) if w[0] != "-" else w for w in COMMANDS[command]]
     with lying_device(LEGAL) as port:
         result = run(*words, "--port", port)
     assert "Traceback" not in result.err
@@ -184,6 +190,8 @@ def test_names_that_look_like_markup_are_shown(run, work: Path, command: str) ->
         "listen --json": NASTY,
         "listen --live": f"{NASTY}  ",
         "record": f"recorded/{NASTY}/1.wav",
+        "teach": "lamp: 2 takes learned, 3 in all",
+        "words": "[red]x",
         "bench stream": "another model, [i]m with CRC",
     }
     assert shown.get(command, "") in result.out + result.err
@@ -199,8 +207,8 @@ def test_a_word_that_the_device_lacks_is_named_as_text(run, work: Path) -> None:
         result = run("record", "../[/x]\x1b[2J", "--port", port)
     assert result.code == 1
     assert result.err == (
-        "error: the model has no word '../[/x]\\x1b[2J'; it knows [red]x, [b] (for other words:"
-        " _other)\n"
+        "error: '../[/x]\\x1b[2J' is no word: it is 1 to 31 bytes of UTF-8 without spaces, control"
+        " characters, / or \\, and without a full stop in front\n"
     )
 
 

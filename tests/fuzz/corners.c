@@ -12,13 +12,14 @@
 #include "tracekws/frontend.h"
 #include "tracekws/fx.h"
 #include "tracekws/learner.h"
+#include "tracekws/own.h"
 #include "tracekws/rng.h"
 #include "tracekws/templates.h"
 
 #define MAX_FILES 16
 #define MAX_LINES 500
 #define N_FIELDS (sizeof(tkws_model_header) / sizeof(uint32_t))
-#define N_TRACES 5 /* choices of section trac and of takes, beside its arrays */
+#define N_TRACES 6 /* choices of sections trac and ownw and of takes, beside their arrays */
 #define N_CHOICES (N_FIELDS + MAKER_PARTS + N_TRACES)
 #define FIELD(name) (offsetof(tkws_model_header, name) / sizeof(uint32_t))
 #define FEW 3 /* of what makes a model large */
@@ -116,10 +117,18 @@ static void compare(corner *k, uint8_t rate)
 {
     size_t n_row = tkws_model_take_bytes(&k->model);
     size_t n = tkws_templates_memory_bytes(&k->model);
-    for (size_t i = 0; i < tkws_model_takes_bytes(&k->model); i++)
+    size_t n_words = tkws_model_words(&k->model);
+    for (size_t w = k->model.header.n_classes; w < n_words; w++) {
+        uint8_t name[TKWS_NAME_BYTES];
+        size_t n_name = maker_label((uint32_t)w, name);
+        tkws_own_forget(&k->model, &k->weights, w);
+        CHECK(tkws_own_add(&k->model, &k->weights, (const char *)name, n_name) == (int)w);
+        tkws_own_set_agreement(&k->model, &k->weights, w, rate > 0 ? INT16_MAX : INT16_MIN);
+    }
+    for (size_t i = 0; i < n_words * n_row; i++)
         k->weights.takes[i] = i % n_row % 2 == 1 || rate != UINT8_MAX / 2 ? rate : UINT8_MAX;
-    for (size_t c = 0; c < k->model.header.n_classes; c++)
-        k->weights.takes[c * n_row] = 1;
+    for (size_t w = 0; w < n_words; w++)
+        k->weights.takes[w * n_row] = (uint8_t)(1 + w % 2);
     free(k->memory[9]);
     CHECK(tkws_templates_init(&k->templates, &k->model, &k->weights, kept(k, 9, n), n) == TKWS_OK);
 }
@@ -134,6 +143,8 @@ static void hear(corner *k, uint8_t kind, size_t n)
         tkws_network_scores(&k->network, scores);
         tkws_templates_step(&k->templates, &k->network);
         tkws_templates_add(&k->templates, scores);
+        int32_t cosine = 0;
+        (void)tkws_templates_own(&k->templates, i % 2 != 0 ? INT16_MAX : INT16_MIN, &cosine);
         n_steps++;
     }
 }
@@ -146,6 +157,19 @@ static void learn(corner *k, uint8_t kind, uint32_t label, size_t n)
         maker_fill8(features, TKWS_FEATURES, (maker_pattern){kind, (uint32_t)i});
         CHECK(tkws_learner_step(&k->learner, features) == TKWS_OK);
         n_steps++;
+    }
+    CHECK(tkws_learner_end(&k->learner) == TKWS_OK);
+}
+
+/* A take of the last word of the user's own, beside those that it has. */
+static void teach(corner *k, uint8_t kind, size_t n)
+{
+    int8_t features[TKWS_FEATURES];
+    uint32_t word = (uint32_t)tkws_model_words(&k->model) - 1;
+    CHECK(tkws_learner_begin(&k->learner, TKWS_LEARN_TAKES, word, 0) == TKWS_OK);
+    for (size_t i = 0; i < n; i++) {
+        maker_fill8(features, TKWS_FEATURES, (maker_pattern){kind, (uint32_t)i});
+        CHECK(tkws_learner_step(&k->learner, features) == TKWS_OK);
     }
     CHECK(tkws_learner_end(&k->learner) == TKWS_OK);
 }
@@ -186,6 +210,17 @@ static void go_to_ends(tkws_trace_form *form, const bool is_most[N_TRACES])
     form->floor_q15 = is_most[3] ? FULL : 0;
 }
 
+/* Section ownw at one end. */
+static void go_to_end_of_own(tkws_own_form *form, bool is_most)
+{
+    int16_t share = is_most ? FULL : 0;
+    form->n_words = is_most ? TKWS_MAX_OWN : 1;
+    form->least_q15 = share;
+    form->agreement_q15 = share;
+    form->single_q15 = share;
+    form->rival_q15 = share;
+}
+
 /* A model of few neurons: each number, and all of each array, at the one end or the other. */
 static void try_corner(const bool is_most[N_CHOICES])
 {
@@ -204,11 +239,13 @@ static void try_corner(const bool is_most[N_CHOICES])
         content.parts[i].kind = is_most[N_FIELDS + i] ? MAKER_HIGHEST : MAKER_LOWEST;
     const bool *of_traces = is_most + N_FIELDS + MAKER_PARTS;
     go_to_ends(&content.traces, of_traces);
+    go_to_end_of_own(&content.own, of_traces[5]);
     make(&k, &header, &content);
     for (size_t i = 0; i < sizeof kinds; i++) {
         compare(&k, i == 0 ? UINT8_MAX / 2 : of_traces[4] ? UINT8_MAX : 0);
         hear(&k, kinds[i], FEW_STEPS);
         learn(&k, kinds[i], (uint32_t)i, FEW_STEPS);
+        teach(&k, kinds[i], FEW_STEPS);
     }
     discard(&k);
 }
@@ -248,7 +285,7 @@ static void make_eager(tkws_model_header *header, maker_content *content)
         content->parts[i] = (maker_pattern){MAKER_ZERO, 0};
     content->first = 0;
     content->n_extra = 0;
-    go_to_ends(&content->traces, (const bool[N_TRACES]){true, false, true, false, false});
+    go_to_ends(&content->traces, (const bool[N_TRACES]){true, false, true, false, false, false});
 }
 
 /* A model whose neurons fire in every step, with readout and recurrent weights all at one end: the window's

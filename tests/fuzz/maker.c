@@ -13,6 +13,7 @@
 #define MAX_RATE (1u << 30)
 #define CRC_BYTES 4
 #define TRACES_HEAD_BYTES 8
+#define OWN_BYTES 10
 #define WITH_TRACES 0x80u        /* in the byte that says which section comes first */
 #define UNKNOWN_TYPE 0x65736c65u /* "else": readers that do not know it pass over it */
 
@@ -32,6 +33,11 @@ static void read_traces(fuzz_input *in, maker_content *content)
     content->traces.floor_q15 = (int16_t)input_within(in, 0, INT16_MAX);
     for (size_t i = MAKER_MEAN; i < MAKER_PARTS; i++)
         content->parts[i] = maker_read_pattern(in);
+    content->own.n_words = (uint16_t)input_within(in, 0, TKWS_MAX_OWN);
+    content->own.least_q15 = (int16_t)input_within(in, 0, INT16_MAX);
+    content->own.agreement_q15 = (int16_t)input_within(in, 0, INT16_MAX);
+    content->own.single_q15 = (int16_t)input_within(in, 0, INT16_MAX);
+    content->own.rival_q15 = (int16_t)input_within(in, 0, INT16_MAX);
 }
 
 void maker_read_content(fuzz_input *in, maker_content *content)
@@ -237,6 +243,16 @@ static uint8_t *put_traces(uint8_t *at, size_t n, const maker_content *content)
     return put8(at, n * form->rank, content->parts[MAKER_ALONG]);
 }
 
+static uint8_t *put_own(uint8_t *at, const tkws_own_form *form)
+{
+    tkws_bytes_put_u16(at, form->n_words);
+    tkws_bytes_put_u16(at + 2, (uint32_t)form->least_q15);
+    tkws_bytes_put_u16(at + 4, (uint32_t)form->agreement_q15);
+    tkws_bytes_put_u16(at + 6, (uint32_t)form->single_q15);
+    tkws_bytes_put_u16(at + 8, (uint32_t)form->rival_q15);
+    return at + OWN_BYTES;
+}
+
 /* The payload of a section. @return its end */
 static uint8_t *put_payload(uint8_t *at, const tkws_model_header *h, const maker_content *content,
                             uint32_t type)
@@ -267,6 +283,8 @@ static uint8_t *put_payload(uint8_t *at, const tkws_model_header *h, const maker
         return put_rows(at, h->n_latent, n, h->n_classes, parts[MAKER_LATENT]);
     case TKWS_SECTION_TRACES:
         return put_traces(at, n, content);
+    case TKWS_SECTION_OWN:
+        return put_own(at, &content->own);
     default:
         return put_rows(at, h->n_sequences, (size_t)h->sequence_steps * TKWS_FEATURES, h->n_classes,
                         parts[MAKER_SEQUENCES]);
@@ -293,8 +311,8 @@ static uint8_t *close_section(uint8_t *head, uint32_t type, const uint8_t *end)
 static const uint32_t types[] = {
     TKWS_SECTION_NUMBERS, TKWS_SECTION_NAME,      TKWS_SECTION_LABELS, TKWS_SECTION_THRESHOLDS,
     TKWS_SECTION_WEIGHTS, TKWS_SECTION_TAPS,      TKWS_SECTION_DECAY,  TKWS_SECTION_TARGET,
-    TKWS_SECTION_LATENT,  TKWS_SECTION_SEQUENCES, TKWS_SECTION_TRACES,
-};
+    TKWS_SECTION_LATENT,  TKWS_SECTION_SEQUENCES, TKWS_SECTION_TRACES, TKWS_SECTION_OWN,
+}; /* those that may be missing last */
 
 /* Of section trac, its head included; 0 when it is not there. */
 static size_t traces_bytes(size_t n_neurons, size_t rank)
@@ -306,11 +324,14 @@ static size_t traces_bytes(size_t n_neurons, size_t rank)
 /* All that knows the layout of an image is this and maker_seal(). */
 uint8_t *maker_image(const tkws_model_header *h, const maker_content *content, size_t *n_bytes)
 {
-    const size_t n_types = sizeof types / sizeof types[0] - (content->traces.rank == 0);
+    bool has_traces = content->traces.rank > 0;
+    bool has_own = has_traces && content->own.n_words > 0;
+    const size_t n_types = sizeof types / sizeof types[0] - !has_traces - !has_own;
     size_t n_extra = content->n_extra > 0 ? TKWS_SECTION_HEAD_BYTES + padded(content->n_extra) : 0;
     size_t n_image = tkws_model_image_bytes(h);
     CHECK(n_image > 0);
     n_image += n_extra + traces_bytes(h->n_neurons, content->traces.rank);
+    n_image += has_own ? TKWS_SECTION_HEAD_BYTES + padded(OWN_BYTES) : 0;
     uint8_t *image = check_malloc(n_image);
     uint8_t *at = image + TKWS_MODEL_START_BYTES;
     tkws_bytes_put_u32(image, TKWS_MODEL_MAGIC);
@@ -398,6 +419,7 @@ uint8_t *maker_known(size_t which, size_t *n_bytes)
     maker_known_header(which, &h);
     if (which == 0) {
         content.traces = (tkws_trace_form){.rank = 2, .along_q = 9, .weight_q10 = 8 << 10};
+        content.own = (tkws_own_form){3, 1 << 12, 1 << 13, 1 << 14, 1 << 13};
         content.parts[MAKER_MEAN].kind = MAKER_SMALL;
         h.method = TKWS_LEARN_ALL;
     }

@@ -47,8 +47,9 @@ enum {
 typedef struct {
     maker_pattern parts[MAKER_PARTS];
     tkws_trace_form traces; /**< numbers of section trac, which is not there when rank is 0 */
-    uint8_t first;          /**< section that comes first; the others follow in a ring */
-    uint8_t n_extra;        /**< 0, or bytes of a section more, of a type that readers pass over */
+    tkws_own_form own; /**< of section ownw, which is not there when n_words is 0; with trac only */
+    uint8_t first;     /**< section that comes first; the others follow in a ring */
+    uint8_t n_extra;   /**< 0, or bytes of a section more, of a type that readers pass over */
 } maker_content;
 
 /** Read a pattern. */

@@ -139,6 +139,8 @@ static bool refuses_all(int status)
     case TKWS_E_LABEL:
     case TKWS_E_STATE:
     case TKWS_E_NO_TRACES:
+    case TKWS_E_NO_ROOM:
+    case TKWS_E_NAME:
     case TKWS_E_REQUEST:
     case TKWS_E_LENGTH:
     case TKWS_E_VERSION:
@@ -164,8 +166,8 @@ static void check_transition(uint8_t before, uint8_t after, uint8_t command, int
     uint8_t opens = opened_by(command);
     bool closes = command == TKWS_APP_ABORT || command == TKWS_APP_HELLO;
     bool closed = closes ? status == TKWS_OK : !refuses_all(status);
-    bool stores =
-        command == TKWS_APP_SAVE || command == TKWS_APP_UNDO || command == TKWS_APP_FORGET;
+    bool stores = command == TKWS_APP_SAVE || command == TKWS_APP_UNDO ||
+                  command == TKWS_APP_FORGET || command == TKWS_APP_FORGET_WORD;
     if (status == TKWS_OK && opens != TKWS_APP_IDLE)
         CHECK(before == TKWS_APP_IDLE && after == opens);
     else if (closes || command == TKWS_APP_END)
@@ -188,6 +190,8 @@ static bool only_reads(uint8_t command)
     case TKWS_APP_ABORT:
     case TKWS_APP_HELLO:
     case TKWS_APP_TAKE_END:
+    case TKWS_APP_TEACH:
+    case TKWS_APP_FORGET_WORD:
         return false;
     default:
         return true;
@@ -212,6 +216,8 @@ void oracle_check_request(const device *d, const oracle_state *before, uint8_t c
         CHECK(!d->app->changed && same_weights(before, &now));
     if (status == TKWS_OK && command == TKWS_APP_FORGET)
         check_forgotten(d);
+    if (status == TKWS_OK && command == TKWS_APP_FORGET_WORD)
+        CHECK(d->app->board->slot_bytes == 0 || !d->app->changed);
 }
 
 void oracle_check_cut(const device *d, uint8_t command, const oracle_state *before,

@@ -67,6 +67,23 @@ static size_t take(player *p, uint8_t how, uint8_t *body)
     return TAKE_HEAD + maker_label(is_class ? word % n_classes : NO_CLASS, body + TAKE_HEAD);
 }
 
+/* A word to teach: a class, one of the user's own, or no name. */
+static size_t teach(player *p, uint8_t how, uint8_t *body)
+{
+    body[0] = (how & PLAY_OTHER) != 0 ? TKWS_APP_FEATURES : TKWS_APP_PCM;
+    if ((how & PLAY_WRONG_C) != 0)
+        body[0] = input_u8(p->in);
+    size_t n = maker_label(input_u8(p->in) % 32u, body + 1);
+    if ((how & PLAY_WRONG_A) != 0)
+        body[1] = input_u8(p->in);
+    return 1 + n;
+}
+
+static size_t word(player *p, uint8_t *body)
+{
+    return maker_label(input_u8(p->in) % 32u, body);
+}
+
 /* The part of the image that comes next, or nothing behind its end. */
 static size_t image_part(const player *p, uint32_t number, uint8_t *data)
 {
@@ -176,6 +193,9 @@ static bool is_request(uint8_t command)
     case TKWS_APP_UNDO:
     case TKWS_APP_FORGET:
     case TKWS_APP_LOAD:
+    case TKWS_APP_WORDS:
+    case TKWS_APP_TEACH:
+    case TKWS_APP_FORGET_WORD:
         return true;
     default:
         return false;
@@ -194,6 +214,10 @@ static size_t make_body(player *p, uint8_t how, uint8_t *body)
         return learn(p, body);
     case TKWS_APP_TAKE:
         return take(p, how, body);
+    case TKWS_APP_TEACH:
+        return teach(p, how, body);
+    case TKWS_APP_FORGET_WORD:
+        return word(p, body);
     case TKWS_APP_DATA:
         return data(p, how, body);
     case TKWS_APP_LABELS:
@@ -226,7 +250,10 @@ static void check_loaded(const player *p, int status)
     const tkws_app *app = p->device->app;
     if (p->command != TKWS_APP_END || status != TKWS_OK || p->before.session != TKWS_APP_LOADING)
         return;
-    CHECK(app->model_error == TKWS_OK && app->image.area != TKWS_APP_FACTORY);
+    CHECK(app->model_error == TKWS_OK);
+    CHECK((app->image.area == TKWS_APP_FACTORY) == (app->load_bytes == 0));
+    if (app->load_bytes == 0)
+        return;
     CHECK(app->model.crc == tkws_bytes_get_u32(p->image + p->n_image - 4));
 }
 

@@ -8,6 +8,7 @@
 #include "target.h"
 #include "tracekws/errors.h"
 #include "tracekws/learner.h"
+#include "tracekws/own.h"
 #include "tracekws/recognizer.h"
 
 #define FEW_NEURONS 10
@@ -252,6 +253,21 @@ static void hear(runner *r, fuzz_input *in)
     free(pcm);
 }
 
+/* Name words of the user's own, or forget one. */
+static void change_words(runner *r, fuzz_input *in)
+{
+    uint8_t name[TKWS_NAME_BYTES];
+    uint8_t which = input_u8(in);
+    size_t n = maker_label(which % 64u, name);
+    int found = tkws_own_find(&r->model, &r->weights, (const char *)name, n);
+    int added = tkws_own_add(&r->model, &r->weights, (const char *)name, n);
+    CHECK(found < 0 || added == found);
+    CHECK(added >= 0 ? added < (int)tkws_model_words(&r->model) : added == TKWS_E_NO_ROOM);
+    if (added >= 0 && which >= 192)
+        tkws_own_forget(&r->model, &r->weights, (size_t)added);
+    use_takes(r);
+}
+
 /* A take, whole or aborted; both recognizers are at rest after it. */
 static void learn(runner *r, fuzz_input *in)
 {
@@ -259,11 +275,13 @@ static void learn(runner *r, fuzz_input *in)
     uint8_t how = input_u8(in);
     uint32_t method = (how & 15u) | ((how & KEEPS_TAKE) != 0 ? TKWS_LEARN_TAKES : 0u);
     bool is_kept = method < TKWS_LEARN_TAKES || r->model.traces.rank > 0;
-    uint32_t label = input_u8(in) % (r->model.header.n_classes + 1);
+    uint32_t n_words = (uint32_t)tkws_model_words(&r->model);
+    uint32_t label = input_u8(in) % (n_words + 1);
     uint32_t scale = (how & 16u) != 0 ? input_u16(in) : INT16_MAX;
     int error = tkws_learner_begin(&r->learner, method, label, scale);
-    CHECK((error == TKWS_OK) ==
-          (label < r->model.header.n_classes && scale <= INT16_MAX && is_kept));
+    bool has_label =
+        label < r->model.header.n_classes || (label < n_words && method == TKWS_LEARN_TAKES);
+    CHECK((error == TKWS_OK) == (has_label && scale <= INT16_MAX && is_kept));
     if (error != TKWS_OK)
         return;
     CHECK(tkws_learner_begin(&r->learner, method, label, scale) == TKWS_E_STATE);
@@ -299,6 +317,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         uint8_t choice = input_u8(&in);
         if (choice % 8 == 0)
             set_odds(&r, &in);
+        else if (choice % 8 == 4)
+            change_words(&r, &in);
         else if (choice % 2 == 0)
             learn(&r, &in);
         else

@@ -12,7 +12,7 @@ from tracekws.bench.cost import Cost
 from tracekws.core import Model
 from tracekws.errors import DataError
 
-CORTEX = Cost("stm32f405", "Cortex-M4", "mps2-an386", "speech", 1000, 200, 30, 4, 5, 6, 7, 8, 9)
+CORTEX = Cost("stm32f405", "Cortex-M4", "mps2-an386", "speech", 1000, 200, 30, *range(4, 12))
 COSTS = [
     CORTEX,
     replace(CORTEX, sound="noise", network=99),

@@ -20,7 +20,7 @@ from tracekws.sensitivity import expected
 from tracekws.train import cache, config
 
 DEEP = 100000
-COSTS = [Cost("stm32f405", "Cortex-M4", "mps2-an386", "speech", 1000, 200, 30, 4, 5, 6, 7, 8, 9)]
+COSTS = [Cost("stm32f405", "Cortex-M4", "mps2-an386", "speech", 1000, 200, 30, *range(4, 12))]
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@
 
 #include "tracekws/bytes.h"
 #include "tracekws/frontend.h"
-#include "tracekws/fx.h"
 #include "tracekws/softmax.h"
 
 /* The first step needs one frame more than a hop's samples. */
@@ -94,7 +93,7 @@ static bool class_may_fire(const tkws_detector *d, size_t word)
 static int write_event(const tkws_detector *d, size_t word, int32_t score_q15, tkws_event *event)
 {
     event->word = (uint16_t)word;
-    event->score_q15 = tkws_fx_to16(score_q15);
+    event->score_q15 = (int16_t)score_q15; /* within it */
     event->end_sample = d->n_steps * TKWS_STEP_SAMPLES + LEAD_SAMPLES;
     event->first_sample = (d->n_steps - d->model->header.window_steps) * TKWS_STEP_SAMPLES;
     return 1;
