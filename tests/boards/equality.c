@@ -10,6 +10,7 @@
 #include "report.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
+#include "tracekws/own.h"
 #include "units.h"
 
 #ifndef ROUNDS
@@ -25,6 +26,7 @@
 #define PCM_STEPS 100u
 #define FEATURE_STEPS 900u
 #define TAKES 5u
+#define OWN_RAISED (-6000) /* of what a cosine is to be above, Q15: as many events as can be */
 #define TAKE_STEPS 20u
 #define FULL_SCALE_Q15 32767u
 #define HEADER_BYTES 32u /* of a slot, as are the next two: storage.h */
@@ -93,13 +95,19 @@ static void step(const int8_t *features)
     for (size_t i = 0; i < network->n_spikes; i++)
         add(SPIKES, network->spikes[i]);
     tkws_recognizer_scores(&app.recognizer, scores);
-    for (size_t i = 0; i < app.model.header.n_classes; i++) {
+    for (size_t i = 0; i < app.model.header.n_classes; i++)
         add(SCORES, (uint32_t)scores[i]);
-        if (app.recognizer.templates != NULL)
+    int32_t cosine = 0;
+    int word = -1;
+    if (app.recognizer.templates != NULL) {
+        for (size_t i = 0; i < tkws_model_words(&app.model); i++)
             add(SCORES, (uint32_t)tkws_templates_cosine(&app.templates, i));
+        word = tkws_templates_own(&app.templates, OWN_RAISED, &cosine);
+        add(SCORES, (uint32_t)word);
     }
     if (tkws_detector_step(&app.recognizer.detector, scores, app.recognizer.frontend.loudness,
-                           &event) == 0)
+                           &event) == 0 &&
+        tkws_detector_own(&app.recognizer.detector, word, cosine, &event) == 0)
         return;
     s.heard++;
     add(EVENTS, event.word);
@@ -166,6 +174,19 @@ static void hear_features(void)
     }
 }
 
+/* A word of the user's own, made if it is not there, and at times made anew. */
+static uint32_t own_word(void)
+{
+    char name = (char)('a' + (char)draw(app.model.own.n_words));
+    int word = tkws_own_add(&app.model, &app.weights, &name, 1);
+    check(word < 0 ? word : TKWS_OK);
+    if (word >= 0 && draw(4) == 0) {
+        tkws_own_forget(&app.model, &app.weights, (size_t)word);
+        word = tkws_own_add(&app.model, &app.weights, &name, 1);
+    }
+    return word < 0 ? 0 : (uint32_t)word;
+}
+
 static void learn(uint32_t round)
 {
     int8_t features[TKWS_FEATURES];
@@ -176,6 +197,10 @@ static void learn(uint32_t round)
         if (app.model.traces.rank == 0)
             method &= TKWS_LEARN_ALL - TKWS_LEARN_TAKES;
         uint32_t label = draw(app.model.header.n_classes);
+        if (take == 0 && app.model.own.n_words > 0) {
+            label = own_word();
+            method = TKWS_LEARN_TAKES;
+        }
         uint32_t scale_q15 = draw(FULL_SCALE_Q15 + 1u);
         check(tkws_learner_begin(learner, method, label, scale_q15));
         for (uint32_t i = 0; i < TAKE_STEPS; i++) {

@@ -62,16 +62,31 @@ def test_the_same_bits(name: str, job: Any, expected: list[dict[str, str]]) -> N
     assert measured(name, job) == expected
 
 
-def test_takes_are_heard(job: Any, expected: list[dict[str, str]], tmp_path: Path) -> None:
+def test_takes_are_heard(job: Any, tmp_path: Path) -> None:
     """What they add is among the scores: other directions give others, and the same spikes."""
-    other = Form.random(196, 16, seed=2, weight_q10=20000)
-    model = tmp_path / "other.tkws"
-    model.write_bytes(replaced(job.model.read_bytes(), "trac", other.payload()))
-    lines = measured("native, gcc -O3", equality.Job(model, 6, 1))[1:]
-    for mine, theirs in zip(expected[1:], lines, strict=False):
+    without = join([part for part in sections(job.model.read_bytes()) if part[0] != "ownw"])
+    lines = []
+    for seed in (1, 2):
+        form = Form.random(196, 16, seed=seed, weight_q10=20000)
+        model = tmp_path / f"{seed}.tkws"
+        model.write_bytes(replaced(without, "trac", form.payload()))
+        lines.append(measured("native, gcc -O3", equality.Job(model, 6, 1))[1:])
+    for mine, theirs in zip(*lines, strict=True):
         assert (mine["spikes"], mine["weights"]) == (theirs["spikes"], theirs["weights"])
-    assert lines[3]["scores"] == expected[4]["scores"]  # none is kept before
-    assert lines[5]["scores"] != expected[6]["scores"]
+    assert lines[0][3]["scores"] == lines[1][3]["scores"]  # none is kept before
+    assert lines[0][5]["scores"] != lines[1][5]["scores"]
+
+
+def test_words_of_the_users_own_are_heard(
+    job: Any, expected: list[dict[str, str]], tmp_path: Path
+) -> None:
+    """They are among the scores and what is learned from the first round on, and among events."""
+    without = join([part for part in sections(job.model.read_bytes()) if part[0] != "ownw"])
+    model = tmp_path / "without.tkws"
+    model.write_bytes(without)
+    lines = measured("native, gcc -O3", equality.Job(model, ROUNDS, 1))[1:]
+    assert lines[0]["weights"] != expected[1]["weights"]
+    assert int(lines[-1]["heard"]) < int(expected[-1]["heard"])
 
 
 def test_the_pico_reports(job: Any, expected: list[dict[str, str]], tmp_path: Path) -> None:
