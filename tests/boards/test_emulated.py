@@ -234,7 +234,7 @@ def test_adapt_equals_the_virtual_board(
             weights.append(device.weights())
     assert results[0] == results[1]
     assert weights[0] == weights[1]
-    back = {"generation": 0, "model": "test", "loaded": False}
+    back = {"generation": 0, "model": "random", "loaded": False}
     assert tracekws_json("undo", "--port", ports[0]) == back
     assert tracekws_json("save", "--port", ports[0]) == {"generation": 0, "saved": False}
     assert tracekws_json("forget", "--yes", "--port", ports[0]) == back

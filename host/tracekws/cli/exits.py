@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from tracekws.cli.console import json_text, printing, say, talk
+from tracekws.cli.console import check_output, json_text, printing, say, talk
 from tracekws.errors import (
     BusyError,
     DataError,
@@ -73,9 +73,12 @@ def wants_json() -> bool:
 
 def tell_error(code: int, name: str, text: str) -> None:
     """Print an error as one line of JSON, where JSON is wanted and standard output takes it."""
-    if wants_json() and sys.stdout is not None:
-        with suppress(TraceKwsError), printing():
-            print(json_text(error_object(code, name, text)))
+    if wants_json():
+        line = json_text(error_object(code, name, text))
+        with suppress(TraceKwsError):
+            check_output(len(line) + 1)
+            with printing():
+                print(line)
 
 
 def say_error(error: Exception, text: str, told: bool = False) -> int:
