@@ -99,7 +99,13 @@ int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body)
         return TKWS_E_STATE;
     tkws_app_working(app);
     app->take = 0;
-    return tkws_learner_end(&app->learner);
+    int error = tkws_learner_end(&app->learner);
+    size_t word = app->learner.label;
+    bool is_new = word >= app->model.header.n_classes &&
+                  app->weights.takes[word * tkws_model_take_bytes(&app->model)] == 0;
+    if (error != TKWS_OK && is_new) /* no take made it a word */
+        tkws_own_forget(&app->model, &app->weights, word);
+    return error;
 }
 
 int tkws_app_learn_end(tkws_app *app)

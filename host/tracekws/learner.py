@@ -119,12 +119,15 @@ class Learner(Network):
             How the word stands; None of one of the model's.
 
         Raises:
-            DataError: no name, or samples that are none or too few; nothing is learned then.
+            DataError: no name, a class that has no one sound, or samples that are none, silent or
+                too few; nothing is learned then.
             TraceKwsError: there is no room for another word; nothing is learned then.
         """
         word = normalised(word)
         if not is_name(word):
             raise DataError(f"{word!r} is no word: it is {RULE}")
+        if word in self.model.labels and word not in self.model.keywords:
+            raise DataError(f"{word!r} has no one sound: it is no word to teach")
         heard = [features(check_pcm(pcm), self.model.front_end) for pcm in takes]
         if not heard or not all(len(steps) for steps in heard):
             raise DataError(f"a take of {word!r} is shorter than a step of 20 ms, or there is none")

@@ -115,12 +115,14 @@ def removed(folder: Path) -> None:
     ("word", "spoil", "said"),
     [
         ("two words", None, "'two words' is no word"),
+        ("_unknown_", None, "'_unknown_' has no one sound"),
+        ("_other", None, "'_other' has no one sound"),
         ("lamp", silent, "nothing is heard in lamp/2.wav"),
         ("lamp", no_sound, "2.wav"),
         ("lamp", emptied, "no takes in it"),
         ("lamp", removed, "no such file or folder"),
     ],
-    ids=["name", "silent", "no sound", "empty", "missing"],
+    ids=["name", "other words", "other takes", "silent", "no sound", "empty", "missing"],
 )
 def test_what_cannot_be_taught_changes_nothing(run, board, lamp, word, spoil, said):
     if spoil:
@@ -142,10 +144,22 @@ def test_silent_takes_are_learned_by_force(run, board, lamp):
 def test_there_is_room_for_so_many(run, board, lamp):
     for word in ("a", "b", "c"):
         assert run("teach", word, lamp, "--port", board.port).code == 0
+    assert run("teach", "yes", lamp, "--no-save", "--port", board.port).code == 0
     refused = run("teach", "d", lamp, "--port", board.port)
-    assert refused.code == 4
-    assert "no room for another word" in refused.err
-    assert generation(board) == 3
+    assert refused.code == 1
+    assert f"the device has {ROOM} words of your own" in refused.err
+    with Device.open(board.port) as device:
+        assert device.info().changed, "what was not saved is still there"
+        assert device.info().generation == 3
+
+
+def test_a_model_without_room_is_named(run, lamp, tmp_path, built):
+    bare = with_traces(make_image(seed=7, n_neurons=16), Form.random(16, rank=3, seed=1))
+    with virtual_board(write_image(tmp_path, bare), tmp_path / "flash") as board:
+        refused = run("teach", "lamp", lamp, "--port", board.port)
+        assert refused.code == 1
+        assert "has no room for words of your own" in refused.err
+        assert "no room for words of your own" in run("words", "--port", board.port).out
 
 
 def test_a_word_that_is_not_there_is_not_forgotten(run, board, lamp):
@@ -187,6 +201,7 @@ def test_a_program_teaches(board, lamp):
         assert device.room() == ROOM
         result = device.teach("Lampe", [lamp])
         assert (result.word, result.takes, result.generation) == ("Lampe", 3, 1)
+        assert device.teach("Lampe", lamp / "1.wav").takes == 4
         assert list(device.words()) == ["Lampe"]
         with pytest.raises(DataError):
             device.teach("lamp", [])

@@ -76,6 +76,7 @@ def test_words_are_added_found_and_forgotten() -> None:
     assert [words.add(w) for w in ("lamp", "Fenster", "مصباح", "lamp")] == [5, 6, 7, 5]
     assert [words.name(n) for n in range(5, 9)] == ["lamp", "Fenster", "مصباح", None]
     assert words.add(labels[1]) == 1
+    assert [words.add(label) for label in labels[3:]] == [E["LABEL"]] * 2
     assert words.add("fourth") == 8
     assert words.add("fifth") == E["NO_ROOM"]
     assert words.add("Fenster") == 6
@@ -363,7 +364,14 @@ def test_what_is_taught_is_saved_and_loaded(tmp_path: Any) -> None:
 def test_words_that_cannot_be_taught() -> None:
     learner = Learner(Model(IMAGE))
     before = learner.weights
-    for word, takes in (("two words", [pcm_of(1)]), ("lamp", []), ("lamp", [pcm_of(1, 300)])):
+    silence = np.zeros(9000, np.int16)
+    for word, takes in (
+        ("two words", [pcm_of(1)]),
+        ("_unknown_", [pcm_of(1)]),
+        ("lamp", []),
+        ("lamp", [pcm_of(1, 300)]),
+        ("lamp", [pcm_of(1), silence]),
+    ):
         with pytest.raises(DataError):
             learner.teach(word, takes)
     assert learner.weights == before

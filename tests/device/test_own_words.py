@@ -14,7 +14,7 @@ from loopback_device import Board, Flash, connect
 from reference_device import Start
 from tracekws.core import Model, features
 from tracekws.device.driver import Driver
-from tracekws.errors import DeviceError
+from tracekws.errors import DataError, DeviceError
 from tracekws.learner import Learner
 from tracekws.recognizer import Recognizer
 
@@ -155,6 +155,43 @@ def test_a_model_that_keeps_no_takes_is_taught_nothing(
     assert device.words() == {}
     with device.learn(1) as session, pytest.raises(DeviceError, match="no section trac"):
         session.teach_pcm("lamp", cut(pcm, 0))
+
+
+@pytest.mark.parametrize("word", ["_unknown_", "_silence_"])
+def test_what_has_no_one_sound_is_not_taught(make: Make, pcm: np.ndarray, word: str) -> None:
+    device = connect(make())
+    before = device.weights()
+    with device.learn(1) as session, pytest.raises(DeviceError) as refused:
+        session.teach_pcm(word, cut(pcm, 0))
+    assert refused.value.name == "LABEL"
+    assert device.weights() == before
+
+
+def test_a_take_that_is_too_short_makes_no_word(make: Make, pcm: np.ndarray) -> None:
+    device = connect(make())
+    teach(device, "lamp", cut(pcm, 0))
+    before = device.weights()
+    with device.learn(1) as session:
+        for word in ("window", "lamp"):
+            with pytest.raises(DeviceError) as refused:
+                session.teach_pcm(word, pcm[:100])
+            assert refused.value.name == "TOO_SHORT"
+        with pytest.raises(DataError):
+            session.teach_pcm("window", pcm.astype(np.float32))
+        with pytest.raises(DataError):
+            session.take_pcm("yes", pcm.astype(np.float32), 0)
+    assert list(device.words()) == ["lamp"]
+    assert device.weights() == before
+
+
+def test_words_that_are_too_long_for_a_name(make: Make, pcm: np.ndarray) -> None:
+    device = connect(make())
+    with pytest.raises(DeviceError) as refused:
+        device.forget_word("x" * 900)
+    assert refused.value.name == "LABEL"
+    with device.learn(1) as session, pytest.raises(DeviceError) as refused:
+        session.teach_pcm("x" * 900, cut(pcm, 0))
+    assert refused.value.name == "NAME"
 
 
 def test_forgetting_what_there_is_not(make: Make, pcm: np.ndarray) -> None:

@@ -285,6 +285,7 @@ static void make_eager(tkws_model_header *header, maker_content *content)
         content->parts[i] = (maker_pattern){MAKER_ZERO, 0};
     content->first = 0;
     content->n_extra = 0;
+    go_to_end_of_own(&content->own, true);
     go_to_ends(&content->traces, (const bool[N_TRACES]){true, false, true, false, false, false});
 }
 

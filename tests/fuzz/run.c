@@ -261,8 +261,11 @@ static void change_words(runner *r, fuzz_input *in)
     size_t n = maker_label(which % 64u, name);
     int found = tkws_own_find(&r->model, &r->weights, (const char *)name, n);
     int added = tkws_own_add(&r->model, &r->weights, (const char *)name, n);
-    CHECK(found < 0 || added == found);
-    CHECK(added >= 0 ? added < (int)tkws_model_words(&r->model) : added == TKWS_E_NO_ROOM);
+    bool is_word =
+        found != (int)r->model.header.unknown_class && found != (int)r->model.header.silence_class;
+    CHECK(found < 0 || added == (is_word ? found : TKWS_E_LABEL));
+    CHECK(added < (int)tkws_model_words(&r->model));
+    CHECK(added >= 0 || added == (is_word ? TKWS_E_NO_ROOM : TKWS_E_LABEL));
     if (added >= 0 && which >= 192)
         tkws_own_forget(&r->model, &r->weights, (size_t)added);
     use_takes(r);

@@ -97,12 +97,12 @@ def test_check_of_a_good_tree_says_what_is_there(tree):
 def test_noise_of_any_suffix_is_found_and_checked(tmp_path):
     write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
     write(tmp_path / data.NOISE_FOLDER / "good.flac", sound(2, 90000))
-    write(tmp_path / data.NOISE_FOLDER / "other rate.wav", sound(3, 90000), 44100)
+    write(tmp_path / data.NOISE_FOLDER / "other rate.wav", sound(3, 90000), 2000)
     (tmp_path / data.NOISE_FOLDER / "README.md").write_text("not a recording")
     report = tracekws_json("data", "check", str(tmp_path))
     assert report["noise_recordings"] == 2
     (reason,) = report["bad"]
-    assert "other rate.wav: 44100 Hz" in reason
+    assert "other rate.wav: its header says 2000 Hz" in reason
 
 
 def test_a_bar_is_shown_on_a_terminal_only(tree):
@@ -188,7 +188,7 @@ ABSENT = {
     "above": "../yes/ab_nohash_0.wav",
     "absolute": "/yes/ab_nohash_0.wav",
     "no-word": "ab_nohash_0.wav",
-    "other-form": "yes/ab_nohash_0.mp3",
+    "other-form": "yes/ab_nohash_0.txt",
     "a-slash": "/",
 }
 

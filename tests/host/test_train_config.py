@@ -15,7 +15,10 @@ from tracekws.train.config import load_config, shipped
 def test_the_shipped_configurations_load_and_differ():
     assert shipped() == ["base", "small"]
     base, small = load_config("base"), load_config("small")
-    differ = {name: getattr(small, name) for name in ("seed", "neurons", "epochs", "rate_target")}
+    differ = {
+        name: getattr(small, name)
+        for name in ("seed", "neurons", "own_words", "epochs", "rate_target")
+    }
     assert small == replace(base, **differ)
     assert small.neurons < base.neurons
 

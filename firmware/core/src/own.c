@@ -43,6 +43,8 @@ int tkws_own_add(const tkws_model *model, const tkws_weights *weights, const cha
     if (!tkws_name_valid((const uint8_t *)name, n_bytes))
         return TKWS_E_NAME;
     int found = tkws_own_find(model, weights, name, n_bytes);
+    if (found == (int)model->header.unknown_class || found == (int)model->header.silence_class)
+        return TKWS_E_LABEL;
     for (size_t w = model->header.n_classes; found < 0 && w < tkws_model_words(model); w++) {
         if (length_of(model, weights, w) > 0)
             continue;

@@ -87,7 +87,8 @@ def forget(
     """Erase everything that was learned and go back to the model as it came; or one word.
 
     A word of your own goes with its takes; of one of the model's the takes go that were kept. It
-    cannot be taken back: nothing of it stays in the device.
+    cannot be taken back, nor can what was learned before it: nothing of the word stays in the
+    device.
 
     A model that was loaded stays; `load --factory` goes back to the firmware's own.
 

@@ -50,8 +50,9 @@ def teach(
 ) -> None:
     """Teach the device a word of your own by a few takes; it is heard from then on.
 
-    One take will do, three to five are far better, and more can be taught later. No other word is
-    heard otherwise. `words` lists what the device was taught, `forget WORD` takes it away.
+    One take will do, three to five are far better, and others can be taught later. No score of
+    another word changes; where your word is heard, others are held back for 0.2 s. `words` lists
+    what the device was taught, `forget WORD` takes it away.
 
     Example: `tracekws teach lamp my-takes/lamp`
     """

@@ -69,7 +69,7 @@ class Device(Driver):
     def teach(
         self,
         word: str,
-        takes: Sequence[Path | str],
+        takes: Sequence[Path | str] | Path | str,
         *,
         save: bool = True,
         force: bool = False,
@@ -78,13 +78,13 @@ class Device(Driver):
     ) -> Teaching:
         """Teach the device a word of its user's own, and save it: `tracekws teach`.
 
-        No weight changes, and no other word is heard otherwise. A word that the model has is heard
+        No weight changes, and no score of another word. A word that the model has is heard
         better as its takes sound, as adapt() does it.
 
         Args:
             word: a name of 1 to 31 bytes.
-            takes: recordings of it, and folders of recordings; three to five are best. More can be
-                taught later.
+            takes: recordings of it, and folders of recordings, or one of them; three to five takes
+                are best. More can be taught later, others than those before.
             save: whether it is kept; a device that is restarted forgets it otherwise.
             force: as of adapt().
             progress: told what is being done, how many takes of it are done, and of how many.
@@ -95,11 +95,13 @@ class Device(Driver):
             How the word stands now.
 
         Raises:
-            DataError: it is no word, or takes are missing or not usable; nothing is learned then.
-            DeviceError: NO_ROOM, the device has as many words as it has room for.
+            DataError: it is no word, takes are missing or not usable, or the device has as many
+                words as it has room for; nothing is learned then. A failure later leaves the device
+                at what was saved last.
         """
         word = checked(word)
-        read = read_word([Path(path) for path in takes], word, force)
+        given = [takes] if isinstance(takes, Path | str) else takes
+        read = read_word([Path(path) for path in given], word, force)
         return teach(self, word, read, save=save, progress=progress, before_save=before_save)
 
     def adapt(

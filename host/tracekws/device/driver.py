@@ -33,6 +33,7 @@ from tracekws.errors import (
 )
 from tracekws.errors import code as error_code
 from tracekws.learner import FULL_SCALE
+from tracekws.names import is_name, normalised
 from tracekws.recognizer import Event
 
 LET_GO_SECONDS = 60
@@ -450,6 +451,8 @@ class Driver:
             DeviceError: LABEL, there is no such word; REQUEST, the firmware is older.
             StorageError: the flash refused.
         """
+        if not is_name(normalised(word)):
+            raise device_error(error_code("LABEL"))
         self._link.request(protocol.FORGET_WORD, protocol.pack_word(word))
 
     def weights(self) -> bytes:
@@ -667,7 +670,8 @@ class LearnSession:
             DeviceError: LABEL, the model does not have the word; nothing has changed then.
                 TOO_SHORT, there are less than 560 samples.
         """
-        self._learn(protocol.PCM, label, self._device._pcm_data([pcm]), scale, method)
+        sound = check_pcm(pcm)  # before a take is opened
+        self._learn(protocol.PCM, label, self._device._pcm_data([sound]), scale, method)
 
     def take_features(
         self, label: str, features: NDArray[np.int8], scale: int, method: int | None = None
@@ -704,8 +708,11 @@ class LearnSession:
                 nothing has changed then. TOO_SHORT, there are less than 560 samples. REQUEST, the
                 firmware is older.
         """
+        if not is_name(normalised(word)):
+            raise device_error(error_code("NAME"))
+        sound = check_pcm(pcm)
         credit = self._device._teach(protocol.PCM, word)
-        self._device._send(self._device._pcm_data([pcm]), credit)
+        self._device._send(self._device._pcm_data([sound]), credit)
         self._device._link.request(protocol.TAKE_END)
 
     def _learn(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tracekws.core import Model, OwnWord
 from tracekws.device.adapt import Progress, revert
 from tracekws.device.driver import Driver
-from tracekws.device.takes import Take, doubts
+from tracekws.device.takes import OTHER, Take, doubts
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.names import RULE, is_name, normalised
 
@@ -47,6 +47,26 @@ def checked(word: str) -> str:
     return word
 
 
+def check_room(device: Driver, word: str) -> None:
+    """See that a device can be taught a word, before anything in it changes.
+
+    Raises:
+        DataError: the word has no one sound, or there is no room for another.
+    """
+    about = device.info()
+    if word in (about.unknown, about.silence, OTHER):
+        raise DataError(f"{word!r} has no one sound: it is no word to teach")
+    own, room = device.words(), device.room()
+    if word in about.keywords or word in own or len(own) < room:
+        return
+    if room:
+        raise DataError(
+            f"there is no room for {word!r}: the device has {room} words of your own; forget one by"
+            " `tracekws forget WORD`"
+        )
+    raise DataError(f"the model {about.model_name} has no room for words of your own: load base")
+
+
 def warnings_of(word: str, own: OwnWord | None, takes: Sequence[Take]) -> list[str]:
     """What to say of a word that was taught."""
     found = doubts(takes, "", Model.load("base"))
@@ -77,6 +97,7 @@ def teach(
     word = checked(word)
     if not takes:
         raise DataError(f"no takes of {word!r}: one at least, three are better")
+    check_room(device, word)
     try:
         with device.learn(1) as session:
             for done, take in enumerate(takes):

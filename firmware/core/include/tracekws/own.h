@@ -32,7 +32,8 @@ int tkws_own_find(const tkws_model *model, const tkws_weights *weights, const ch
                   size_t n_bytes);
 
 /** Find a word, or make it one of the user's own, without takes. Arguments as for tkws_own_find().
- *  @return its number, or TKWS_E_NAME or TKWS_E_NO_ROOM with nothing changed */
+ *  @return its number; TKWS_E_NAME, TKWS_E_LABEL (it is the image's for other words or for silence, which have no one
+ *          sound) or TKWS_E_NO_ROOM with nothing changed */
 int tkws_own_add(const tkws_model *model, const tkws_weights *weights, const char *name,
                  size_t n_bytes);
 
