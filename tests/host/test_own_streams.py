@@ -60,12 +60,16 @@ def test_an_event_comes_where_the_margin_rises_above_the_threshold() -> None:
     margin[120:260, 2] = 3  # long, and still one
     margin[300:320, 0] = 7
     margin[305:310, 1] = 8  # larger, but the first has risen
-    heard = crossings(MODEL, margin, 2.0)
-    names = MODEL.keywords
+    names, n_window = MODEL.keywords, MODEL.header.window_steps
+
+    def events(threshold: float) -> list[tuple[str, int]]:
+        return crossings(names, margin.argmax(1), margin.max(1), threshold, n_window)
+
+    heard = events(2.0)
     steps = [(word, (end - 240) // 320 - 1) for word, end in heard]
     assert steps == [(names[1], 60), (names[2], 120), (names[0], 300)]
-    assert [word for word, _ in crossings(MODEL, margin, 4.0)] == [names[1], names[0]]
-    assert crossings(MODEL, margin, 9.0) == []
+    assert [word for word, _ in events(4.0)] == [names[1], names[0]]
+    assert events(9.0) == []
 
 
 def test_a_curve_counts_hits_and_false_alarms_at_every_threshold() -> None:

@@ -16,7 +16,8 @@ from images import Form, Own, make_image, with_own_words, with_traces, write_ima
 from tones import utterance
 from tracekws._core import ffi, lib
 from tracekws.bench import teaching
-from tracekws.bench.teaching import Pupil, Taught, columns_of, crossings, draw_pupils, margins
+from tracekws.bench.margins import crossings
+from tracekws.bench.teaching import Pupil, Taught, columns_of, draw_pupils, margins
 from tracekws.core import Model, Templates, Weights, features
 from tracekws.data import read_recordings, read_tree
 from tracekws.errors import DataError
@@ -112,10 +113,10 @@ def test_a_crossing_is_an_event_and_another_comes_a_second_later() -> None:
     margin[115] = 1
     place = np.zeros(300, int)
     place[115] = 1
-    assert [word for word, _ in crossings(place, margin, 0.5, ["a", "b"])] == ["a", "b"]
-    (_, first), (_, second) = crossings(place, margin, 0.5, ["a", "b"])
+    assert [word for word, _ in crossings(["a", "b"], place, margin, 0.5, 50)] == ["a", "b"]
+    (_, first), (_, second) = crossings(["a", "b"], place, margin, 0.5, 50)
     assert (first, second - first) == (61 * 320 + 240, 55 * 320)
-    assert crossings(place, margin, 1.5, ["a", "b"]) == []
+    assert crossings(["a", "b"], place, margin, 1.5, 50) == []
 
 
 def test_columns() -> None:

@@ -36,20 +36,32 @@ def margins(model: Model, scores: NDArray[np.int32]) -> NDArray[np.float64]:
     return out
 
 
-def crossings(model: Model, margin: NDArray[np.float64], threshold: float) -> list[tuple[str, int]]:
-    """Events: word and end sample of each."""
-    best = margin.max(1)
-    best[: model.header.window_steps - 1] = -np.inf
-    above = best > threshold
+def crossings(
+    words: Sequence[str],
+    place: NDArray[np.int64],
+    margin: NDArray[np.float64],
+    threshold: float,
+    window_steps: int,
+) -> list[tuple[str, int]]:
+    """Events where the margin rises above a threshold: word and end sample of each.
+
+    Args:
+        words: that are heard.
+        place: (steps,) of the likest one among them.
+        margin: (steps,) of it.
+        threshold: that it is to be above.
+        window_steps: of the model; nothing is an event before a window is full.
+    """
+    above = margin > threshold
+    above[: window_steps - 1] = False
     (rises,) = np.nonzero(above & ~np.concatenate([[False], above[:-1]]))
     events: list[tuple[str, int]] = []
     last = -APART
-    for step in rises:
-        if step - last < APART:
-            continue
-        last = int(step)
-        word = model.keywords[int(margin[step].argmax())]
-        events.append((word, (last + 1) * STEP_SAMPLES + LEAD_SAMPLES))
+    for step in rises.tolist():
+        if step - last >= APART:
+            last = step
+            end = (step + 1) * STEP_SAMPLES + LEAD_SAMPLES
+            events.append((words[int(place[step])], end))
     return events
 
 
@@ -99,7 +111,8 @@ def curve(
         samples: its length.
     """
     margin = margins(model, scores)
-    events = [crossings(model, margin, threshold) for threshold in THRESHOLDS]
+    place, best, steps = margin.argmax(1), margin.max(1), model.header.window_steps
+    events = [crossings(model.keywords, place, best, at, steps) for at in THRESHOLDS]
     shipped = detect(model, scores, loudness)
     events.append([(model.labels[word], end) for word, end in shipped])
     counts = [judge(heard, said, model.keywords, samples) for heard in events]
@@ -113,15 +126,15 @@ def curve(
 
 
 def threshold_at(false: NDArray[np.float64], wanted: float) -> float:
-    """Place among THRESHOLDS, between two of them where need be, of so many false alarms.
+    """Place among thresholds, between two of them where need be, of so many false alarms.
 
     Args:
         false: at each threshold, of which there are the fewer the higher it is.
         wanted: how many there may be.
     """
-    (fits,) = np.nonzero(false[:SHIPPED] <= wanted)
+    (fits,) = np.nonzero(false <= wanted)
     if not len(fits):
-        return float(SHIPPED - 1)
+        return float(len(false) - 1)
     first = int(fits[0])
     if first == 0:
         return 0.0
@@ -129,5 +142,5 @@ def threshold_at(false: NDArray[np.float64], wanted: float) -> float:
 
 
 def value_at(values: NDArray[np.float64], place: float) -> float:
-    """Of values at THRESHOLDS, that at a place between two of them."""
-    return float(np.interp(place, np.arange(SHIPPED), values[:SHIPPED]))
+    """Of values at each threshold, that at a place between two of them."""
+    return float(np.interp(place, np.arange(len(values)), values))

@@ -266,16 +266,18 @@ def columns_of(own: Rates, others: Rates, talk: Rates, unadapted: Rates) -> Mapp
     """
     columns = {}
     for per_100 in FALSE_PER_100:
-        place = threshold_at(own.false_per_100, per_100)
-        columns[f"stream_self_at_{per_100:g}"] = value_at(own.heard, place)
+        place = threshold_at(own.false_per_100[:SHIPPED], per_100)
+        columns[f"stream_self_at_{per_100:g}"] = value_at(own.heard[:SHIPPED], place)
     columns["stream_self"] = float(own.heard[SHIPPED])
     columns["stream_self_false"] = float(own.false_per_100[SHIPPED])
     for per_100 in FALSE_PER_100[1:]:
-        place = threshold_at(others.false_per_100, per_100)
-        columns[f"stream_others_at_{per_100:g}"] = value_at(others.heard, place)
+        place = threshold_at(others.false_per_100[:SHIPPED], per_100)
+        columns[f"stream_others_at_{per_100:g}"] = value_at(others.heard[:SHIPPED], place)
     columns["stream_others"] = float(others.heard[SHIPPED])
     columns["stream_others_false"] = float(others.false_per_100[SHIPPED])
     columns["talk"] = float(talk.false_per_hour[SHIPPED])
-    before = value_at(unadapted.heard, threshold_at(unadapted.false_per_100, 1.0))
-    columns["talk_at_same_hits"] = value_at(talk.false_per_hour, place_of_hits(own.heard, before))
+    place = threshold_at(unadapted.false_per_100[:SHIPPED], 1.0)
+    before = value_at(unadapted.heard[:SHIPPED], place)
+    place = place_of_hits(own.heard, before)
+    columns["talk_at_same_hits"] = value_at(talk.false_per_hour[:SHIPPED], place)
     return columns

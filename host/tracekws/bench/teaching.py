@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.adapting import Estimate
-from tracekws.bench.margins import APART, LEAD_SAMPLES
+from tracekws.bench.margins import crossings, threshold_at, value_at
 from tracekws.bench.own_streams import own_minutes, pieces_of
 from tracekws.bench.sets import Recording, read_set
 from tracekws.bench.stream import Said, Sound, held_back, judge
-from tracekws.core import STEP_SAMPLES, Model, features
+from tracekws.core import Model, features
 from tracekws.data import Clip, Progress, Recordings, read_names, read_tree
 from tracekws.errors import DataError
 from tracekws.learner import Learner
@@ -36,8 +36,6 @@ FALSE_PER_100 = (0.5, 1.0, 2.0)
 OTHERS_A_WORD = 3
 """Clips of other words in a stream for each of a taught one."""
 THRESHOLDS = np.arange(-0.4, 0.6, 0.01)
-WINDOW = 50
-"""Steps before which nothing is an event."""
 RESAMPLES = 1000
 CAPTIONS = {
     "choice": "right of ten",
@@ -250,10 +248,10 @@ class Teacher:
         """
         asked = [self.clip(learner, row) for _, row in query]
         right = [place == heard for (place, _), (heard, _) in zip(query, asked, strict=True)]
-        counts = []
+        counts, steps = [], self.model.header.window_steps
         for sound, said in minutes:
             place, margin = margins(learner, features(sound, self.model.front_end))
-            events = [crossings(place, margin, threshold, names) for threshold in THRESHOLDS]
+            events = [crossings(names, place, margin, at, steps) for at in THRESHOLDS]
             events.append(self.events(learner, names, sound))
             counts.append([judge(one, said, names, len(sound)) for one in events])
         sentences = [one.sound.read() for one in talk]
@@ -281,33 +279,6 @@ class Teacher:
         """Taught words that the recognizer hears in a sound from rest: word and end sample."""
         heard = Recognizer(self.model, learner.weights).push(sound)
         return [(one.word, round(one.end * SAMPLE_RATE)) for one in heard if one.word in names]
-
-
-def crossings(
-    place: NDArray[np.int64],
-    margin: NDArray[np.float64],
-    threshold: float,
-    names: Sequence[str],
-) -> list[tuple[str, int]]:
-    """Events where the margin rises above a threshold: word and end sample of each.
-
-    Args:
-        place: (steps,) of the likest word.
-        margin: (steps,).
-        threshold: of it.
-        names: of the words.
-    """
-    above = margin > threshold
-    above[: WINDOW - 1] = False
-    (rises,) = np.nonzero(above & ~np.concatenate([[False], above[:-1]]))
-    events: list[tuple[str, int]] = []
-    last = -APART
-    for step in rises.tolist():
-        if step - last >= APART:
-            last = step
-            end = (step + 1) * STEP_SAMPLES + LEAD_SAMPLES
-            events.append((names[int(place[step])], end))
-    return events
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,10 +310,8 @@ def columns_of(heard: Sequence[Taught]) -> dict[str, float]:
     hits = 100 * np.sum([one.hits for one in heard], 0) / sum(one.said for one in heard)
     false = 100 * np.sum([one.false for one in heard], 0) / sum(one.other_words for one in heard)
     for per_100 in FALSE_PER_100:
-        (fits,) = np.nonzero(false[:-1] <= per_100)
-        at = int(fits[0]) if len(fits) else len(THRESHOLDS) - 1
-        part = (per_100 - false[at]) / (false[at - 1] - false[at]) if at and len(fits) else 0.0
-        columns[f"stream_at_{per_100:g}"] = float(hits[at] + part * (hits[at - 1] - hits[at]))
+        place = threshold_at(false[:-1], per_100)
+        columns[f"stream_at_{per_100:g}"] = value_at(hits[:-1], place)
     columns["stream"] = float(hits[-1])
     columns["stream_false"] = float(false[-1])
     hours = sum(one.talk_samples for one in heard) / SAMPLE_RATE / 3600
