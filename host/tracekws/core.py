@@ -338,6 +338,11 @@ class OwnWord:
     agreement: float | None
     """Mean cosine of each take with those before it; None of one take."""
 
+    @classmethod
+    def of(cls, word: str, takes: int, agreement_q15: int) -> "OwnWord":
+        """As the core and a device have it; the agreement of one take says nothing."""
+        return cls(word, takes, agreement_q15 / 32768 if takes > 1 else None)
+
 
 def own_words(model: Model, weights: bytes) -> dict[int, OwnWord]:
     """The words of the user's own in what was learned, by their numbers in events.
@@ -357,8 +362,8 @@ def own_words(model: Model, weights: bytes) -> dict[int, OwnWord]:
         if cell != ffi.NULL:
             (name,) = _names(cell, 1)
             takes = held.c.takes[number * row]
-            agreement = lib.tkws_own_agreement(model.c, held.c, number) / 32768
-            found[number] = OwnWord(name, takes, agreement if takes > 1 else None)
+            agreement_q15 = lib.tkws_own_agreement(model.c, held.c, number)
+            found[number] = OwnWord.of(name, takes, agreement_q15)
     return found
 
 

@@ -14,7 +14,7 @@ from tracekws.audio import is_silent
 from tracekws.core import TAKES, Model, Network, OwnWord, check_pcm, features, own_words
 from tracekws.errors import DataError, ModelError, check
 from tracekws.files import read_bytes, write
-from tracekws.names import RULE, is_name, normalised
+from tracekws.names import normalised, word_of
 
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
@@ -123,9 +123,7 @@ class Learner(Network):
                 too few; nothing is learned then.
             TraceKwsError: there is no room for another word; nothing is learned then.
         """
-        word = normalised(word)
-        if not is_name(word):
-            raise DataError(f"{word!r} is no word: it is {RULE}")
+        word = word_of(word)
         if word in self.model.labels and word not in self.model.keywords:
             raise DataError(f"{word!r} has no one sound: it is no word to teach")
         heard = [features(check_pcm(pcm), self.model.front_end) for pcm in takes]

@@ -39,6 +39,18 @@ def is_name(text: str) -> bool:
     return bool(_lib.tkws_name_valid(raw, len(raw))) and text == normalised(text)
 
 
+def word_of(text: str) -> str:
+    """A word as it is stored and compared.
+
+    Raises:
+        DataError: it is no name.
+    """
+    word = normalised(text)
+    if not is_name(word):
+        raise DataError(f"{word!r} is no word: it is {RULE}")
+    return word
+
+
 def path_of(folder: Path, name: str, suffix: str = "") -> Path:
     """The path of a name in a folder, and never outside of it.
 

@@ -23,9 +23,9 @@ from tracekws.cli.devices import open_device, prompt
 from tracekws.cli.options import Json, Port
 from tracekws.device.microphone import level, record_word
 from tracekws.device.takes import OTHER
-from tracekws.device.teach import checked
 from tracekws.errors import code, device_error
 from tracekws.files import check_folder
+from tracekws.names import word_of
 
 
 def record(
@@ -46,7 +46,7 @@ def record(
 
     Example: `tracekws record yes --takes 3 --out my-takes`
     """
-    word = checked(word)
+    word = word_of(word)
     check_folder(folder)
     with open_device(port) as device:
         device.check_microphone()

@@ -23,9 +23,10 @@ from tracekws.cli.console import (
 from tracekws.cli.devices import open_device, prompt, warn_of_slots
 from tracekws.cli.options import Json, Port, Virtual
 from tracekws.device import microphone
-from tracekws.device.teach import Teaching, checked
+from tracekws.device.teach import Teaching
 from tracekws.errors import TraceKwsError
 from tracekws.files import check_folder
+from tracekws.names import word_of
 
 
 def teach(
@@ -56,7 +57,7 @@ def teach(
 
     Example: `tracekws teach lamp my-takes/lamp`
     """
-    word = checked(word)
+    word = word_of(word)
 
     def show(result: Teaching) -> None:
         """Give all that can fail, so that nothing is saved when it does."""

@@ -13,7 +13,8 @@ from tracekws.device.adapt import Adaptation, Progress
 from tracekws.device.discover import find_port, port_of
 from tracekws.device.driver import Driver
 from tracekws.device.takes import Lesson, read_lesson, read_word
-from tracekws.device.teach import Teaching, checked, teach
+from tracekws.device.teach import Teaching, teach
+from tracekws.names import word_of
 
 
 class Device(Driver):
@@ -99,7 +100,7 @@ class Device(Driver):
                 words as it has room for; nothing is learned then. A failure later leaves the device
                 at what was saved last.
         """
-        word = checked(word)
+        word = word_of(word)
         given = [takes] if isinstance(takes, Path | str) else takes
         read = read_word([Path(path) for path in given], word, force)
         return teach(self, word, read, save=save, progress=progress, before_save=before_save)

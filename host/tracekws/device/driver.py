@@ -424,12 +424,7 @@ class Driver:
             They by name, in the order of their numbers.
         """
         _, words = self._raw_words()
-        return {
-            word.name: OwnWord(
-                word.name, word.takes, word.agreement_q15 / 32768 if word.takes > 1 else None
-            )
-            for word in words
-        }
+        return {word.name: OwnWord.of(word.name, word.takes, word.agreement_q15) for word in words}
 
     def room(self) -> int:
         """Ask how many words of the user's own there may be.

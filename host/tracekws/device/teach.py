@@ -12,7 +12,7 @@ from tracekws.device.adapt import Progress, revert
 from tracekws.device.driver import Driver
 from tracekws.device.takes import OTHER, Take, doubts
 from tracekws.errors import DataError, TraceKwsError
-from tracekws.names import RULE, is_name, normalised
+from tracekws.names import word_of
 
 LITTLE = 0.3
 """Agreement below which takes of a word are told to agree little."""
@@ -33,18 +33,6 @@ class Teaching:
     """Whether it is one of the user's own; else the model knows it."""
     generation: int | None
     warnings: tuple[str, ...]
-
-
-def checked(word: str) -> str:
-    """A word as it is stored.
-
-    Raises:
-        DataError: it is no name.
-    """
-    word = normalised(word)
-    if not is_name(word):
-        raise DataError(f"{word!r} is no word: it is {RULE}")
-    return word
 
 
 def check_room(device: Driver, word: str) -> None:
@@ -94,7 +82,7 @@ def teach(
     `before_save` is given the result before anything is saved.  Whatever fails, or interrupts,
     before that leaves the device at what was saved last.
     """
-    word = checked(word)
+    word = word_of(word)
     if not takes:
         raise DataError(f"no takes of {word!r}: one at least, three are better")
     check_room(device, word)
