@@ -23,6 +23,7 @@ HEADERS = (
     "frontend",
     "name",
     "model",
+    "takes",
     "own",
     "network",
     "templates",

@@ -62,7 +62,7 @@ class Session:
         labels = self.lies.labels
         match command:
             case 0x01:
-                numbers = (2, 256, 127, 700, 640, 4, 196608, 0)
+                numbers = (2, 256, 255, 700, 640, 4, 196608, 0)
                 return struct.pack("<HIIHHHIh16s", *numbers, self.lies.board)
             case 0x02:
                 return self.info()
@@ -92,6 +92,8 @@ class Session:
             case 0x1B:
                 (position,) = struct.unpack_from("<I", body, 4)
                 return bytes(4) + body[4:] + TONES[position // 1600 % 2]
+            case 0x1D:
+                return struct.pack("<HBH", 0, 1, 0)
             case 0x20:
                 return bytes(struct.unpack("<IH", body)[1])
             case 0x21 | 0x22 | 0x25:

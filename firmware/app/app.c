@@ -9,6 +9,7 @@
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 #include "tracekws/own.h"
+#include "tracekws/takes.h"
 
 #define READ_BYTES 64
 #define WORD_HEAD 6    /* of a word in an answer: number, takes, agreement, length of its name */
@@ -34,8 +35,8 @@ static void reply_text(tkws_app *app, const char *text, size_t n_bytes)
 /* The start of this answer never changes, so that any host can tell any device's version. */
 static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
 {
-    uint32_t can =
-        TKWS_APP_CAN_LISTEN | TKWS_APP_CAN_CLASSIFY | TKWS_APP_CAN_LEARN | TKWS_APP_CAN_TEACH;
+    uint32_t can = TKWS_APP_CAN_LISTEN | TKWS_APP_CAN_CLASSIFY | TKWS_APP_CAN_LEARN |
+                   TKWS_APP_CAN_TEACH | TKWS_APP_CAN_CORRECT;
     if (n_body < 2)
         return TKWS_E_LENGTH;
     uint8_t *at = tkws_app_reply(app, 22);
@@ -109,21 +110,24 @@ _Static_assert(TKWS_APP_ANSWER_BODY + 2 + TKWS_MAX_OWN * (WORD_HEAD + TKWS_NAME_
                    TKWS_APP_MAX_MESSAGE,
                "all words of the user's own fit an answer");
 
-/* The words of the user's own that there are. */
+/* The words of the user's own that there are; with a byte of one, sounds that are no word, too, without a name. */
 static int words(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     const tkws_model *model = &app->model;
-    (void)body;
-    (void)n_body;
+    if (n_body > 1)
+        return TKWS_E_LENGTH;
+    if (n_body == 1 && body[0] != 1)
+        return TKWS_E_ARGUMENT;
     tkws_bytes_put_u16(tkws_app_reply(app, 2), model->own.n_words);
     for (size_t w = model->header.n_classes; w < tkws_model_words(model); w++) {
         const uint8_t *name = tkws_own_name(model, &app->weights, w);
-        if (name == NULL)
+        bool nothing = name != NULL && tkws_own_is_nothing(model, &app->weights, w);
+        if (name == NULL || (nothing && n_body == 0))
             continue;
-        size_t n = tkws_name_length(name);
+        size_t n = nothing ? 0 : tkws_name_length(name);
         uint8_t *at = tkws_app_reply(app, WORD_HEAD + n);
         tkws_bytes_put_u16(at, (uint32_t)w);
-        at[2] = app->weights.takes[w * tkws_model_take_bytes(model)];
+        at[2] = (uint8_t)tkws_takes_count(model, &app->weights, w);
         tkws_bytes_put_u16(at + 3, (uint32_t)tkws_own_agreement(model, &app->weights, w));
         at[5] = (uint8_t)n;
         memcpy(at + WORD_HEAD, name, n);

@@ -2,7 +2,7 @@
 /** @file app_internal.h  What the application's own files share; none of it is for a board or a user.
  *
  * A file calls only those that stand before it in this list:
- * frame, image, storage, boot, answer, sound, listen, classify, learn, microphone, load, session, app. */
+ * frame, image, storage, boot, answer, sound, listen, correct, classify, learn, microphone, load, session, app. */
 #ifndef TKWS_APP_INTERNAL_H
 #define TKWS_APP_INTERNAL_H
 
@@ -62,6 +62,13 @@ int tkws_app_read_hearing(const uint8_t *body, size_t n_body, tkws_app_hearing *
 /** Set the detector, which is at rest. */
 void tkws_app_set_hearing(tkws_app *app, const tkws_app_hearing *hearing);
 
+/** Whether a session hears a stream. */
+bool tkws_app_is_stream(uint8_t session);
+
+/** Make the templates of the takes that there are, in the learner's memory.
+ *  @return app's own, or NULL where the image keeps no takes */
+tkws_templates *tkws_app_make_templates(tkws_app *app);
+
 /** Whether data is of whole samples or steps, and fits a message. @return TKWS_OK or TKWS_E_LENGTH */
 int tkws_app_check_sound(const tkws_app *app, uint32_t number, size_t n_bytes);
 
@@ -82,9 +89,18 @@ typedef struct {
  *  @return whether they are written */
 bool tkws_app_next_step(tkws_app *app, tkws_app_part *part, int8_t *features);
 
+/* --- correct.c --- */
+
+/** Learn that what was heard last was another word, or none: the last sound is a take of the word, or the last event is
+ *  no word (own.h). A stream goes on with it after a window.
+ *  @param word  n_bytes of its name; none for no word
+ *  @return number of the word; TKWS_E_BUSY, TKWS_E_NO_TRACES, TKWS_E_NO_SOUND, or as tkws_own_add(), with nothing changed */
+int tkws_app_correct_heard(tkws_app *app, const char *word, size_t n_bytes);
+
 /* --- handlers of requests: body in, status out --- */
 
 int tkws_app_listen(tkws_app *app, const uint8_t *body, size_t n_body);
+int tkws_app_correct(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_classify(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_learn(tkws_app *app, const uint8_t *body, size_t n_body);
 int tkws_app_take(tkws_app *app, const uint8_t *body, size_t n_body);

@@ -5,6 +5,7 @@
 #include "tracekws/errors.h"
 #include "tracekws/fx.h"
 #include "tracekws/own.h"
+#include "tracekws/takes.h"
 
 #define TAKE_HEAD 5  /* kind of data, method, scale */
 #define TEACH_HEAD 1 /* kind of data */
@@ -102,7 +103,7 @@ int tkws_app_take_end(tkws_app *app, const uint8_t *body, size_t n_body)
     int error = tkws_learner_end(&app->learner);
     size_t word = app->learner.label;
     bool is_new = word >= app->model.header.n_classes &&
-                  app->weights.takes[word * tkws_model_take_bytes(&app->model)] == 0;
+                  tkws_takes_count(&app->model, &app->weights, word) == 0;
     if (error != TKWS_OK && is_new) /* no take made it a word */
         tkws_own_forget(&app->model, &app->weights, word);
     return error;

@@ -7,16 +7,23 @@
 #include "tracekws/bytes.h"
 #include "tracekws/errors.h"
 
-/* Compare what is heard with the takes that there are, where the session hears. */
+tkws_templates *tkws_app_make_templates(tkws_app *app)
+{
+    int error = tkws_templates_init(&app->templates, &app->model, &app->weights,
+                                    app->learner_memory, tkws_templates_memory_bytes(&app->model));
+    return error == TKWS_OK ? &app->templates : NULL;
+}
+
+bool tkws_app_is_stream(uint8_t session)
+{
+    return session == TKWS_APP_LISTENING || session == TKWS_APP_HEARING;
+}
+
+/* Compare what is heard with the takes that there are, where the session hears. What an earlier one heard is gone. */
 static void use_takes(tkws_app *app, uint8_t session)
 {
-    bool hears = session == TKWS_APP_LISTENING || session == TKWS_APP_HEARING ||
-                 session == TKWS_APP_CLASSIFYING;
-    bool wanted =
-        hears && tkws_templates_wanted(&app->model, &app->weights) &&
-        tkws_templates_init(&app->templates, &app->model, &app->weights, app->learner_memory,
-                            tkws_templates_memory_bytes(&app->model)) == TKWS_OK;
-    tkws_recognizer_set_templates(&app->recognizer, wanted ? &app->templates : NULL);
+    bool hears = tkws_app_is_stream(session) || session == TKWS_APP_CLASSIFYING;
+    tkws_recognizer_set_templates(&app->recognizer, hears ? tkws_app_make_templates(app) : NULL);
 }
 
 void tkws_app_open(tkws_app *app, uint8_t session)

@@ -165,6 +165,11 @@ class Model:
         return int(lib.tkws_model_takes_bytes(self.c))
 
     @property
+    def keeps_takes(self) -> bool:
+        """Whether takes are kept and compared with what is heard."""
+        return bool(self.c.traces.rank)
+
+    @property
     def own_words(self) -> int:
         """Words of the user's own that there is room for, beside the labels."""
         return int(self.c.own.n_words)
@@ -347,6 +352,8 @@ class OwnWord:
 def own_words(model: Model, weights: bytes) -> dict[int, OwnWord]:
     """The words of the user's own in what was learned, by their numbers in events.
 
+    Sounds that are no word are not among them.
+
     Args:
         model: the image.
         weights: as Network.weights gives them.
@@ -355,13 +362,12 @@ def own_words(model: Model, weights: bytes) -> dict[int, OwnWord]:
         TraceKwsError: the weights are of another model.
     """
     held = Weights(model, weights)
-    row = lib.tkws_model_take_bytes(model.c)
     found = {}
     for number in range(len(model.labels), lib.tkws_model_words(model.c)):
         cell = lib.tkws_own_name(model.c, held.c, number)
-        if cell != ffi.NULL:
+        if cell != ffi.NULL and not lib.tkws_own_is_nothing(model.c, held.c, number):
             (name,) = _names(cell, 1)
-            takes = held.c.takes[number * row]
+            takes = lib.tkws_takes_count(model.c, held.c, number)
             agreement_q15 = lib.tkws_own_agreement(model.c, held.c, number)
             found[number] = OwnWord.of(name, takes, agreement_q15)
     return found

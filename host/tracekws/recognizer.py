@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
 from tracekws.audio import SAMPLE_RATE
-from tracekws.core import Model, Weights, check_pcm, network_memory, own_words, templates_of
-from tracekws.errors import TraceKwsError, check
+from tracekws.core import Model, Templates, Weights, check_pcm, network_memory, own_words
+from tracekws.errors import TraceKwsError, check, code
+from tracekws.names import word_of
 from tracekws.sensitivity import LEVELS, odds_q8
 
 
@@ -77,11 +78,11 @@ class Recognizer:
                 self._recognizer, model.c, self._weights.c, self._memory, n_bytes
             )
         )
-        self._templates = templates_of(model, self._weights)
-        if self._templates:
+        self._templates: Templates | None = None
+        if model.keeps_takes:
+            self._templates = Templates(model, self._weights)
             lib.tkws_recognizer_set_templates(self._recognizer, self._templates.c)
-        own = own_words(model, self._weights.state)
-        self._words = dict(enumerate(model.labels)) | {n: one.word for n, one in own.items()}
+        self._words = self._names()
         self._event = ffi.new("tkws_event *")
         self._used = ffi.new("size_t *")
         self.reset()
@@ -119,6 +120,42 @@ class Recognizer:
             if check(heard):
                 events.append(self._heard())
         return events
+
+    def correct(self, word: str | None) -> None:
+        """Say what it was that was heard last: see Driver.correct(). No event comes in a second.
+
+        Args:
+            word: that it was; None for none.
+
+        Raises:
+            TraceKwsError: nothing was heard since the start or the last correction; there is no
+                room; the model keeps no takes.
+            DataError: it is no word, or has no one sound.
+        """
+        if self._templates is None:
+            raise TraceKwsError(f"{self.model.name} keeps no takes: nothing can be corrected")
+        last = lib.TKWS_HEARD_EVENT if word is None else lib.TKWS_HEARD_SOUND
+        rates = lib.tkws_templates_kept(self._templates.c, last)
+        if rates == ffi.NULL:
+            check(code("NO_SOUND"))
+        if word is None:
+            number = check(lib.tkws_own_add_nothing(self.model.c, self._weights.c, rates))
+        else:
+            name = word_of(word).encode()
+            number = check(lib.tkws_own_add(self.model.c, self._weights.c, name, len(name)))
+        lib.tkws_takes_add(self.model.c, self._weights.c, number, rates)
+        self._templates = Templates(self.model, self._weights)
+        lib.tkws_recognizer_change_templates(self._recognizer, self._templates.c)
+        self._words = self._names()
+
+    @property
+    def weights(self) -> bytes:
+        """What was learned, with corrections: as Learner.weights has it."""
+        return self._weights.state
+
+    def _names(self) -> dict[int, str]:
+        own = own_words(self.model, self._weights.state)
+        return dict(enumerate(self.model.labels)) | {n: one.word for n, one in own.items()}
 
     def _heard(self) -> Event:
         event = self._event

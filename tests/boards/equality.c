@@ -2,7 +2,8 @@
 /* The same bits everywhere: one script of hearing, learning and storing, whose every stage ends in a CRC-32.
  * It runs in the place of the firmware's main.c on a board, and natively on native.c.
  *
- * A round hears PCM through the front end, hears features, both compared with the takes that were kept, learns takes
+ * A round hears PCM through the front end, hears features, both compared with the takes that were kept, takes back
+ * what was heard last, learns takes
  * with every method in turn, then saves, undoes or forgets. Every REPORT rounds, and after EARLY, a line tells the CRCs of all that came so far; "end"
  * comes last. */
 #include "app.h"
@@ -11,6 +12,7 @@
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
 #include "tracekws/own.h"
+#include "tracekws/takes.h"
 #include "units.h"
 
 #ifndef ROUNDS
@@ -109,6 +111,10 @@ static void step(const int8_t *features)
                            &event) == 0 &&
         tkws_detector_own(&app.recognizer.detector, word, cosine, &event) == 0)
         return;
+    if (app.recognizer.templates != NULL) {
+        add(EVENTS, tkws_templates_nothing(&app.templates, event.word));
+        tkws_templates_keep(&app.templates, TKWS_HEARD_EVENT);
+    }
     s.heard++;
     add(EVENTS, event.word);
     add(EVENTS, (uint32_t)event.score_q15);
@@ -119,11 +125,27 @@ static void step(const int8_t *features)
 /* Where a session of the device would: in the learner's memory, which holds nothing between takes. */
 static void use_takes(void)
 {
-    bool wanted = tkws_templates_wanted(&app.model, &app.weights);
-    if (wanted)
+    bool keeps = app.model.traces.rank > 0;
+    if (keeps)
         check(tkws_templates_init(&app.templates, &app.model, &app.weights, app.learner_memory,
                                   tkws_templates_memory_bytes(&app.model)));
-    tkws_recognizer_set_templates(&app.recognizer, wanted ? &app.templates : NULL);
+    tkws_recognizer_set_templates(&app.recognizer, keeps ? &app.templates : NULL);
+}
+
+/* The last event was no word, or it was one of the user's own; at times all that is forgotten. */
+static void correct(void)
+{
+    const uint8_t *rates = app.recognizer.templates == NULL
+                               ? NULL
+                               : tkws_templates_kept(&app.templates, TKWS_HEARD_EVENT);
+    if (rates == NULL || app.model.own.n_words == 0)
+        return;
+    if (draw(4) == 0)
+        tkws_own_forget(&app.model, &app.weights, app.model.header.unknown_class);
+    int word = tkws_own_add_nothing(&app.model, &app.weights, rates);
+    add(EVENTS, (uint32_t)word);
+    if (word >= 0)
+        tkws_takes_add(&app.model, &app.weights, (size_t)word, rates);
 }
 
 /* Bursts of a tone in noise, with levels from silence to clipping. */
@@ -179,6 +201,10 @@ static uint32_t own_word(void)
 {
     char name = (char)('a' + (char)draw(app.model.own.n_words));
     int word = tkws_own_add(&app.model, &app.weights, &name, 1);
+    if (word == TKWS_E_NO_ROOM) {
+        tkws_own_forget(&app.model, &app.weights, app.model.header.unknown_class);
+        word = tkws_own_add(&app.model, &app.weights, &name, 1);
+    }
     check(word < 0 ? word : TKWS_OK);
     if (word >= 0 && draw(4) == 0) {
         tkws_own_forget(&app.model, &app.weights, (size_t)word);
@@ -276,6 +302,7 @@ int main(void)
         use_takes();
         hear_pcm();
         hear_features();
+        correct();
         learn(round - 1);
         store(round - 1);
         if (round % REPORT == 0 || round == EARLY)

@@ -53,6 +53,7 @@ LEGAL = Lies(labels=(NASTY.encode(), b"[b]", *REST[1:]), name=b"[i]m", board=b":
 
 COMMANDS = {
     "adapt": ("adapt", "takes", "--model", "none"),
+    "correct": ("correct", "lamp"),
     "forget": ("forget", "--yes"),
     "forget --yes": ("forget", "lamp", "--yes"),
     "info": ("info",),

@@ -59,8 +59,7 @@ static void check_templates(const tkws_app *app)
         return;
     CHECK(may_hear || app->recognizer.templates == NULL);
     if (may_hear && app->session != TKWS_APP_IDLE)
-        CHECK((app->recognizer.templates != NULL) ==
-              tkws_templates_wanted(&app->model, &app->weights));
+        CHECK((app->recognizer.templates != NULL) == (app->model.traces.rank > 0));
 }
 
 static void check_session(const device *d)
@@ -140,6 +139,7 @@ static bool refuses_all(int status)
     case TKWS_E_STATE:
     case TKWS_E_NO_TRACES:
     case TKWS_E_NO_ROOM:
+    case TKWS_E_NO_SOUND:
     case TKWS_E_NAME:
     case TKWS_E_REQUEST:
     case TKWS_E_LENGTH:
@@ -191,6 +191,7 @@ static bool only_reads(uint8_t command)
     case TKWS_APP_HELLO:
     case TKWS_APP_TAKE_END:
     case TKWS_APP_TEACH:
+    case TKWS_APP_CORRECT:
     case TKWS_APP_FORGET_WORD:
         return false;
     default:
@@ -214,6 +215,10 @@ void oracle_check_request(const device *d, const oracle_state *before, uint8_t c
         CHECK(same_weights(before, &now) && same_flash(before, &now, d));
     if (status == TKWS_OK && command == TKWS_APP_SAVE)
         CHECK(!d->app->changed && same_weights(before, &now));
+    if (command == TKWS_APP_CORRECT && status != TKWS_OK)
+        CHECK(same_weights(before, &now) && same_flash(before, &now, d));
+    if (command == TKWS_APP_CORRECT && status == TKWS_OK)
+        CHECK(d->app->changed && same_flash(before, &now, d));
     if (status == TKWS_OK && command == TKWS_APP_FORGET)
         check_forgotten(d);
     if (status == TKWS_OK && command == TKWS_APP_FORGET_WORD)

@@ -84,6 +84,19 @@ static size_t word(player *p, uint8_t *body)
     return maker_label(input_u8(p->in) % 32u, body);
 }
 
+/* What it was that was heard: a word, or none. */
+static size_t correct(player *p, uint8_t how, uint8_t *body)
+{
+    return (how & PLAY_OTHER) != 0 ? 0 : word(p, body);
+}
+
+/* Words of the user's own alone, or with sounds that are no word. */
+static size_t words(uint8_t how, uint8_t *body)
+{
+    body[0] = (how & PLAY_WRONG_A) != 0 ? 2 : 1;
+    return (how & PLAY_OTHER) != 0 ? 1 : 0;
+}
+
 /* The part of the image that comes next, or nothing behind its end. */
 static size_t image_part(const player *p, uint32_t number, uint8_t *data)
 {
@@ -195,6 +208,7 @@ static bool is_request(uint8_t command)
     case TKWS_APP_LOAD:
     case TKWS_APP_WORDS:
     case TKWS_APP_TEACH:
+    case TKWS_APP_CORRECT:
     case TKWS_APP_FORGET_WORD:
         return true;
     default:
@@ -218,6 +232,10 @@ static size_t make_body(player *p, uint8_t how, uint8_t *body)
         return teach(p, how, body);
     case TKWS_APP_FORGET_WORD:
         return word(p, body);
+    case TKWS_APP_CORRECT:
+        return correct(p, how, body);
+    case TKWS_APP_WORDS:
+        return words(how, body);
     case TKWS_APP_DATA:
         return data(p, how, body);
     case TKWS_APP_LABELS:

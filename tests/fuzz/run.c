@@ -10,6 +10,7 @@
 #include "tracekws/learner.h"
 #include "tracekws/own.h"
 #include "tracekws/recognizer.h"
+#include "tracekws/takes.h"
 
 #define FEW_NEURONS 10
 #define MANY_NEURONS 80
@@ -72,16 +73,15 @@ static void use_takes(runner *r)
 {
     tkws_recognizer *const ears[] = {&r->recognizer, &r->other};
     size_t n = tkws_templates_memory_bytes(&r->model);
-    bool wanted = tkws_templates_wanted(&r->model, &r->weights);
     for (size_t i = 0; i < 2; i++) {
         tkws_templates *templates = &r->templates[i];
         void *memory = r->memory[3 + i];
-        if (wanted)
+        if (n > 0)
             CHECK(tkws_templates_init(templates, &r->model, &r->weights, memory, n - 1) ==
                   TKWS_E_MEMORY);
         CHECK(tkws_templates_init(templates, &r->model, &r->weights, memory, n) ==
               (n > 0 ? TKWS_OK : TKWS_E_NO_TRACES));
-        tkws_recognizer_set_templates(ears[i], wanted ? templates : NULL);
+        tkws_recognizer_set_templates(ears[i], n > 0 ? templates : NULL);
     }
 }
 
@@ -135,9 +135,13 @@ static void stop(runner *r)
     free(r->image);
 }
 
-static void check_event(const tkws_model_header *h, const tkws_event *event)
+static void check_event(const tkws_recognizer *recognizer, const tkws_event *event)
 {
-    CHECK(event->word < h->n_classes && event->word != h->unknown_class);
+    const tkws_model *model = recognizer->network.model;
+    const tkws_model_header *h = &model->header;
+    CHECK(event->word < tkws_model_words(model) && event->word != h->unknown_class);
+    CHECK(recognizer->templates == NULL ||
+          !tkws_templates_nothing(recognizer->templates, event->word));
     CHECK(event->word != h->silence_class && event->score_q15 >= 0);
     CHECK(event->first_sample < event->end_sample);
 }
@@ -151,7 +155,7 @@ static void push(tkws_recognizer *recognizer, const int16_t *pcm, size_t n, even
         int result = tkws_recognizer_push(recognizer, pcm, n, &n_used, &event);
         CHECK(n_used > 0 && n_used <= n && (result == 1 || (result == 0 && n_used == n)));
         if (result == 1) {
-            check_event(&recognizer->network.model->header, &event);
+            check_event(recognizer, &event);
             if (heard->n < MAX_EVENTS)
                 heard->event[heard->n++] = event;
         }
@@ -215,11 +219,12 @@ static void check_templates(const tkws_recognizer *recognizer, const tkws_weight
             count += (uint32_t)t->ring[step * ((h->n_neurons + 7u) / 8u) + j / 8] >> j % 8 & 1u;
         CHECK(count == t->count[j]);
         squares += (int64_t)count * count;
-        for (size_t c = 0; c < h->n_classes; c++)
+        for (size_t c = 0; t->n_words > 0 && c < h->n_classes; c++)
             dots[c] += (int64_t)count * t->rows[j * t->n_words + c];
     }
-    CHECK(squares == t->squares && t->n_steps == recognizer->network.n_steps);
-    for (size_t c = 0; c < h->n_classes; c++) {
+    CHECK(t->n_steps <= recognizer->network.n_steps);
+    CHECK(t->n_words == 0 || squares == t->squares);
+    for (size_t c = 0; t->n_words > 0 && c < h->n_classes; c++) {
         int32_t cosine = tkws_templates_cosine(t, c);
         bool may_count = weights->takes[c * tkws_model_take_bytes(model)] > 0 &&
                          c != h->unknown_class && c != h->silence_class;
@@ -269,6 +274,38 @@ static void change_words(runner *r, fuzz_input *in)
     if (added >= 0 && which >= 192)
         tkws_own_forget(&r->model, &r->weights, (size_t)added);
     use_takes(r);
+}
+
+/* Take back what was heard last, or call it a word: where both still hear the same, they do afterwards. */
+static void correct(runner *r, fuzz_input *in)
+{
+    tkws_recognizer *const ears[] = {&r->recognizer, &r->other};
+    uint8_t which = input_u8(in);
+    size_t heard = which % 2 == 0 ? TKWS_HEARD_EVENT : TKWS_HEARD_SOUND;
+    size_t n = tkws_templates_memory_bytes(&r->model);
+    if (r->recognizer.templates == NULL)
+        return;
+    const uint8_t *rates = tkws_templates_kept(r->recognizer.templates, heard);
+    const uint8_t *others = tkws_templates_kept(r->other.templates, heard);
+    CHECK((rates == NULL) == (others == NULL));
+    if (rates == NULL)
+        return;
+    CHECK(memcmp(rates, others, r->model.header.n_neurons) == 0);
+    int word = which < 128 ? tkws_own_add_nothing(&r->model, &r->weights, rates)
+                           : (int)(which % tkws_model_words(&r->model));
+    CHECK(word < (int)tkws_model_words(&r->model));
+    if (word < 0) {
+        CHECK(word == TKWS_E_NO_ROOM);
+        return;
+    }
+    CHECK(which >= 128 || tkws_own_is_nothing(&r->model, &r->weights, (size_t)word));
+    tkws_takes_add(&r->model, &r->weights, (size_t)word, rates);
+    CHECK(tkws_takes_count(&r->model, &r->weights, (size_t)word) > 0);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(tkws_templates_init(&r->templates[i], &r->model, &r->weights, r->memory[3 + i], n) ==
+              TKWS_OK);
+        tkws_recognizer_change_templates(ears[i], &r->templates[i]);
+    }
 }
 
 /* A take, whole or aborted; both recognizers are at rest after it. */
@@ -322,6 +359,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
             set_odds(&r, &in);
         else if (choice % 8 == 4)
             change_words(&r, &in);
+        else if (choice % 16 == 15)
+            correct(&r, &in);
         else if (choice % 2 == 0)
             learn(&r, &in);
         else

@@ -121,6 +121,12 @@ int tkws_detector_step(tkws_detector *detector, const int32_t *scores, int32_t l
     return write_event(detector, word, detector->posterior_q15[word], event);
 }
 
+void tkws_detector_hold(tkws_detector *detector, uint32_t n_steps)
+{
+    if (detector->gap <= n_steps)
+        detector->gap = (uint16_t)(n_steps + 1);
+}
+
 int32_t tkws_detector_raised(const tkws_detector *detector)
 {
     uint32_t odds = detector->odds_q8;

@@ -9,9 +9,8 @@
 #include "tracekws/errors.h"
 #include "tracekws/frontend.h"
 #include "tracekws/fx.h"
-#include "tracekws/own.h"
 #include "tracekws/softmax.h"
-#include "tracekws/templates.h"
+#include "tracekws/takes.h"
 
 /* Weight changes carry 16 bits below the weight's own: the model's rates are in these units. */
 #define CHANGE_FRACTION 16
@@ -211,46 +210,18 @@ static void descend_readout(tkws_learner *learner, const uint8_t *vector, size_t
             descend(weights->readout_bias[c], scaled(rate_bias, error_q15[c]), &learner->rng);
 }
 
-/* The mean with another rate in it, as the n-th. A full mean is one of the last takes, of which each moves it by at
- * least one: rounding would hold it still. */
-static uint8_t mean_with(uint8_t mean, uint32_t rate, uint32_t n, bool full)
-{
-    uint32_t with = (mean * (n - 1) + rate + n / 2) / n;
-    if (full && with == mean && rate != mean)
-        with = rate > mean ? with + 1 : with - 1;
-    return (uint8_t)with;
-}
-
-/* The mean of how takes agree with those before them, with another one in it: the n-th take, n > 1. */
-static void keep_agreement(const tkws_learner *learner, const uint8_t *rates, const uint8_t *mean,
-                           int32_t n)
-{
-    const tkws_network *net = learner->network;
-    int32_t before = tkws_own_agreement(net->model, &net->weights, learner->label);
-    int32_t now = tkws_templates_agreement(net->model, rates, mean);
-    tkws_own_set_agreement(net->model, &net->weights, learner->label,
-                           before + (now - before) / (n - 1));
-}
-
 /* Make the take's mean rates part of the mean of its word's. */
 static void keep_take(const tkws_learner *learner)
 {
     const tkws_network *net = learner->network;
     const tkws_model_header *h = &net->model->header;
-    uint8_t *row = net->weights.takes + learner->label * tkws_model_take_bytes(net->model);
     uint8_t *rates = (uint8_t *)learner->trace; /* which the take is done with */
-    bool full = row[0] >= TKWS_TAKES_COUNTED;
-    uint32_t n = full ? TKWS_TAKES_COUNTED : row[0] + 1u;
     for (size_t j = 0; j < h->n_neurons; j++) {
         uint32_t rate =
             ((uint32_t)learner->count[j] * 256 + learner->n_steps / 2) / learner->n_steps;
         rates[j] = (uint8_t)(rate < UINT8_MAX ? rate : UINT8_MAX);
     }
-    if (learner->label >= h->n_classes && n > 1)
-        keep_agreement(learner, rates, row + 1, (int32_t)n);
-    for (size_t j = 0; j < h->n_neurons; j++)
-        row[1 + j] = mean_with(row[1 + j], rates[j], n, full);
-    row[0] = (uint8_t)n;
+    tkws_takes_add(net->model, &net->weights, learner->label, rates);
 }
 
 /* Whether a method teaches a word: those of the user's own have no weights. */

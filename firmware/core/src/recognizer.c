@@ -45,6 +45,12 @@ void tkws_recognizer_scores(const tkws_recognizer *recognizer, int32_t *scores)
         tkws_templates_add(recognizer->templates, scores);
 }
 
+void tkws_recognizer_change_templates(tkws_recognizer *recognizer, tkws_templates *templates)
+{
+    recognizer->templates = templates;
+    tkws_detector_hold(&recognizer->detector, recognizer->network.model->header.window_steps);
+}
+
 /* What the detector makes of a step that the network has run. */
 static int detect(tkws_recognizer *r, tkws_event *event)
 {
@@ -58,10 +64,33 @@ static int detect(tkws_recognizer *r, tkws_event *event)
     return tkws_detector_own(&r->detector, word, cosine_q15, event);
 }
 
+/* Whether what was detected is to be told; what was said is kept, should the user take it back. */
+static int tell(tkws_recognizer *r, int heard, const tkws_event *event)
+{
+    if (r->templates == NULL)
+        return heard;
+    if (heard != 0 || tkws_segmenter_ended(&r->detector.segmenter))
+        tkws_templates_keep(r->templates, TKWS_HEARD_SOUND);
+    if (heard == 0 || tkws_templates_nothing(r->templates, event->word))
+        return 0;
+    tkws_templates_keep(r->templates, TKWS_HEARD_EVENT);
+    return heard;
+}
+
+/* Field by field: small libraries copy a struct byte by byte. */
+static void give(tkws_event *event, const tkws_event *found)
+{
+    event->word = found->word;
+    event->score_q15 = found->score_q15;
+    event->first_sample = found->first_sample;
+    event->end_sample = found->end_sample;
+}
+
 int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t n_samples,
                          size_t *n_consumed, tkws_event *event)
 {
     int8_t features[TKWS_FEATURES];
+    tkws_event found;
     size_t consumed = 0;
     while (consumed < n_samples) {
         size_t n = 0;
@@ -71,7 +100,8 @@ int tkws_recognizer_push(tkws_recognizer *recognizer, const int16_t *pcm, size_t
         if (step == 0)
             continue;
         tkws_recognizer_step(recognizer, features);
-        if (detect(recognizer, event) != 0) {
+        if (tell(recognizer, detect(recognizer, &found), &found) != 0) {
+            give(event, &found);
             *n_consumed = consumed;
             return 1;
         }

@@ -57,6 +57,11 @@ void tkws_segmenter_step(tkws_segmenter *segmenter, int32_t loudness)
     count(&segmenter->run);
 }
 
+bool tkws_segmenter_ended(const tkws_segmenter *segmenter)
+{
+    return segmenter->run > 0 && segmenter->quiet + TKWS_SPEECH_HANG == TKWS_PAUSE;
+}
+
 bool tkws_segmenter_stood_alone(const tkws_segmenter *segmenter)
 {
     const tkws_segmenter *s = segmenter;

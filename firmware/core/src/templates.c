@@ -8,6 +8,7 @@
 #include "tracekws/errors.h"
 #include "tracekws/fx.h"
 #include "tracekws/own.h"
+#include "tracekws/takes.h"
 
 #define LENGTH_Q 4 /* of lengths of a window's trace, in spikes */
 #define SQUARE_Q (2 * LENGTH_Q)
@@ -40,14 +41,14 @@ size_t tkws_templates_memory_bytes(const tkws_model *model)
     if (rank == 0)
         return 0;
     return c * sizeof(tkws_template) + 4 * c + 2 * 4 * rank + arena_size(ring_bytes(model)) +
-           arena_size(n) + arena_size(n * c);
+           3 * arena_size(n) + arena_size(n * c);
 }
 
 bool tkws_templates_wanted(const tkws_model *model, const tkws_weights *weights)
 {
     bool any = false;
     for (size_t c = 0; model->traces.rank > 0 && c < tkws_model_words(model); c++)
-        any = any || weights->takes[c * tkws_model_take_bytes(model)] > 0;
+        any = any || tkws_takes_count(model, weights, c) > 0;
     return any;
 }
 
@@ -94,6 +95,7 @@ void tkws_templates_reset(tkws_templates *templates)
     templates->length = 0;
     templates->at = 0;
     templates->n_steps = 0;
+    tkws_templates_drop(templates);
 }
 
 /* Add a spike of neuron j to the window's sums (by 1), or take it away (by -1). */
@@ -105,6 +107,8 @@ static void add_spike(tkws_templates *t, size_t j, int32_t by)
     const int8_t *row = t->rows + j * n_words;
     int32_t before = t->count[j];
     t->count[j] = (uint8_t)(before + by);
+    if (n_words == 0)
+        return;
     t->squares = tkws_fx_add(t->squares, 2 * before * by + 1);
     t->mean_dot = tkws_fx_add(t->mean_dot, by * mean_of(model, j));
     for (size_t i = 0; i < model->traces.rank; i++)
@@ -183,7 +187,8 @@ void tkws_templates_step(tkws_templates *templates, const tkws_network *network)
     templates->at = (uint16_t)(templates->at + 1u == h->window_steps ? 0u : templates->at + 1u);
     if (templates->n_steps < h->window_steps)
         templates->n_steps++;
-    templates->length = window_length(templates);
+    if (templates->n_words > 0)
+        templates->length = window_length(templates);
 }
 
 /* Product of the window's trace less the mean, times n_steps, with a word's template of length one, Q LENGTH_Q + 15. */
@@ -212,7 +217,8 @@ void tkws_templates_add(const tkws_templates *templates, int32_t *scores)
     const tkws_trace_form *form = &templates->model->traces;
     uint32_t length = templates->length;
     int64_t least = (int64_t)form->floor_q15 * length;
-    for (size_t k = 0; k < templates->model->header.n_classes; k++) {
+    size_t n = templates->n_words > 0 ? templates->model->header.n_classes : 0;
+    for (size_t k = 0; k < n; k++) {
         int64_t product = window_product(templates, k);
         if (length == 0 || product <= least)
             continue;
@@ -237,13 +243,47 @@ int tkws_templates_own(const tkws_templates *templates, int32_t raised_q15, int3
         } else if (product > next)
             next = product;
     }
-    if (word < model->header.n_classes || word == templates->n_words)
+    if (word < model->header.n_classes || word == templates->n_words ||
+        templates->words[word].is_nothing)
         return -1;
     int64_t least = (int64_t)(templates->words[word].least + raised_q15) * templates->length;
     if (best - tkws_fx_shr64(next * model->own.rival_q15, 15) <= least)
         return -1;
     *cosine_q15 = cosine(best, templates->length);
     return (int)word;
+}
+
+bool tkws_templates_nothing(const tkws_templates *templates, size_t word)
+{
+    int64_t product = word < templates->n_words ? window_product(templates, word) : 0;
+    int64_t least = (int64_t)TKWS_OWN_NOTHING * templates->length;
+    least = product > least ? product : least;
+    for (size_t k = templates->model->header.n_classes; k < templates->n_words; k++)
+        if (templates->words[k].is_nothing && window_product(templates, k) > least)
+            return true;
+    return false;
+}
+
+void tkws_templates_keep(tkws_templates *templates, size_t heard)
+{
+    size_t n = templates->model->header.n_neurons;
+    uint32_t n_steps = templates->n_steps > 0 ? templates->n_steps : 1;
+    for (size_t j = 0; j < n; j++) {
+        uint32_t rate = ((uint32_t)templates->count[j] * 256 + n_steps / 2) / n_steps;
+        templates->kept[heard][j] = (uint8_t)(rate < UINT8_MAX ? rate : UINT8_MAX);
+    }
+    templates->has[heard] = true;
+}
+
+const uint8_t *tkws_templates_kept(const tkws_templates *templates, size_t heard)
+{
+    return templates->has[heard] ? templates->kept[heard] : NULL;
+}
+
+void tkws_templates_drop(tkws_templates *templates)
+{
+    templates->has[TKWS_HEARD_SOUND] = false;
+    templates->has[TKWS_HEARD_EVENT] = false;
 }
 
 /* Sum of a trace along a direction, Q 15 + along_q. The trace is within one, so that BLOCK of its products fit int32:
@@ -326,7 +366,7 @@ static void make_template(const tkws_templates *t, size_t word, const uint8_t *r
 /* What a word's cosine is to be above, Q15. */
 static int32_t least_of(const tkws_model *model, const tkws_weights *weights, size_t word)
 {
-    bool single = weights->takes[word * tkws_model_take_bytes(model)] == 1;
+    bool single = tkws_takes_count(model, weights, word) == 1;
     int32_t agreement = single ? model->own.single_q15 : tkws_own_agreement(model, weights, word);
     return model->own.least_q15 + tkws_fx_shr(tkws_fx_mul(agreement, model->own.agreement_q15), 15);
 }
@@ -335,7 +375,7 @@ static int32_t least_of(const tkws_model *model, const tkws_weights *weights, si
 static bool has_template(const tkws_model *model, const tkws_weights *weights, size_t word)
 {
     const tkws_model_header *h = &model->header;
-    return weights->takes[word * tkws_model_take_bytes(model)] > 0 && word != h->unknown_class &&
+    return tkws_takes_count(model, weights, word) > 0 && word != h->unknown_class &&
            word != h->silence_class &&
            (word < h->n_classes || tkws_own_name(model, weights, word) != NULL);
 }
@@ -346,7 +386,7 @@ static size_t words_used(const tkws_model *model, const tkws_weights *weights)
     size_t n = tkws_model_words(model);
     while (n > model->header.n_classes && !has_template(model, weights, n - 1))
         n--;
-    return n;
+    return n > model->header.n_classes || tkws_templates_wanted(model, weights) ? n : 0;
 }
 
 int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
@@ -369,6 +409,8 @@ int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
     templates->mean_along = arena_take(&arena, 4 * rank);
     templates->ring = arena_take(&arena, ring_bytes(model));
     templates->count = arena_take(&arena, n);
+    templates->kept[TKWS_HEARD_SOUND] = arena_take(&arena, n);
+    templates->kept[TKWS_HEARD_EVENT] = arena_take(&arena, n);
     templates->rows = arena_take(&arena, n * c);
     memset(templates->words, 0, c * sizeof(tkws_template));
     memset(templates->rows, 0, n * c);
@@ -376,9 +418,11 @@ int tkws_templates_init(tkws_templates *templates, const tkws_model *model,
     for (size_t k = 0; k < c; k++) {
         if (!has_template(model, weights, k))
             continue;
-        make_template(templates, k, weights->takes + k * tkws_model_take_bytes(model) + 1);
-        if (k >= model->header.n_classes)
-            templates->words[k].least = least_of(model, weights, k);
+        make_template(templates, k, tkws_takes_mean(model, weights, k));
+        if (k < model->header.n_classes)
+            continue;
+        templates->words[k].least = least_of(model, weights, k);
+        templates->words[k].is_nothing = tkws_own_is_nothing(model, weights, k);
     }
     tkws_templates_reset(templates);
     return TKWS_OK;

@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from tracekws import data
-from tracekws.bench import adapting, cards, cost, robust, streams, teaching
+from tracekws.bench import adapting, cards, correcting, cost, robust, streams, teaching
+from tracekws.bench.stream import held_back
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, say_left_out, stages, talk
 from tracekws.cli.devices import open_device
@@ -147,6 +148,51 @@ def bench_teach(
         table.add_row(caption, *cells)
     out.print(table)
     out.print(f"{people} speakers, {draws} draws; percent, in brackets 95 % over speakers")
+    reasons = [reason for _, reason in recordings.bad]
+    say_left_out(len(recordings.repeats), reasons, len(recordings.long))
+
+
+@app.command("correct")
+def bench_correct(
+    folder: DataOption,
+    model_path: ModelArgument = MODEL,
+    others: Annotated[
+        Path | None,
+        typer.Option(help="Tree of other words, whose false alarms are corrected, too."),
+    ] = None,
+    seed: Seed = 1,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what corrections are worth: false alarms taken back, missed words said again.
+
+    Clips are those of the testing speakers, and all of --others; background is that of the tree.
+
+    Example: `tracekws bench correct --data speech_commands --others OTHER_WORDS`
+    """
+    model = Model.load(model_path)
+    tree = data.read_tree(folder)
+    clips = [clip for clip in tree.clips if clip.split == "testing"]
+    if others:
+        clips += data.read_tree(others).clips
+    with stages() as stage:
+        recordings = data.read_recordings(clips, stage("reading"))
+        report = correcting.bench_correct(
+            model, recordings, held_back(tree.noises), seed, workers, stage("correcting")
+        )
+    if as_json:
+        settings = {"seed": seed, "data": recordings.digest}
+        print_json({"model": model.identity, "settings": settings, **report.summary()})
+        return
+    table = Table("", "percent", "95 % over speakers")
+    for name, caption in correcting.CAPTIONS.items():
+        if one := report.rows.get(name):
+            table.add_row(caption, f"{one.mean:.1f}", f"{one.low:.1f} to {one.high:.1f}")
+    out.print(table)
+    out.print(
+        f"{report.speakers} speakers, {report.false_alarms} false alarms and {report.missed}"
+        " missed words corrected"
+    )
     reasons = [reason for _, reason in recordings.bad]
     say_left_out(len(recordings.repeats), reasons, len(recordings.long))
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import select
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
@@ -20,12 +22,14 @@ from tracekws.cli.console import (
     say,
     talk,
 )
+from tracekws.cli.correct import standing
 from tracekws.cli.devices import open_device
 from tracekws.cli.options import Isolated, Json, Port, Virtual
 from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import DeviceInfo
 from tracekws.device.takes import chunks
+from tracekws.errors import DeviceError
 from tracekws.recognizer import Event
 from tracekws.sensitivity import LEVELS, expected
 from tracekws.shipped import MODEL
@@ -67,6 +71,8 @@ def listen(
     each word is a line of its own: file, word, score, start and end in seconds. With --live no
     sound leaves the board. A sensitivity, --isolated and --connected hold for this command, and
     nothing of them stays on the board; what to expect of a sensitivity is said first.
+
+    `correct` takes back what was heard last; with --live a word that is typed does it at once.
 
     Example: `tracekws listen hello.wav`
     """
@@ -135,20 +141,46 @@ def listen_live(
     device: Device, seconds: float | None, level: int, isolated: bool | None, as_json: bool
 ) -> None:
     """Show what a board hears through its own microphone, until Ctrl-C or for so many seconds."""
-    count = overruns = missed = 0
-    with closing(device.listen_live(sensitivity=level, isolated=isolated)) as live:
-        for heard in live:
-            for event in heard.events:
-                show_event(event, None, as_json)
-            count += len(heard.events)
-            missed += heard.missed
-            if heard.overruns > overruns or heard.missed:
-                overruns = heard.overruns
-                say(talk, f"warning: samples were lost {overruns} times, and {missed} words")
-            if seconds and heard.seconds >= seconds:
-                break
+    typed = sys.stdin is not None and sys.stdin.isatty()
+    if typed:
+        say(talk, "a mistake? type the word that it was, or - for no word, and Enter")
+    count = overruns = missed = corrected = 0
+    try:
+        with closing(device.listen_live(sensitivity=level, isolated=isolated)) as live:
+            for heard in live:
+                for event in heard.events:
+                    show_event(event, None, as_json)
+                count += len(heard.events)
+                missed += heard.missed
+                if heard.overruns > overruns or heard.missed:
+                    overruns = heard.overruns
+                    say(talk, f"warning: samples were lost {overruns} times, and {missed} words")
+                if typed and (line := typed_line()):
+                    corrected += correct_live(device, line)
+                if seconds and heard.seconds >= seconds:
+                    break
+    finally:
+        if corrected:
+            say(talk, f"corrections saved as generation {device.save()}")
     if not count and not as_json:
         say(talk, "no word was heard")
+
+
+def typed_line() -> str:
+    """A line that was typed, if there is one; nothing is waited for."""
+    ready, _, _ = select.select([sys.stdin], [], [], 0)
+    return sys.stdin.readline().strip() if ready else ""
+
+
+def correct_live(device: Device, line: str) -> int:
+    """Correct what was heard last, and say so. Give whether that was done."""
+    try:
+        result = device.correct(None if line == "-" else line)
+    except DeviceError as error:
+        say(talk, f"not corrected: {error}")
+        return 0
+    say(talk, f"{standing(result)}; listening again in {result.pause_seconds:.1f} s")
+    return 1
 
 
 def show_event(event: Event, file: str | None, as_json: bool) -> None:

@@ -79,12 +79,15 @@ def forget(
         str | None,
         typer.Argument(help="Forget what was said of this word alone.", show_default=False),
     ] = None,
+    sounds: Annotated[
+        bool, typer.Option("--sounds", help="Forget the sounds that were taken back.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     port: Port = None,
     virtual: Virtual = False,
     as_json: Json = False,
 ) -> None:
-    """Erase everything that was learned and go back to the model as it came; or one word.
+    """Erase everything that was learned and go back to the model as it came; or a word, or sounds.
 
     A word of your own goes with its takes; of one of the model's the takes go that were kept. It
     cannot be taken back, nor can what was learned before it: nothing of the word stays in the
@@ -94,8 +97,13 @@ def forget(
 
     Example: `tracekws forget --yes`, or `tracekws forget lamp`
     """
+    if sounds and word is not None:
+        raise typer.BadParameter("give a word, or --sounds")
     with open_device(port, virtual) as device:
         about = device.info()
+        if sounds:
+            forget_sounds(device, about, yes, as_json)
+            return
         if word is not None:
             forget_word(device, normalised(word), about, yes, as_json)
             return
@@ -119,6 +127,20 @@ def forget_word(device: Device, word: str, about: DeviceInfo, yes: bool, as_json
     else:
         what = "it and its takes" if word in own else "the takes of it that were kept"
         say(out, f"forgot {word}: {what}")
+
+
+def forget_sounds(device: Device, about: DeviceInfo, yes: bool, as_json: bool) -> None:
+    """Forget the sounds that are no word, and say so."""
+    kept = device.taken_back()
+    if not kept:
+        raise DataError("no sound was taken back: there is none to forget")
+    if about.changed and not yes:
+        confirm("Forget them? What was learned and not saved is saved with it.")
+    device.forget_word(about.unknown)
+    if as_json:
+        print_json({"forgot_sounds": kept, "generation": device.info().generation})
+    else:
+        say(out, f"forgot {kept} sounds that were taken back")
 
 
 def load(

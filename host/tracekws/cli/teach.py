@@ -130,9 +130,15 @@ def words(port: Port = None, virtual: Virtual = False, as_json: Json = False) ->
         known = device.info().keywords
         own = device.words()
         room = device.room()
+        sounds = device.taken_back()
     if as_json:
         print_json(
-            {"model": list(known), "own": [asdict(one) for one in own.values()], "room": room}
+            {
+                "model": list(known),
+                "own": [asdict(one) for one in own.values()],
+                "sounds": sounds,
+                "room": room,
+            }
         )
         return
     table = Table("word", "from", "takes", "agreement")
@@ -143,6 +149,7 @@ def words(port: Port = None, virtual: Virtual = False, as_json: Json = False) ->
         table.add_row(one.word, "you", str(one.takes), agreement)
     out.print(table)
     if room:
-        say(out, f"{len(own)} of {room} words of your own; `tracekws teach WORD` adds one")
+        also = f", {sounds} sounds that are no word" if sounds else ""
+        say(out, f"{len(own)} of {room} words of your own{also}; `tracekws teach WORD` adds one")
     else:
         say(out, "this model has no room for words of your own")

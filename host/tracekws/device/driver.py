@@ -115,6 +115,18 @@ class LiveReport:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """How a word stands that correct() was told."""
+
+    word: str | None
+    """None for a sound that is no word."""
+    takes: int
+    """Of the word, or of the sound, that are kept as one; at most 16 are counted."""
+    pause_seconds: float
+    """In which an open stream hears nothing after it; 0 where there is none."""
+
+
+@dataclass(frozen=True)
 class Recording:
     """What the board's own microphone recorded."""
 
@@ -335,6 +347,8 @@ class Driver:
                 polled = protocol.parse_polled(answer)
                 limits.check_polled(polled, n_seen, n_samples)
                 n_samples = polled.n_samples
+                if any(event.word not in words for event in polled.events):
+                    words = self._heard_words()  # one was taught by correct()
                 events = tuple(_event(event, words, n_samples) for event in polled.events)
                 missed = polled.first_event - n_seen
                 n_seen = polled.first_event + len(events)
@@ -424,7 +438,19 @@ class Driver:
             They by name, in the order of their numbers.
         """
         _, words = self._raw_words()
-        return {word.name: OwnWord.of(word.name, word.takes, word.agreement_q15) for word in words}
+        return {
+            word.name: OwnWord.of(word.name, word.takes, word.agreement_q15)
+            for word in words
+            if word.name
+        }
+
+    def taken_back(self) -> int:
+        """Ask how many sounds are kept that are no word: correct() takes events back.
+
+        Returns:
+            How many; each takes the room of a word of the user's own.
+        """
+        return sum(not word.name for word in self._raw_words()[1])
 
     def room(self) -> int:
         """Ask how many words of the user's own there may be.
@@ -433,6 +459,35 @@ class Driver:
             Those that there are with them; 0 where the model, or the firmware, has none.
         """
         return self._raw_words()[0]
+
+    def correct(self, word: str | None) -> Correction:
+        """Say what it was that the device heard last, so that it hears it so from then on.
+
+        A word makes the last sound a take of it: for one that was missed, or was heard as another.
+        None makes the sound of the last event one that is no word: nothing is heard any more where
+        a sound is like it. Nothing is saved. In a stream of listen_live() the device goes on after
+        a short pause; no other stream may be open.
+
+        Args:
+            word: that it was, of the model or of the user's own, a new one too; None for none.
+
+        Returns:
+            How the word stands.
+
+        Raises:
+            DeviceError: NO_SOUND, nothing was heard since listening began, or the last correction;
+                NO_ROOM, as of LearnSession.teach_pcm(); NAME, it is no word; LABEL, it has no one
+                sound.
+        """
+        if word is not None and not is_name(normalised(word)):
+            raise device_error(error_code("NAME"))
+        if not self._hello.capabilities & protocol.CAN_CORRECT:
+            raise device_error(error_code("REQUEST"))
+        body = b"" if word is None else protocol.pack_word(word)
+        answer = protocol.parse_correction(self._link.request(protocol.CORRECT, body))
+        limits.check_correction(*answer, len(self._known_labels()))
+        _, takes, pause_ms = answer
+        return Correction(word and normalised(word), takes, pause_ms / 1000)
 
     def forget_word(self, word: str) -> None:
         """Forget what was said of a word, and the word, where it is the user's own; save that.
@@ -586,14 +641,17 @@ class Driver:
         """Room for words of the user's own, and those that there are."""
         if not self._hello.capabilities & protocol.CAN_TEACH:
             return 0, ()
-        room, words = protocol.parse_words(self._link.request(protocol.WORDS))
+        knows = self._hello.capabilities & protocol.CAN_CORRECT
+        body = protocol.pack_words() if knows else b""
+        room, words = protocol.parse_words(self._link.request(protocol.WORDS, body))
         limits.check_words(room, words, self._known_labels())
         return room, words
 
     def _heard_words(self) -> dict[int, str]:
         """What the device may hear, by its number in events."""
         _, own = self._raw_words()
-        return dict(enumerate(self._known_labels())) | {word.number: word.name for word in own}
+        named = {word.number: word.name for word in own if word.name}
+        return dict(enumerate(self._known_labels())) | named
 
     def _pcm_data(self, chunks: Iterable[NDArray[np.int16]]) -> Iterator[bytes]:
         """Cut PCM into messages: full ones, but for the last."""

@@ -99,9 +99,16 @@ def check_words(room: int, words: Sequence[RawWord], labels: Sequence[str]) -> N
     for word in words:
         _within("number of a word", word.number, len(labels), len(labels) + room - 1)
         _within("takes of a word", word.takes, 0, 0xFF)
-    names = [*labels, *(word.name for word in words)]
+    names = [*labels, *(word.name for word in words if word.name)]
     if len(set(names)) < len(names) or len({word.number for word in words}) < len(words):
         raise ProtocolError("the device has a word twice")
+
+
+def check_correction(number: int, takes: int, pause_ms: int, n_labels: int) -> None:
+    """Check how a word stands after a correction."""
+    _within("number of a word", number, 0, n_labels + lib.TKWS_MAX_OWN - 1)
+    _within("takes of a word", takes, 1, 0xFF)
+    _within("pause of listening", pause_ms, 0, 0xFFFF)
 
 
 def check_event(event: RawEvent, words: Mapping[int, str], n_samples: int) -> None:

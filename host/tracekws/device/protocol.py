@@ -41,6 +41,7 @@ POLL: int = _lib.TKWS_APP_POLL
 RECORD: int = _lib.TKWS_APP_RECORD
 READ_PCM: int = _lib.TKWS_APP_READ_PCM
 TEACH: int = _lib.TKWS_APP_TEACH
+CORRECT: int = _lib.TKWS_APP_CORRECT
 WEIGHTS: int = _lib.TKWS_APP_WEIGHTS
 SAVE: int = _lib.TKWS_APP_SAVE
 UNDO: int = _lib.TKWS_APP_UNDO
@@ -50,6 +51,8 @@ FORGET_WORD: int = _lib.TKWS_APP_FORGET_WORD
 
 CAN_TEACH: int = _lib.TKWS_APP_CAN_TEACH
 """Capability: the device knows WORDS, TEACH and FORGET_WORD."""
+CAN_CORRECT: int = _lib.TKWS_APP_CAN_CORRECT
+"""Capability: the device knows CORRECT, and WORDS of sounds that are no word."""
 ANSWER: int = _lib.TKWS_APP_ANSWER
 """Set in the first byte of an answer."""
 DAMAGED: int = _lib.TKWS_APP_DAMAGED
@@ -80,6 +83,7 @@ _INFO = struct.Struct(f"<{NAME_BYTES}sIIHHHHHHIBBI")
 _SLOT = struct.Struct("<BII")
 _HEALTH = struct.Struct("<BIIBHH")
 _BROWN_OUT_UNKNOWN = 0xFFFF
+_CORRECTION = struct.Struct("<HBH")
 _WORDS = struct.Struct("<H")
 _WORD = struct.Struct("<HBhB")
 _TAKE = struct.Struct("<BHH")
@@ -335,8 +339,16 @@ def parse_info(body: bytes) -> Info:
     )
 
 
+def pack_words() -> bytes:
+    """Body of WORDS to a device that knows CORRECT: sounds that are no word are told, too."""
+    return b"\x01"
+
+
 def parse_words(body: bytes) -> tuple[int, tuple[RawWord, ...]]:
-    """Read the answer to WORDS: how many there is room for, and those that there are."""
+    """Read the answer to WORDS: how many there is room for, and those that there are.
+
+    A sound that is no word has no name.
+    """
     if len(body) < _WORDS.size:
         raise _malformed("WORDS")
     (room,) = _WORDS.unpack_from(body)
@@ -349,13 +361,22 @@ def parse_words(body: bytes) -> tuple[int, tuple[RawWord, ...]]:
         at += _WORD.size + n_bytes
         if at > len(body):
             raise _malformed("WORDS")
-        words.append(RawWord(number, takes, agreement, _name(body[at - n_bytes : at], "word")))
+        name = _name(body[at - n_bytes : at], "word") if n_bytes else ""
+        words.append(RawWord(number, takes, agreement, name))
     return room, tuple(words)
 
 
 def pack_word(word: str) -> bytes:
-    """Body of FORGET_WORD: a word in UTF-8."""
+    """Body of FORGET_WORD, and of CORRECT: a word in UTF-8."""
     return normalised(word).encode("utf-8", "surrogatepass")
+
+
+def parse_correction(body: bytes) -> tuple[int, int, int]:
+    """Read the answer to CORRECT: number and takes of the word, and the pause that follows, ms."""
+    if len(body) != _CORRECTION.size:
+        raise _malformed("CORRECT")
+    number, takes, pause_ms = _CORRECTION.unpack(body)
+    return number, takes, pause_ms
 
 
 def pack_teach(kind: int, word: str) -> bytes:

@@ -8,9 +8,14 @@
  *     cos_word - rival max(0, cos_next) > least + agreement a
  *
  * with a the mean cosine of its takes with those before them: takes that agree are to be heard as clearly as they were
- * said. All four constants are the image's. */
+ * said. All four constants are the image's.
+ *
+ * A sound that was heard as a word and is none is kept in such a row, too, under the name of the class of unknown
+ * words: TKWS_OWN_NOTHING says how like it another sound is to be to be nothing, too (templates.h). */
 #ifndef TRACEKWS_OWN_H
 #define TRACEKWS_OWN_H
+
+#include <stdbool.h>
 
 #include "tracekws/model.h"
 
@@ -20,6 +25,9 @@ extern "C" {
 
 /** Of a word in tkws_weights.takes, behind all rows: its name, and how its takes agree, int16, Q15. */
 #define TKWS_OWN_BYTES 34
+
+/** Cosine above which what is heard is a sound that is no word, Q15: 0.55. */
+#define TKWS_OWN_NOTHING 18022
 
 /** The name of a word of the user's own.
  *  @param word  number of it, from n_classes to below tkws_model_words()
@@ -37,8 +45,18 @@ int tkws_own_find(const tkws_model *model, const tkws_weights *weights, const ch
 int tkws_own_add(const tkws_model *model, const tkws_weights *weights, const char *name,
                  size_t n_bytes);
 
+/** Whether a word of the user's own is a sound that is no word. @param word  as for tkws_own_name() */
+bool tkws_own_is_nothing(const tkws_model *model, const tkws_weights *weights, size_t word);
+
+/** Find where to keep a sound that is no word: with the one most like it above TKWS_OWN_NOTHING, else in a row of its
+ *  own, else, where there is no room, with the one most like it. The image keeps takes.
+ *  @param rates  of the sound, as in takes.h
+ *  @return its number, or TKWS_E_NO_ROOM with nothing changed */
+int tkws_own_add_nothing(const tkws_model *model, const tkws_weights *weights,
+                         const uint8_t *rates);
+
 /** Forget the takes of a word, and one of the user's own with its name. Weights stay.
- *  @param word  number of it, below tkws_model_words() */
+ *  @param word  number of it, below tkws_model_words(); with that of unknown words go all sounds that are none */
 void tkws_own_forget(const tkws_model *model, const tkws_weights *weights, size_t word);
 
 /** How the takes of a word of the user's own agree, Q15. @param word  as for tkws_own_name(), one that is there */

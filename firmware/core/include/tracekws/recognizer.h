@@ -31,6 +31,10 @@ void tkws_recognizer_reset(tkws_recognizer *recognizer);
  *  @param templates  of the same model; the caller's, who keeps them while they are used here; NULL for none */
 void tkws_recognizer_set_templates(tkws_recognizer *recognizer, tkws_templates *templates);
 
+/** Compare with other templates from now on; the stream goes on, without an event until their window is full.
+ *  @param templates  as above, at rest */
+void tkws_recognizer_change_templates(tkws_recognizer *recognizer, tkws_templates *templates);
+
 /** Take the features of a step, as tkws_frontend_push() gives them, past the detector.
  *  @param features  n_inputs int8, Q4 */
 void tkws_recognizer_step(tkws_recognizer *recognizer, const int8_t *features);

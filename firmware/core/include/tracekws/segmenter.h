@@ -41,6 +41,9 @@ void tkws_segmenter_init(tkws_segmenter *segmenter);
  *  @param loudness  0..65535, as tkws_frontend has it */
 void tkws_segmenter_step(tkws_segmenter *segmenter, int32_t loudness);
 
+/** Whether a pause behind a sound has just become one, in this step. */
+bool tkws_segmenter_ended(const tkws_segmenter *segmenter);
+
 /** Whether speech has just ended that stood by itself. */
 bool tkws_segmenter_stood_alone(const tkws_segmenter *segmenter);
 

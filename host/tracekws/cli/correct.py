@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tracekws correct`: mistakes taken back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tracekws.cli.console import check_output, out, print_json, say, talk
+from tracekws.cli.devices import open_device, warn_of_slots
+from tracekws.cli.options import Json, Port
+from tracekws.device.driver import Correction
+
+
+def correct(
+    word: Annotated[
+        str | None,
+        typer.Argument(help="The word that it was; one of your own, too.", show_default=False),
+    ] = None,
+    nothing: Annotated[
+        bool, typer.Option("--nothing", help="It was no word: nothing is to be heard there.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Take back what the device heard last: it was another word, or none.
+
+    With a word, the last sound is kept as a take of it: a word that was missed, or was heard as
+    another. With --nothing, the sound of the last event is kept as one that is no word; what is
+    like it raises nothing any more. `words` counts such sounds, `forget --sounds` forgets them.
+
+    Example: `tracekws listen take.wav`, then `tracekws correct --nothing`
+    """
+    if (word is None) != nothing:
+        raise typer.BadParameter("give the word that it was, or --nothing")
+    with open_device(port) as device:
+        if keep:
+            warn_of_slots(device.info())
+        check_output()
+        result = device.correct(word)
+        generation = device.save() if keep else None
+    if as_json:
+        print_json({**asdict(result), "generation": generation})
+        return
+    say(out, standing(result))
+    if generation is None:
+        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
+    else:
+        say(talk, f"saved as generation {generation}; `tracekws undo` takes it back")
+
+
+def standing(result: Correction) -> str:
+    """How a word, or a sound, stands, in one line."""
+    takes = "1 take" if result.takes == 1 else f"{result.takes} takes"
+    if result.word is None:
+        return f"kept as no word: {takes} of this sound"
+    return f"kept as a take of {result.word}: {takes} of it"

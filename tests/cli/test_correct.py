@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tracekws correct`, and what else shows or forgets corrections, on a virtual board."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from images import Form, Own, make_image, with_own_words, with_traces, write_image
+from recordings import changing_noise
+from tracekws.boards.virtual import VirtualBoard, virtual_board
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hears words in everything, keeps takes, and has room for two words."""
+    bare = make_image(
+        seed=24,
+        n_neurons=16,
+        arrays={"word_threshold": np.zeros(5)},
+        smoothing_shift=0,
+        refractory_steps=0,
+        window_steps=2,
+    )
+    image = with_traces(bare, Form.random(16, rank=3, seed=1))
+    own = Own(n_words=2, least_q15=32767, single_q15=32767)
+    return write_image(tmp_path_factory.mktemp("correct"), with_own_words(image, own))
+
+
+@pytest.fixture
+def board(built: None, model: Path, tmp_path: Path) -> Iterator[VirtualBoard]:
+    with virtual_board(model, tmp_path / "flash") as running:
+        yield running
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "take.wav", changing_noise(3, 16000), 16000)
+    return tmp_path / "take.wav"
+
+
+def test_a_mistake_is_taken_back(run, board, take):
+    before = run("listen", take, "--port", board.port)
+    assert before.out.count("\n") > 2
+    said = run("correct", "--nothing", "--port", board.port)
+    assert said.code == 0
+    assert "kept as no word: 1 take of this sound" in said.out
+    assert "saved as generation 1" in said.err
+    assert run("listen", take, "--port", board.port).out.count("\n") < before.out.count("\n")
+    known = run("words", "--port", board.port)
+    assert "0 of 2 words of your own, 1 sounds that are no word" in known.out
+    assert json.loads(run("words", "--json", "--port", board.port).out)["sounds"] == 1
+    gone = run("forget", "--sounds", "--yes", "--port", board.port)
+    assert gone.out == "forgot 1 sounds that were taken back\n"
+    assert run("listen", take, "--port", board.port).out == before.out
+    none = run("forget", "--sounds", "--yes", "--port", board.port)
+    assert none.code != 0
+    assert "there is none to forget" in none.err
+
+
+def test_a_word_that_was_missed(run, board, take):
+    run("listen", take, "--port", board.port)
+    said = json.loads(run("correct", "lamp", "--no-save", "--json", "--port", board.port).out)
+    assert said == {"word": "lamp", "takes": 1, "pause_seconds": 0.0, "generation": None}
+    assert "lamp" in run("words", "--port", board.port).out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--nothing",), "nothing was heard that could be corrected"),
+        (("lamp",), "nothing was heard that could be corrected"),
+        ((), "give the word that it was, or --nothing"),
+        (("lamp", "--nothing"), "give the word that it was, or --nothing"),
+        (("two words",), "a word is a name"),
+    ],
+    ids=["none", "word", "nothing said", "both", "no word"],
+)
+def test_what_cannot_be_corrected_is_told_and_changes_nothing(run, board, words, told):
+    said = run("correct", *words, "--port", board.port)
+    assert said.code != 0
+    assert told in " ".join(said.err.replace("│", " ").split())
+    assert "Traceback" not in said.err
+    assert json.loads(run("info", "--json", "--port", board.port).out)["generation"] == 0
+
+
+class Terminal(io.StringIO):
+    """Standard input at which a user types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_word_that_is_typed_corrects_while_listening(
+    run, built, model, take, tmp_path, monkeypatch
+):
+    """Each line corrects what was heard last; all is saved when listening ends."""
+    lines = iter([*[""] * 9, "lamp", *[""] * 9, "two words", *[""] * 9, "-"])
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("tracekws.cli.listen.typed_line", lambda: next(lines, ""))
+    extra = ["--microphone", str(take), "--by-requests"]
+    with virtual_board(model, tmp_path / "flash", extra=extra) as running:
+        said = run("listen", "--live", "--seconds", "3", "--port", running.port)
+        assert said.code == 0
+        assert "kept as a take of lamp: 1 take of it; listening again in 0.0 s" in said.err
+        assert "not corrected: a word is a name" in said.err
+        assert "kept as no word: 1 take of this sound" in said.err
+        assert "corrections saved as generation 1" in said.err
+        known = json.loads(run("words", "--json", "--port", running.port).out)
+    assert [one["word"] for one in known["own"]] == ["lamp"]
+    assert known["sounds"] == 1
