@@ -32,7 +32,7 @@ def correct(
     another. With --nothing, the sound of the last event is kept as one that is no word; what is
     like it raises nothing any more. `words` counts such sounds, `forget --sounds` forgets them.
 
-    Example: `tracekws listen take.wav`, then `tracekws correct --nothing`
+    Example: `tracekws correct yes`, after `tracekws listen take.wav`
     """
     if (word is None) != nothing:
         raise typer.BadParameter("give the word that it was, or --nothing")
