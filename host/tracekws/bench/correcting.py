@@ -9,17 +9,18 @@ before and after beside it. A keyword that is missed is corrected once, and othe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.adapting import Estimate
-from tracekws.bench.stream import Sound, speech_power
+from tracekws.bench.stream import Sound, held_back, speech_power
 from tracekws.core import Model
-from tracekws.data import Clip, Progress, Recordings
+from tracekws.data import Clip, Progress, Recordings, read_tree
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.parallel import spread
 from tracekws.recognizer import Recognizer
@@ -52,6 +53,25 @@ CAPTIONS = {
     "missed_false_once": "after",
 }
 """The rows; percent."""
+
+
+def read_source(folder: Path, others: Path | None) -> tuple[list[Clip], list[Sound]]:
+    """Which clips there are, and the background.
+
+    Args:
+        folder: of a tree, whose testing speakers are heard.
+        others: of a tree of other words, whatever their names are; none by default.
+
+    Raises:
+        DataError: one is no such tree, or there is no background.
+    """
+    tree = read_tree(folder)
+    sounds = held_back(tree.noises)
+    if not sounds:
+        raise DataError(f"{folder}: no recordings in _background_noise_")
+    clips = list(tree.of("testing") if tree.has_lists else tree.clips)
+    strange = read_tree(others).clips if others else ()
+    return [*clips, *(replace(clip, word=f"other {clip.word}") for clip in strange)], sounds
 
 
 @dataclass

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from tracekws import data
 from tracekws.bench import adapting, cards, correcting, cost, robust, streams, teaching
-from tracekws.bench.stream import held_back
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, say_left_out, stages, talk
 from tracekws.cli.devices import open_device
@@ -171,14 +170,11 @@ def bench_correct(
     Example: `tracekws bench correct --data speech_commands --others OTHER_WORDS`
     """
     model = Model.load(model_path)
-    tree = data.read_tree(folder)
-    clips = [clip for clip in tree.clips if clip.split == "testing"]
-    if others:
-        clips += data.read_tree(others).clips
+    clips, sounds = correcting.read_source(folder, others)
     with stages() as stage:
         recordings = data.read_recordings(clips, stage("reading"))
         report = correcting.bench_correct(
-            model, recordings, held_back(tree.noises), seed, workers, stage("correcting")
+            model, recordings, sounds, seed, workers, stage("correcting")
         )
     if as_json:
         settings = {"seed": seed, "data": recordings.digest}
