@@ -325,6 +325,32 @@ def test_guided_recording_goes_to_the_folder_and_is_learned(run, board, tmp_path
     assert state(board)[1:] == (1, False)
 
 
+def test_guided_recording_of_some_words_asks_for_no_others(run, board, tmp_path, monkeypatch):
+    rng = np.random.default_rng(2)
+
+    def record(seconds: float) -> np.ndarray:
+        level = np.repeat(10.0 ** rng.uniform(1, 3.5, int(20 * seconds)), 800)
+        return rng.normal(0, level).astype(np.int16)
+
+    monkeypatch.setattr(microphone, "sounddevice", lambda: None)
+    monkeypatch.setattr(microphone, "record", record)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n" * 6))
+    named = ("--word", "up", "--word", "no")
+    words = ("adapt", tmp_path / "mine", "--json", *named, "--port", board.port)
+    assert run(*words).code == 2, "without --record"
+    result = run(*words, "--record", "--word", "lamp")
+    assert result.code == 1
+    assert "the device has no word 'lamp'; it knows yes, no, up" in result.err
+    assert not (tmp_path / "mine").exists()
+    result = run(*words, "--record")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["learned"] == {"no": 2, "up": 2}
+    assert sorted(path.parent.name for path in (tmp_path / "mine").rglob("*.wav")) == [
+        *["no"] * 3,
+        *["up"] * 3,
+    ]
+
+
 def test_the_microphone_is_streamed_until_ctrl_c(run, board, takes, monkeypatch):
     class InputStream:
         def __init__(self, samplerate, channels, dtype, blocksize, callback):

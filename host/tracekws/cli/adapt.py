@@ -30,6 +30,7 @@ from tracekws.device import microphone
 from tracekws.device.takes import Lesson
 from tracekws.errors import DataError
 from tracekws.files import check_folder
+from tracekws.names import normalised
 from tracekws.shipped import MODEL
 
 
@@ -40,6 +41,14 @@ def adapt(
     record: Annotated[
         bool, typer.Option("--record", help="First record the takes that the folder lacks.")
     ] = False,
+    words: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--word",
+            help="Record takes of this word alone; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     use_all: Annotated[
         bool, typer.Option("--all", help="Learn every take; hold none back to test with.")
     ] = False,
@@ -72,6 +81,7 @@ def adapt(
 ) -> None:
     """Teach the device its user's voice from a folder of takes, a folder a word.
 
+    Not every word needs takes: no score of another word changes, unless the model moves weights.
     A word needs two takes or more: its last one is held back and tested with, before and after.
     Takes of anything else, in the folder _other, are tested with; a model that moves its weights
     learns them as unknown. Takes are looked at first: those that are silent, noise without speech,
@@ -81,6 +91,8 @@ def adapt(
 
     Example: `tracekws adapt my-takes --picture adapted.png`
     """
+    if words and not record:
+        raise typer.BadParameter("--word is for --record; takes are learned as the folder has them")
     known = Model.load(model) if model.exists() else None
 
     def tell(lesson: Lesson) -> None:
@@ -124,7 +136,7 @@ def adapt(
         if keep:
             warn_of_slots(about)
         if record:
-            record_guided(folder, about.keywords)
+            record_guided(folder, chosen(words or (), about.keywords), others=not words)
         with stages() as stage:
             result = device.adapt(
                 folder,
@@ -147,7 +159,22 @@ def adapt(
         print_json(as_plain(result))
 
 
-def record_guided(folder: Path, words: Sequence[str]) -> None:
+def chosen(words: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    """The words that takes are recorded of: all, where none are named.
+
+    Raises:
+        DataError: the device does not know one.
+    """
+    named = [normalised(word) for word in words]
+    if strange := [word for word in named if word not in known]:
+        raise DataError(
+            f"the device has no word {strange[0]!r}; it knows {', '.join(known)}; `tracekws teach`"
+            " teaches another"
+        )
+    return named or known
+
+
+def record_guided(folder: Path, words: Sequence[str], others: bool) -> None:
     """Record the takes that a folder lacks, with prompts on the terminal."""
     microphone.sounddevice()  # say at once what is missing
     check_folder(folder)
@@ -158,5 +185,6 @@ def record_guided(folder: Path, words: Sequence[str]) -> None:
         ask=prompt(folder),
         complain=lambda problem: talk.print(problem),
         recorder=microphone.record,
+        others=others,
     )
     say(talk, f"{made} takes recorded")

@@ -136,18 +136,21 @@ def record_takes(
     ask: Callable[[str], None],
     complain: Callable[[str], None],
     recorder: Recorder,
+    others: bool = True,
 ) -> int:
     """Record takes of words, and of other words, into a folder as `read_takes` reads it.
 
     Each take is on disk before the next is asked for.  Takes that the folder has already count, so
     that an interrupted recording goes on where it stopped.  `ask` prompts and waits until the
-    speaker is ready; `complain` says why a take is asked for again.
+    speaker is ready; `complain` says why a take is asked for again.  Without `others` no other
+    words are asked for.
 
     Returns the number of new takes.  Raises TraceKwsError without a microphone, DataError when the
     folder cannot be written.
     """
     wanted = [(word, word, number) for word in words for number in range(1, TAKES + 1)]
-    wanted += [(OTHER, OTHER_WORDS[n - 1], n) for n in range(1, OTHER_TAKES + 1)]
+    if others:
+        wanted += [(OTHER, OTHER_WORDS[n - 1], n) for n in range(1, OTHER_TAKES + 1)]
     missing = [(_take(folder, name, number), word) for name, word, number in wanted]
     missing = [(path, word) for path, word in missing if not path.exists()]
     for done, (path, word) in enumerate(missing):
