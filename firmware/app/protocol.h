@@ -60,7 +60,7 @@ enum {
 #define TKWS_APP_CAN_LOAD 16
 #define TKWS_APP_CAN_HEAR 32     /**< has a microphone */
 #define TKWS_APP_CAN_TEACH 64    /**< knows WORDS, TEACH and FORGET_WORD */
-#define TKWS_APP_CAN_CORRECT 128 /**< knows CORRECT */
+#define TKWS_APP_CAN_CORRECT 128 /**< knows CORRECT, and takes that are guarded */
 
 #define TKWS_APP_MAX_DATA 640         /**< bytes of PCM, features or weights in one message */
 #define TKWS_APP_LOAD_BYTES 512       /**< of an image in one message: whole program units */

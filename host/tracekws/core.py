@@ -25,6 +25,7 @@ TRACES: int = lib.TKWS_LEARN_TRACES
 LATENT: int = lib.TKWS_LEARN_LATENT
 SEQUENCES: int = lib.TKWS_LEARN_SEQUENCES
 TAKES: int = lib.TKWS_LEARN_TAKES
+GUARDED: int = lib.TKWS_LEARN_GUARDED
 MOST_IMAGE_BYTES = 64 * MIB
 """Far above what any part has room for."""
 

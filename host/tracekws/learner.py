@@ -11,16 +11,32 @@ from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
 from tracekws.audio import is_silent
-from tracekws.core import TAKES, Model, Network, OwnWord, check_pcm, features, own_words
-from tracekws.errors import DataError, ModelError, check
+from tracekws.core import GUARDED, TAKES, Model, Network, OwnWord, check_pcm, features, own_words
+from tracekws.errors import DataError, ModelError, check, code
 from tracekws.files import read_bytes, write
 from tracekws.names import normalised, word_of
 
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
+MOST_REFUSED = 0.5
+"""Share of takes that sound like other words than their own, above which none is learned."""
 MAGIC = b"TKLW"
 _HEAD = struct.Struct("<4sI")
 _CRC = struct.Struct("<I")
+
+
+def check_refused(refused: int, takes: int) -> None:
+    """See that not most takes sound like other words than their own, or like none.
+
+    Raises:
+        DataError: they do: the words are probably mixed up, or the recordings are of something
+            else.
+    """
+    if refused > MOST_REFUSED * takes:
+        raise DataError(
+            f"{refused} of {takes} takes sound like another word than their own, or like none:"
+            " nothing was learned; are they in the right folders? --force learns them"
+        )
 
 
 def schedule(
@@ -74,7 +90,8 @@ class Learner(Network):
         takes: Sequence[tuple[str, NDArray[np.int16]]],
         passes: int | None = None,
         seed: int = 1,
-    ) -> None:
+        force: bool = False,
+    ) -> tuple[int, ...]:
         """Learn takes as `tracekws adapt` teaches them to a device.
 
         Args:
@@ -82,11 +99,16 @@ class Learner(Network):
                 a label of the model; that of its class for unknown words takes any other speech.
             passes: over all takes; the model's by default.
             seed: of the order of takes.
+            force: whether takes that sound like another word, or like none, are learned, too,
+                where the model keeps takes.
+
+        Returns:
+            Places of the takes that were not learned, since they do.
 
         Raises:
             DataError: a word that the model does not have, samples that are none or too few, a
-                take in which nobody speaks, or no pass; nothing is learned then. For more of what
-                may be wrong see tracekws.inspection.
+                take in which nobody speaks, most takes sound like other words, or no pass; nothing
+                is learned then. For more of what may be wrong see tracekws.inspection.
         """
         labels = self.model.labels
         if strange := [word for word, _ in takes if word not in labels]:
@@ -105,8 +127,19 @@ class Learner(Network):
             raise DataError(f"{passes} passes: one at least")
         order = np.random.default_rng(seed)
         method = int(self.model.header.method)
+        if method == TAKES and not force:
+            method |= GUARDED
+        before = self.weights
+        refused = set()
         for _, i, scale in schedule(len(takes), passes or self.model.header.passes, order):
-            self.take(heard[i], labels.index(takes[i][0]), method, scale)
+            if not self.take(heard[i], labels.index(takes[i][0]), method, scale):
+                refused.add(i)
+        try:
+            check_refused(len(refused), len(takes))
+        except DataError:
+            self.weights = before
+            raise
+        return tuple(sorted(refused))
 
     def teach(self, word: str, takes: Sequence[NDArray[np.int16]]) -> OwnWord | None:
         """Teach a word, of the user's own or of the model, by its takes alone: no weight changes.
@@ -158,7 +191,7 @@ class Learner(Network):
         lib.tkws_own_forget(self.model.c, self._weights.c, number)
         self._takes_changed = True
 
-    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
+    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> bool:
         """Learn once from one take.
 
         Args:
@@ -167,13 +200,20 @@ class Learner(Network):
             method: TKWS_LEARN_* flags.
             scale_q15: share of the model's learning rates, Q15, 0 to 32767.
 
+        Returns:
+            Whether it was learned: one that sounds unlike its word is not, by a guarded method.
+
         Raises:
             TraceKwsError: the take has no step, or an argument is out of its range.
         """
         check(lib.tkws_learner_begin(self._learner, method, label, scale_q15))
         self._run(features, learner=self._learner)
-        check(lib.tkws_learner_end(self._learner))
+        ended = lib.tkws_learner_end(self._learner)
+        if ended == code("UNLIKE"):
+            return False
+        check(ended)
         self._takes_changed = True
+        return True
 
     def save(self, path: Path | str) -> None:
         """Write the weights to a file, completely or not at all.

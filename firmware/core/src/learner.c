@@ -228,7 +228,39 @@ static void keep_take(const tkws_learner *learner)
 static bool teaches(const tkws_model *model, uint32_t method, uint32_t label)
 {
     return label < model->header.n_classes ||
-           (label < tkws_model_words(model) && method == TKWS_LEARN_TAKES);
+           (label < tkws_model_words(model) &&
+            (method | TKWS_LEARN_GUARDED) == (TKWS_LEARN_TAKES | TKWS_LEARN_GUARDED));
+}
+
+/* Whether a method is one that there is. */
+static bool is_method(uint32_t method)
+{
+    return method <= TKWS_LEARN_ALL || method == (TKWS_LEARN_TAKES | TKWS_LEARN_GUARDED);
+}
+
+/* The largest score of all classes but one. */
+static int32_t best_other(const tkws_model_header *h, const int32_t *scores, size_t but)
+{
+    int32_t best = INT32_MIN;
+    for (size_t c = 0; c < h->n_classes; c++)
+        if (c != but && scores[c] > best)
+            best = scores[c];
+    return best;
+}
+
+/* Whether a take is of something else than its word: other speech may be anything, silence is none. */
+static bool is_unlike(const tkws_learner *learner)
+{
+    const tkws_model_header *h = &learner->network->model->header;
+    int32_t scores[TKWS_MAX_CLASSES] = {0};
+    size_t label = learner->label;
+    if (label == h->unknown_class || label == h->silence_class)
+        return false;
+    tkws_network_scores(learner->network, scores);
+    if (label < h->n_classes)
+        return tkws_fx_sub(best_other(h, scores, label), scores[label]) > TKWS_LEARNER_GUARD;
+    int32_t best = best_other(h, scores, h->silence_class);
+    return tkws_fx_sub(scores[h->silence_class], best) > TKWS_LEARNER_GUARD;
 }
 
 static void start_take(tkws_learner *learner, uint32_t label)
@@ -290,7 +322,7 @@ int tkws_learner_begin(tkws_learner *learner, uint32_t method, uint32_t label, u
 {
     if (learner->open != 0)
         return TKWS_E_STATE;
-    if (method > TKWS_LEARN_ALL || !teaches(learner->network->model, method, label) ||
+    if (!is_method(method) || !teaches(learner->network->model, method, label) ||
         scale_q15 > TKWS_Q15_ONE)
         return TKWS_E_ARGUMENT;
     if ((method & TKWS_LEARN_TAKES) != 0 && learner->network->model->traces.rank == 0)
@@ -319,6 +351,10 @@ int tkws_learner_end(tkws_learner *learner)
     if (learner->n_steps == 0) {
         tkws_learner_abort(learner);
         return TKWS_E_TOO_SHORT;
+    }
+    if ((learner->method & TKWS_LEARN_GUARDED) != 0 && is_unlike(learner)) {
+        tkws_learner_abort(learner);
+        return TKWS_E_UNLIKE;
     }
     if ((learner->method & TKWS_LEARN_TAKES) != 0)
         keep_take(learner);

@@ -41,7 +41,17 @@ from tracekws.bench.own_streams import (
 )
 from tracekws.bench.sets import Recording, read_set
 from tracekws.columns import CAPTIONS, are_right
-from tracekws.core import LATENT, READOUT, SEQUENCES, TAKES, TRACES, Model, Network, features
+from tracekws.core import (
+    GUARDED,
+    LATENT,
+    READOUT,
+    SEQUENCES,
+    TAKES,
+    TRACES,
+    Model,
+    Network,
+    features,
+)
 from tracekws.data import (
     CLIP_SAMPLES,
     Clip,
@@ -63,7 +73,7 @@ from tracekws.parallel import spread
 
 METHODS = {
     "none": 0,
-    "takes": TAKES,
+    "takes": TAKES | GUARDED,
     "readout": READOUT,
     "readout+replay": READOUT | LATENT,
     "tp": READOUT | TRACES,
@@ -96,7 +106,7 @@ def methods_for(model: Model) -> list[str]:
 class Adapting(Protocol):
     """Whatever learns from takes and is then tested: the core's Learner, or another."""
 
-    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
+    def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> object:
         """Learn from one take (steps, 80) by a method's flags, with its rates scaled."""
 
     def scores_of(self, clips: NDArray[np.int8]) -> NDArray[np.int32]:

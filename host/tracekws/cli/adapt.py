@@ -86,7 +86,8 @@ def adapt(
     Takes of anything else, in the folder _other, are tested with; a model that moves its weights
     learns them as unknown. Takes are looked at first: those that are silent, noise without speech,
     far too quiet or badly clipped are refused, all in one line; of those that are cut, of two words
-    or unlike the others of their word it warns. What was learned before stays in it: for another
+    or unlike the others of their word it warns. The device refuses takes that sound like another
+    word to it, and they are named. What was learned before stays in it: for another
     voice, `forget` first. An error or Ctrl-C takes the device back to what was last saved.
 
     Example: `tracekws adapt my-takes --picture adapted.png`
@@ -94,6 +95,8 @@ def adapt(
     if words and not record:
         raise typer.BadParameter("--word is for --record; takes are learned as the folder has them")
     known = Model.load(model) if model.exists() else None
+
+    told: set[str] = set()
 
     def tell(lesson: Lesson) -> None:
         """Say what will be learned, unless it would not do."""
@@ -104,6 +107,7 @@ def adapt(
             )
         for warning in lesson.weak_points:
             say(talk, f"warning: {warning}")
+            told.add(warning)
         if not use_all:
             talk.print(
                 f"{len(lesson.learn)} takes are learned, {len(lesson.test)} held back to test with"
@@ -116,6 +120,9 @@ def adapt(
     def show(result: adaptation.Adaptation) -> None:
         """Give all that can fail, so that nothing is saved when it does."""
         n_learned = sum(result.learned.values())
+        for warning in result.warnings:
+            if warning not in told:
+                say(talk, f"warning: {warning}")
         if picture:
             title = f"before and after {n_learned} takes"
             columns.picture(picture, result.before, result.after, title)

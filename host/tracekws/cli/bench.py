@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from tracekws import data
-from tracekws.bench import adapting, cards, correcting, cost, robust, streams, teaching
+from tracekws.bench import adapting, cards, correcting, cost, poisoning, robust, streams, teaching
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, say_left_out, stages, talk
 from tracekws.cli.devices import open_device
@@ -149,6 +149,57 @@ def bench_teach(
     out.print(f"{people} speakers, {draws} draws; percent, in brackets 95 % over speakers")
     reasons = [reason for _, reason in recordings.bad]
     say_left_out(len(recordings.repeats), reasons, len(recordings.long))
+
+
+@app.command("poison")
+def bench_poison(
+    folder: DataOption,
+    model_path: ModelArgument = MODEL,
+    speakers: Speakers = None,
+    shots: Shots = 3,
+    draws: Draws = 1,
+    seed: Seed = 1,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what wrong takes do: under wrong names, of others, of noise; with the guard, without.
+
+    Example: `tracekws bench poison --data speech_commands --speakers adaptation_speakers.txt`
+    """
+    model = Model.load(model_path)
+    settings = adapting.Experiment(shots=shots, draws=draws, seed=seed)
+    sources = adapting.read_sources(folder, None, speakers, None)
+    noises = [n for n in data.read_noise(sources.tree.noises, "evaluation") if len(n) >= 16000]
+    with stages() as stage:
+        people = sources.read(model, settings, stage("reading"), streams=True)
+        rows = poisoning.bench_poison(
+            model, people, noises, settings, workers, stage("adapting wrongly")
+        )
+    found = [row.summary() for row in rows]
+    if as_json:
+        told = {"shots": shots, "draws": draws, "seed": seed, "data": people.digest}
+        people_told = {"speakers": len(people.speakers)}
+        print_json({"model": model.identity, "settings": told, **people_told, "rows": found})
+        return
+    table = Table(
+        "takes",
+        "kept",
+        "heard",
+        "guarded",
+        "not",
+        "false in 100",
+        "guarded",
+        "not",
+        "harmed",
+        "not",
+    )
+    for row in found:
+        cells = [row["takes_kept"], *row["heard"].values(), *row["false_per_100"].values()]
+        texts = ["-" if cell is None else f"{cell:.1f}" for cell in cells]
+        harmed = [f"{count} of {row['sessions']}" for count in row["harmed"].values()]
+        table.add_row(poisoning.CAPTIONS[row["kind"]], *texts, *harmed)
+    out.print(table)
+    out.print(f"{len(people.speakers)} speakers, {draws} draws; percent, as it ships")
 
 
 @app.command("correct")

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from tracekws.columns import Columns, Share, share_of
-from tracekws.core import FeatureConfig, features
+from tracekws.core import GUARDED, TAKES, FeatureConfig, features
 from tracekws.device.driver import Driver
 from tracekws.device.takes import Take, count
-from tracekws.errors import TraceKwsError
-from tracekws.learner import schedule
+from tracekws.errors import DeviceError, TraceKwsError
+from tracekws.learner import check_refused, schedule
+
+UNLIKE = "not learned, since it sounds like another word, or like none, is"
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many takes of it are done, and of how many."""
@@ -101,7 +103,7 @@ def teach(
     config: FeatureConfig | None,
     method: int | None = None,
     progress: Progress,
-) -> None:
+) -> set[int]:
     """Learn takes in several passes, in a fresh order in each, at falling rates.
 
     The first pass sends PCM; later ones send features, computed by the same C code, which are an
@@ -109,18 +111,33 @@ def teach(
     (None) every pass sends PCM.  `seed` is of the order and of the device's generator.
 
     When anything fails, or is interrupted, the device is back at its last saved weights.
+
+    Returns the places of takes that the device refused, since `method` is guarded.
     """
+    refused: set[int] = set()
     order = np.random.default_rng(seed)
     feature_takes = [features(take.pcm, config) for take in takes] if config else None
     total = passes * len(takes)
     with device.learn(seed) as session:
         for done, (number, i, scale) in enumerate(schedule(len(takes), passes, order)):
             progress("learning", done, total)
-            if number == 0 or feature_takes is None:
-                session.take_pcm(takes[i].label, takes[i].pcm, scale, method)
-            else:
-                session.take_features(takes[i].label, feature_takes[i], scale, method)
+            try:
+                if number == 0 or feature_takes is None:
+                    session.take_pcm(takes[i].label, takes[i].pcm, scale, method)
+                else:
+                    session.take_features(takes[i].label, feature_takes[i], scale, method)
+            except DeviceError as error:
+                if error.name != "UNLIKE":
+                    raise
+                refused.add(i)
+        check_refused(len(refused), len(takes))
     progress("learning", total, total)
+    return refused
+
+
+def guarded(device: Driver, method: int, force: bool) -> int | None:
+    """The method to learn by: the model's, guarded where it keeps takes and the device can."""
+    return TAKES | GUARDED if method == TAKES and device.guards and not force else None
 
 
 def adapt(
@@ -133,6 +150,7 @@ def adapt(
     seed: int = 1,
     config: FeatureConfig | None = None,
     save: bool = True,
+    force: bool = False,
     warnings: Sequence[str] = (),
     progress: Progress = lambda what, done, total: None,
     before_save: Callable[[Adaptation], None] = lambda result: None,
@@ -141,6 +159,8 @@ def adapt(
 
     `learn` is taught, `test` are other takes of the same user, `others` takes of other speakers
     (both may be empty).  `passes` defaults to the model's.  See `teach` for `seed` and `config`.
+    Where the model keeps takes, the device refuses those that sound like another word, unless
+    `force`; a warning names them. Where most of them do, nothing is learned: DataError.
     `before_save` is given the result before anything is saved: whatever else is wanted of it is
     written there, so that nothing is saved when that fails.
 
@@ -150,11 +170,18 @@ def adapt(
     info = device.info()
     passes = passes or info.passes
     before = columns(device, test, others, "before", progress)
-    teach(device, learn, passes=passes, seed=seed, config=config, progress=progress)
+    method = guarded(device, info.method, force)
+    refused = teach(
+        device, learn, passes=passes, seed=seed, config=config, method=method, progress=progress
+    )
+    learned = [take for i, take in enumerate(learn) if i not in refused]
+    if refused:
+        names = ", ".join(learn[i].name for i in sorted(refused))
+        warnings = [*warnings, f"{UNLIKE} {names}: listen to it; --force learns it"]
     try:
         after = columns(device, test, others, "after", progress)
         result = Adaptation(
-            count(learn), count(test), passes, seed, before, after, None, tuple(warnings)
+            count(learned), count(test), passes, seed, before, after, None, tuple(warnings)
         )
         before_save(result)
         return replace(result, generation=device.save()) if save else result

@@ -168,6 +168,7 @@ class Device(Driver):
             seed=seed,
             config=own.front_end if own else None,
             save=save,
+            force=force,
             warnings=lesson.weak_points,
             progress=progress,
             before_save=before_save,

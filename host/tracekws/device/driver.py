@@ -277,6 +277,11 @@ class Driver:
             max_pcm_credit=self._hello.credit,
         )
 
+    @property
+    def guards(self) -> bool:
+        """Whether it refuses takes that sound like another word, where that is asked for."""
+        return bool(self._hello.capabilities & protocol.CAN_CORRECT)
+
     def listen(
         self,
         chunks: Iterable[NDArray[np.int16]],
@@ -721,7 +726,8 @@ class LearnSession:
             ValueError: the scale is out of its range.
             DataError: the samples are no int16 of one channel.
             DeviceError: LABEL, the model does not have the word; nothing has changed then.
-                TOO_SHORT, there are less than 560 samples.
+                TOO_SHORT, there are less than 560 samples. UNLIKE, the method is guarded, and the
+                take sounds like another word, or none: it was not kept.
         """
         sound = check_pcm(pcm)  # before a take is opened
         self._learn(protocol.PCM, label, self._device._pcm_data([sound]), scale, method)

@@ -52,7 +52,7 @@ FORGET_WORD: int = _lib.TKWS_APP_FORGET_WORD
 CAN_TEACH: int = _lib.TKWS_APP_CAN_TEACH
 """Capability: the device knows WORDS, TEACH and FORGET_WORD."""
 CAN_CORRECT: int = _lib.TKWS_APP_CAN_CORRECT
-"""Capability: the device knows CORRECT, and WORDS of sounds that are no word."""
+"""Capability: the device knows CORRECT, WORDS of sounds that are no word, and guarded takes."""
 ANSWER: int = _lib.TKWS_APP_ANSWER
 """Set in the first byte of an answer."""
 DAMAGED: int = _lib.TKWS_APP_DAMAGED

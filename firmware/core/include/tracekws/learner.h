@@ -14,6 +14,9 @@
  *
  * The readout learns once a take from the mean rates r: V_jc -= rate (softmax(r V + c) - y)_c r_j.
  *
+ * A guarded take is refused where the network hears another class by more than TKWS_LEARNER_GUARD: a take of another
+ * word, of none, or noise, under a wrong name. One of a word of the user's own is refused as silence alone.
+ *
  * Without any of that, the mean rates alone are kept, as the trace of what the user says: templates.h compares them
  * with what is heard. */
 #ifndef TRACEKWS_LEARNER_H
@@ -25,6 +28,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/** How much likelier another class may be than the word of a guarded take, of logits, Q10: 4. */
+#define TKWS_LEARNER_GUARD 4096
 
 /** State of the learner. The network and memory are the caller's and must outlive it. */
 typedef struct {
@@ -52,8 +58,8 @@ int tkws_learner_init(tkws_learner *learner, tkws_network *network, void *memory
                       uint32_t seed);
 
 /** Open a take: the network, the traces and the bank start at rest.
- *  @param method     TKWS_LEARN_* flags; 0 only listens
- *  @param label      class of the take; with TKWS_LEARN_TAKES alone, or number of a word of the user's own (own.h)
+ *  @param method     TKWS_LEARN_* flags; 0 only listens; TKWS_LEARN_GUARDED goes with TKWS_LEARN_TAKES alone
+ *  @param label      class of the take; with TKWS_LEARN_TAKES, guarded or not, and nothing else, or number of a word of the user's own (own.h)
  *  @param scale_q15  share of the model's rates to learn with, 0..32767
  *  @return TKWS_OK; TKWS_E_ARGUMENT, TKWS_E_STATE (a take is open) or TKWS_E_NO_TRACES (the image keeps no takes)
  *          with nothing changed */
@@ -65,7 +71,8 @@ int tkws_learner_begin(tkws_learner *learner, uint32_t method, uint32_t label, u
 int tkws_learner_step(tkws_learner *learner, const int8_t *features);
 
 /** Close the take: the readout learns, then what is replayed. The network is left at rest.
- *  @return TKWS_OK, TKWS_E_STATE when no take is open, TKWS_E_TOO_SHORT when it had no step */
+ *  @return TKWS_OK, TKWS_E_STATE when no take is open, TKWS_E_TOO_SHORT when it had no step, TKWS_E_UNLIKE when it was
+ *          guarded and refused, with nothing changed */
 int tkws_learner_end(tkws_learner *learner);
 
 /** Close the take without the readout's part; what W, R and b learned step by step stays. */

@@ -92,6 +92,7 @@ extern "C" {
 #define TKWS_LEARN_ALL                                                                             \
     (TKWS_LEARN_READOUT | TKWS_LEARN_TRACES | TKWS_LEARN_LATENT | TKWS_LEARN_SEQUENCES |           \
      TKWS_LEARN_TAKES)
+#define TKWS_LEARN_GUARDED 32 /**< with TAKES alone: one of another word is refused */
 
 /** The numbers of a model. Each learning rate is the change of a weight for a unit gradient, in 2^-16 of
  *  the weight's least significant bit; the gradients are defined in learner.h. */
