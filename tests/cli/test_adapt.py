@@ -39,7 +39,7 @@ class Log:
 
     def info(self):
         words = ("yes", "no")
-        return SimpleNamespace(unknown="_unknown_", keywords=words, passes=5)
+        return SimpleNamespace(unknown="_unknown_", keywords=words, passes=5, method=1)
 
     def classify(self, pcm):
         self.step("classify")

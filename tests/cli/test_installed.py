@@ -180,7 +180,7 @@ def test_a_board_is_heard_and_taught_with_what_came_along(
         code, out, err = installed.run("listen", stream, "--port", port, "--json")
         assert code == 0, err
         assert {json.loads(line)["file"] for line in out.splitlines()} == {str(stream)}
-        assert installed.json("adapt", takes, "--port", port)["generation"] == 1
+        assert installed.json("adapt", takes, "--force", "--port", port)["generation"] == 1
     assert installed.state() == before
     assert (installed.desk / "tracekws" / "board.flash").is_file()
 

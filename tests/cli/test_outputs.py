@@ -46,9 +46,10 @@ def full_after_learning(monkeypatch) -> Iterator[None]:
     """The disk is full once the device has learned."""
     teach, disk = adaptation.teach, full_disk()
 
-    def fill(*arguments: object, **named: object) -> None:
-        teach(*arguments, **named)
+    def fill(*arguments: object, **named: object) -> object:
+        refused = teach(*arguments, **named)
         disk.__enter__()
+        return refused
 
     monkeypatch.setattr(adaptation, "teach", fill)
     yield
@@ -84,9 +85,10 @@ def test_a_result_that_nobody_takes_is_not_saved(
     file.write_bytes(bytes(4000))
     teach, disk = adaptation.teach, full_disk()
 
-    def fail(*arguments: object, **named: object) -> None:
-        teach(*arguments, **named)
+    def fail(*arguments: object, **named: object) -> object:
+        refused = teach(*arguments, **named)
         os.close(reader) if output == "left pipe" else disk.__enter__()
+        return refused
 
     monkeypatch.setattr(adaptation, "teach", fail)
     monkeypatch.setattr(out, "quiet", False)  # what Rich makes of it at a pipe that nobody reads

@@ -161,11 +161,27 @@ static void learn(corner *k, uint8_t kind, uint32_t label, size_t n)
     CHECK(tkws_learner_end(&k->learner) == TKWS_OK);
 }
 
+/* A take of a word, which the guard may refuse. */
+static void guard(corner *k, uint8_t kind, uint32_t word, size_t n)
+{
+    int8_t features[TKWS_FEATURES];
+    uint32_t method = TKWS_LEARN_TAKES | TKWS_LEARN_GUARDED;
+    CHECK(tkws_learner_begin(&k->learner, method, word, 0) == TKWS_OK);
+    for (size_t i = 0; i < n; i++) {
+        maker_fill8(features, TKWS_FEATURES, (maker_pattern){kind, (uint32_t)i});
+        CHECK(tkws_learner_step(&k->learner, features) == TKWS_OK);
+    }
+    int result = tkws_learner_end(&k->learner);
+    CHECK(result == TKWS_OK || result == TKWS_E_UNLIKE);
+}
+
 /* A take of the last word of the user's own, beside those that it has. */
 static void teach(corner *k, uint8_t kind, size_t n)
 {
     int8_t features[TKWS_FEATURES];
     uint32_t word = (uint32_t)tkws_model_words(&k->model) - 1;
+    guard(k, kind, word, n);
+    guard(k, kind, 0, n);
     CHECK(tkws_learner_begin(&k->learner, TKWS_LEARN_TAKES, word, 0) == TKWS_OK);
     for (size_t i = 0; i < n; i++) {
         maker_fill8(features, TKWS_FEATURES, (maker_pattern){kind, (uint32_t)i});
