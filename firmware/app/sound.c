@@ -11,7 +11,7 @@
 static void use_takes(tkws_app *app, uint8_t session)
 {
     bool hears = session == TKWS_APP_LISTENING || session == TKWS_APP_HEARING ||
-                 session == TKWS_APP_CLASSIFYING;
+                 session == TKWS_APP_CLASSIFYING || session == TKWS_APP_ALONE;
     bool wanted =
         hears && tkws_templates_wanted(&app->model, &app->weights) &&
         tkws_templates_init(&app->templates, &app->model, &app->weights, app->learner_memory,
