@@ -50,8 +50,10 @@ static uint32_t time_passed(const tkws_app_alone *alone, bool is_quiet)
 static bool has_host(tkws_app_alone *alone, bool is_quiet)
 {
     tkws_app *app = alone->app;
-    if (!app->has_last)
+    if (!app->has_last) {
+        alone->silence = 0;
         return false;
+    }
     bool asked = app->id != alone->id || app->last_crc != alone->crc;
     alone->silence = asked ? 0 : alone->silence + time_passed(alone, is_quiet);
     alone->id = app->id;
@@ -60,7 +62,6 @@ static bool has_host(tkws_app_alone *alone, bool is_quiet)
     alone->was_quiet = is_quiet;
     if (alone->silence < TKWS_APP_ALONE_SILENCE)
         return true;
-    alone->silence = 0;
     tkws_app_lose_host(app);
     return false;
 }
@@ -69,7 +70,7 @@ int tkws_app_alone_poll(tkws_app_alone *alone)
 {
     tkws_app *app = alone->app;
     int n = tkws_app_poll(app);
-    if (n < 0 || has_host(alone, n == 0)) {
+    if (has_host(alone, n == 0) || n < 0) {
         tkws_app_hear_rest(alone);
         return n;
     }

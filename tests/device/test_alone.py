@@ -319,6 +319,16 @@ def test_a_host_that_asks_now_and_then_keeps_the_board(make: Make) -> None:
     assert not board.runs
 
 
+def test_a_host_s_silence_is_not_the_next_one_s(make: Make) -> None:
+    """Though both begin with the same bytes."""
+    board = make(quiet(1))
+    for _ in range(3):
+        assert frames(ask(board, protocol.HELLO, b"\2\0"))
+        silent_host(board, SILENCE - 10)
+        assert not board.runs
+        board.lose_host()
+
+
 def test_a_host_that_was_let_go_goes_on(make: Make) -> None:
     """It need not know: its next request stops what the board does alone."""
     board = make(say(word("no"), first=2))
