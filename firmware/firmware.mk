@@ -4,13 +4,15 @@
 # the same sources, wherever they are.
 #
 # firmware/boards/NAME/board.mk sets CROSS (prefix of the compiler), CPU (its flags), BOARD_SOURCES, and may
-# add to FIRMWARE_OUTPUTS and BOARD_FLAGS. MAIN is another program for the same board, for tests. LIBC is picolibc,
+# add to FIRMWARE_OUTPUTS and BOARD_FLAGS. ALONE=1 is a firmware that listens from power-on, without a host
+# (firmware/app/alone.h). MAIN is another program for the same board, for tests. LIBC is picolibc,
 # or newlib, to count with it: the firmware takes copies from it, and nothing else.
 
 MODEL ?= models/base.tkws
 OUT ?= build/firmware
 MAIN ?= firmware/boards/bare/main.c
 LIBC ?= picolibc
+ALONE ?=
 DIR := firmware/boards/$(BOARD)
 FIRMWARE_OUTPUTS := $(OUT)/$(BOARD).elf $(OUT)/$(BOARD).bin
 
@@ -54,6 +56,13 @@ $(OUT)/$(BOARD)/%.o: %
 # Where the time goes: unrolled loops take up to 5 % fewer instructions.
 $(OUT)/$(BOARD)/firmware/core/src/frontend.c.o $(OUT)/$(BOARD)/firmware/core/src/network.c.o: \
 	FLAGS += -funroll-loops
+
+# What was built with the other setting is built again.
+$(OUT)/$(BOARD)/alone: FORCE
+	@mkdir -p $(@D)
+	@echo '$(ALONE)' | cmp -s - $@ || echo '$(ALONE)' > $@
+$(OUT)/$(BOARD)/$(MAIN).o: FLAGS += $(if $(ALONE),-DTKWS_ALONE)
+$(OUT)/$(BOARD)/$(MAIN).o: $(OUT)/$(BOARD)/alone
 
 # The image is found by its folder: where the model lies leaves no trace in the firmware.
 $(OUT)/$(BOARD)/firmware/boards/bare/image.S.o: firmware/boards/bare/image.S $(OUT)/$(BOARD)/image.tkws

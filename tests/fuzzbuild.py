@@ -20,7 +20,7 @@ CORPUS = FUZZ / "corpus"
 """Inputs of each target that cover what is covered."""
 FAULTS = FUZZ / "faults"
 """Inputs of targets that have failed once, by what was wrong."""
-TARGETS = ("line", "frames", "image", "flash", "run")
+TARGETS = ("line", "frames", "alone", "image", "flash", "run")
 SHARED = ("maker", "machine", "host", "oracle", "play", "forge", "fx_check")
 """What the targets share."""
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wundef"]

@@ -10,7 +10,9 @@ import itertools
 from tracekws.device import protocol
 
 WORLD = 0xE0
-SOUND, OVERRUN, DEAF, CLOSE, NOISE, REPEAT, RESTART, REFUSE, CUT = range(WORLD, WORLD + 9)
+SOUND, OVERRUN, DEAF, CLOSE, NOISE, REPEAT, RESTART, REFUSE, CUT, BUTTON, QUIET = range(
+    WORLD, WORLD + 11
+)
 FEATURES = 0x40
 """How a take is made: of features, not of PCM."""
 BOARDS = [bytes([flash, rest]) for flash, rest in itertools.product((0, 1, 2, 7), (0, 0x20))]
@@ -63,6 +65,43 @@ def sessions() -> list[bytes]:
         *(_learned() + save + bytes([REFUSE, n]) + save + undo + forget for n in range(8)),
         *(_learned() + save + bytes([CUT, n, 99]) + save + undo + forget for n in range(8)),
         *(bytes([CUT, n, 200]) + _loaded(1) + save for n in (0, 3, 6, 9)),
+    ]
+
+
+def alone() -> list[bytes]:
+    """Boards without a host: they listen, are taught by their button, forget, and find one."""
+    quarter = bytes([SOUND, 0x9F, 0x0F])
+    press, quiet = bytes([BUTTON]), bytes([QUIET])
+    word = quarter * 2 + quiet + quarter * 5 + quiet
+    held = press + quarter * 5 + press
+    begun = quiet + held + quarter * 4 + quiet + word + quarter
+    rest = word[3:] + word
+    lesson = begun + rest
+    short = press + quarter + press + quarter
+    forget = press + quarter * 22 + press + quarter
+    hello, info, words = (_asked(n) for n in (protocol.HELLO, protocol.INFO, protocol.WORDS))
+    nothing = bytes([NOISE, 0]) * 12
+    return [
+        quarter * 8 + hello + info + nothing + quarter * 4,
+        lesson + quarter * 8 + info + words,
+        lesson + bytes([RESTART]) + quarter * 8 + forget + bytes([RESTART]) + info,
+        lesson + quiet + lesson + forget + bytes([CLOSE]) + quarter,
+        begun + info + words + bytes([CLOSE]) + quarter * 4,
+        begun + bytes([CLOSE]) + quarter * 4 + info,
+        *(part + bytes([OVERRUN]) + quarter * 4 + info for part in (begun, begun[:-12])),
+        begun + short + quarter * 4 + info,
+        quiet + held + quarter * 24 + short + short + info,
+        short * 2 + quarter * 4,
+        bytes([DEAF]) + quarter * 2 + bytes([DEAF]) + nothing * 8 + quarter,
+        _asked(protocol.LIVE) + quarter * 8 + _asked(protocol.RECORD) + quarter * 8 + nothing,
+        _learned() + nothing + quarter + quiet + lesson + forget,
+        *(begun + bytes([REFUSE, n]) + rest + quarter * 4 + forget for n in (0, 1, 3, 6)),
+        *(begun + bytes([CUT, n, 99]) + rest + quarter * 4 + forget for n in (0, 1, 3, 6)),
+        *(
+            lesson + bytes([end, n, 99][: 2 + (end == CUT)]) + forget
+            for end in (REFUSE, CUT)
+            for n in (0, 2, 9)
+        ),
     ]
 
 
@@ -124,6 +163,8 @@ def seeds(target: str) -> list[bytes]:
         return _line()
     if target == "frames":
         return [board + session for session in sessions() for board in BOARDS]
+    if target == "alone":
+        return [board + session for session in alone() for board in BOARDS[::3]]
     if target == "flash":
         forged = [bytes(32), bytes([128, 1, 0] * 12), bytes([0, 0, 1, 0, 1, 1, 0, 3] * 6)]
         return [board + flash + s for s in sessions()[:5] for board in BOARDS for flash in forged]

@@ -3,6 +3,7 @@
 
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,10 @@ def library(folder: Path) -> Any:
         int tkws_app_init(tkws_app *app, const tkws_board *board);
         int tkws_app_poll(tkws_app *app);
         size_t loopback_app_bytes(void);
+        typedef struct tkws_app_alone tkws_app_alone;
+        void tkws_app_alone_init(tkws_app_alone *alone, tkws_app *app);
+        int tkws_app_alone_poll(tkws_app_alone *alone);
+        size_t loopback_alone_bytes(void);
         """
     )
     return ffi, ffi.dlopen(str(path))
@@ -111,6 +116,10 @@ class Board:
 
     Its microphone hears `sound` once, `burst` samples with each read of the transport, and loses
     so many samples at some places: `overruns`. One that is `deaf` does not start.
+
+    One that is `alone` listens without a host. Its button is down while the microphone hears the
+    samples of `presses`; `told` has the words that it was told of, `lit` and `pulsed` where the LED
+    and the output went on and off.
     """
 
     def __init__(
@@ -124,6 +133,8 @@ class Board:
         burst: int = 1600,
         overruns: dict[int, int] | None = None,
         deaf: bool = False,
+        alone: bool = False,
+        presses: Iterable[tuple[int, int]] = (),
     ) -> None:
         self.ffi, self.lib = library(folder)
         self.clock = VirtualClock()
@@ -133,6 +144,10 @@ class Board:
         self.burst = burst
         self.overruns = dict(overruns or {})
         self.deaf = deaf
+        self.presses = list(presses)
+        self.told: list[tuple[str, int]] = []
+        self.lit: list[tuple[int, bool]] = []
+        self.pulsed: list[tuple[int, bool]] = []
         self.n_heard = 0
         self.n_waiting = 0
         self.runs = False
@@ -169,6 +184,16 @@ class Board:
         self.app_memory = ffi.new("uint64_t[]", self.lib.loopback_app_bytes() // 8 + 1)
         self.app = ffi.cast("tkws_app *", self.app_memory)
         self.started = int(self.lib.tkws_app_init(self.app, self.c))
+        self.alone_memory = ffi.new("uint64_t[]", self.lib.loopback_alone_bytes() // 8 + 1)
+        self.alone = ffi.cast("tkws_app_alone *", self.alone_memory) if alone else None
+        if alone:
+            self.lib.tkws_app_alone_init(self.alone, self.app)
+
+    def poll(self) -> int:
+        """Poll the application, once."""
+        if self.alone is not None:
+            return int(self.lib.tkws_app_alone_poll(self.alone))
+        return int(self.lib.tkws_app_poll(self.app))
 
     def make_callbacks(self) -> dict[str, Any]:
         ffi, refused = self.ffi, code("STORAGE")
@@ -224,6 +249,18 @@ class Board:
             assert self.runs
             self.runs = False
 
+        def on_event(context: Any, word: Any, score: int) -> None:
+            self.told.append((ffi.string(word).decode(), score))
+
+        def pulse_set(context: Any, on: bool) -> None:
+            self.pulsed.append((self.n_heard, on))
+
+        def led_set(context: Any, on: bool) -> None:
+            self.lit.append((self.n_heard, on))
+
+        def button_pressed(context: Any) -> bool:
+            return any(first <= self.n_heard < end for first, end in self.presses)
+
         def broken(kind: Any, error: Any, trace: Any) -> None:
             self.error = error
 
@@ -239,10 +276,14 @@ class Board:
             "microphone_start": ("int(void *)", microphone_start),
             "microphone_read": ("int(void *, int16_t *, size_t)", microphone_read),
             "microphone_stop": ("void(void *)", microphone_stop),
+            "on_event": ("void(void *, const char *, int16_t)", on_event),
+            "pulse_set": ("void(void *, bool)", pulse_set),
+            "led_set": ("void(void *, bool)", led_set),
+            "button_pressed": ("bool(void *)", button_pressed),
         }
         return {
             name: ffi.callback(
-                kind, function, error=None if kind[0] == "v" else refused, onerror=broken
+                kind, function, error=refused if kind[0] == "i" else None, onerror=broken
             )
             for name, (kind, function) in made.items()
         }
@@ -257,14 +298,14 @@ class Board:
     def lose_host(self) -> None:
         """The line is closed, as the board can tell."""
         self.closed = True
-        self.lib.tkws_app_poll(self.app)
+        self.poll()
 
     # --- the transport
 
     def read(self) -> bytes:
         self.longest_queue = max(self.longest_queue, len(self.to_device))
         self.n_waiting += self.burst if self.runs else 0
-        while self.lib.tkws_app_poll(self.app) > 0:
+        while self.poll() > 0:
             pass
         if self.error is not None:
             raise self.error

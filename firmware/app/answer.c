@@ -39,6 +39,16 @@ uint32_t tkws_app_credit(const tkws_app *app)
     return room > 0 && app->session != TKWS_APP_LOADING ? (uint32_t)room : 1;
 }
 
+void tkws_app_send(tkws_app *app, const uint8_t *encoded, size_t n_bytes)
+{
+    static const uint8_t delimiter = 0;
+    const tkws_board *board = app->board;
+    if (app->has_text)
+        (void)board->serial_write(board->context, &delimiter, 1);
+    app->has_text = false;
+    (void)board->serial_write(board->context, encoded, n_bytes);
+}
+
 /* A notice is not an answer: it does not replace the stored one. */
 void tkws_app_notice(tkws_app *app, uint8_t kind, uint32_t id, int status)
 {
@@ -48,7 +58,7 @@ void tkws_app_notice(tkws_app *app, uint8_t kind, uint32_t id, int status)
     tkws_bytes_put_u32(notice + TKWS_APP_ID_AT, id);
     tkws_bytes_put_u16(notice + TKWS_APP_STATUS_AT, (uint32_t)status);
     size_t n = tkws_app_encode(notice, NOTICE_BYTES, encoded);
-    (void)app->board->serial_write(app->board->context, encoded, n);
+    tkws_app_send(app, encoded, n);
 }
 
 void tkws_app_working(tkws_app *app)

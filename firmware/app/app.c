@@ -274,6 +274,8 @@ static void serve(tkws_app *app, size_t n_message)
             tkws_app_notice(app, (uint8_t)(message[0] | TKWS_APP_ANSWER), id, TKWS_E_SEQUENCE);
             return;
         }
+        if (app->session == TKWS_APP_ALONE)
+            tkws_app_session_abort(app);
         app->id = id;
         if (!is_sent_ahead(message[0]))
             app->newest = id;
@@ -287,10 +289,10 @@ static void serve(tkws_app *app, size_t n_message)
         app->has_last = true;
         app->last_crc = crc;
     }
-    (void)app->board->serial_write(app->board->context, app->encoded, app->n_encoded);
+    tkws_app_send(app, app->encoded, app->n_encoded);
 }
 
-static void close_link(tkws_app *app)
+void tkws_app_lose_host(tkws_app *app)
 {
     app->n_answer = 0;
     tkws_app_session_abort(app);
@@ -303,7 +305,7 @@ int tkws_app_poll(tkws_app *app)
     uint8_t bytes[READ_BYTES];
     int n = app->board->serial_read(app->board->context, bytes, sizeof bytes);
     if (n < 0) {
-        close_link(app);
+        tkws_app_lose_host(app);
         return n;
     }
     for (int i = 0; i < n; i++) {

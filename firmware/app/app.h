@@ -34,7 +34,8 @@ typedef struct {
     tkws_learner learner;
     void *learner_memory;
     tkws_app_storage storage;
-    bool changed; /**< weights in RAM may differ from the generation that was restored or saved */
+    bool changed;  /**< weights in RAM may differ from the generation that was restored or saved */
+    bool has_text; /**< plain text is on the line since the last frame */
 
     uint8_t session;                    /**< TKWS_APP_IDLE ... */
     uint8_t take;                       /**< kind of data of the open take, or 0 */

@@ -2,7 +2,8 @@
 /** @file app_internal.h  What the application's own files share; none of it is for a board or a user.
  *
  * A file calls only those that stand before it in this list:
- * frame, image, storage, boot, answer, sound, listen, correct, classify, learn, microphone, load, session, app. */
+ * frame, image, storage, boot, answer, sound, listen, correct, classify, learn, microphone, load, session, app, press,
+ * lesson, hear, alone. */
 #ifndef TKWS_APP_INTERNAL_H
 #define TKWS_APP_INTERNAL_H
 
@@ -28,6 +29,9 @@ void tkws_app_reply_events(tkws_app *app, uint32_t n_seen);
 /** Data messages that the receive ring has room for; one while an image is loaded, since a board may not
  *  receive while it programs. */
 uint32_t tkws_app_credit(const tkws_app *app);
+
+/** Send a frame. One behind plain text begins with a 00, which ends that. */
+void tkws_app_send(tkws_app *app, const uint8_t *encoded, size_t n_bytes);
 
 /** Send a notice.
  *  @param kind    TKWS_APP_DAMAGED or TKWS_APP_WORKING
@@ -140,12 +144,27 @@ int tkws_app_load_data(tkws_app *app, uint32_t number, const uint8_t *data, size
  *  TKWS_E_MODEL_*, TKWS_E_MODEL_TOO_LARGE or TKWS_E_STORAGE with the image before still running */
 int tkws_app_load_end(tkws_app *app);
 
+/** Start the board's microphone and open a session that hears it.
+ *  @return TKWS_OK; TKWS_E_BUSY, TKWS_E_UNSUPPORTED or TKWS_E_MICROPHONE with nothing changed */
+int tkws_app_microphone_open(tkws_app *app, uint8_t session);
+
 int tkws_app_microphone_hear(tkws_app *app);
+
+/** Take samples for which a recording has no room, if it has none, and count them as lost. @return how many */
+int tkws_app_microphone_drop(tkws_app *app);
 
 /** Stop the board's microphone, whose session is still open; nothing recorded stays in memory. */
 void tkws_app_microphone_stop(tkws_app *app);
 
 /** The same. @return TKWS_OK */
 int tkws_app_microphone_end(tkws_app *app);
+
+/** Stop listening alone. A word whose takes are not all there, that of the learner's label, is forgotten. */
+void tkws_app_alone_abort(tkws_app *app);
+
+/* --- app.c --- */
+
+/** The host has gone: its session is aborted, and the next request is a new host's. */
+void tkws_app_lose_host(tkws_app *app);
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef TKWS_BOARD_H
 #define TKWS_BOARD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -81,6 +82,18 @@ typedef struct {
     uint8_t reset_reason;  /**< TKWS_APP_RESET_UNKNOWN ... */
     uint16_t watchdog_ms;  /**< 0 when none runs */
     uint16_t brown_out_mv; /**< 0 when nothing watches the supply, or ..._BROWN_OUT_UNKNOWN */
+
+    /** Of a board that works alone (alone.h), and of no other; each may be 0 or NULL: it is not there. */
+    uint16_t quiet_poll_ms; /**< from one poll to the next while nothing happens; 0: a second */
+    /** A word was heard.
+     *  @param word       its name, ended by a zero; valid until this returns
+     *  @param score_q15  as in tkws_event */
+    void (*on_event)(void *context, const char *word, int16_t score_q15);
+    /** Switch the output that is on for TKWS_APP_ALONE_PULSE samples from each word on. */
+    void (*pulse_set)(void *context, bool on);
+    void (*led_set)(void *context, bool on);
+    /** Whether the button is down, as it is read: the application waits until it no longer bounces. */
+    bool (*button_pressed)(void *context);
 } tkws_board;
 
 #endif

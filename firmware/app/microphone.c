@@ -6,10 +6,11 @@
 #include "least.h"
 #include "tracekws/bytes.h"
 #include "tracekws/errors.h"
+#include "tracekws/own.h"
 
 #define MAX_SAMPLES (TKWS_APP_MAX_DATA / 2)
 
-static int start(tkws_app *app, uint8_t session)
+int tkws_app_microphone_open(tkws_app *app, uint8_t session)
 {
     const tkws_board *board = app->board;
     if (app->session != TKWS_APP_IDLE)
@@ -43,12 +44,19 @@ int tkws_app_microphone_end(tkws_app *app)
     return TKWS_OK;
 }
 
+void tkws_app_alone_abort(tkws_app *app)
+{
+    tkws_app_microphone_stop(app);
+    if (app->take != 0)
+        tkws_own_forget(&app->model, &app->weights, app->learner.label);
+}
+
 int tkws_app_live(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     tkws_app_hearing hearing;
     int error = tkws_app_read_hearing(body, n_body, &hearing);
     if (error == TKWS_OK)
-        error = start(app, TKWS_APP_HEARING);
+        error = tkws_app_microphone_open(app, TKWS_APP_HEARING);
     if (error == TKWS_OK)
         tkws_app_set_hearing(app, &hearing);
     return error;
@@ -58,7 +66,7 @@ int tkws_app_record(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    return start(app, TKWS_APP_RECORDING);
+    return tkws_app_microphone_open(app, TKWS_APP_RECORDING);
 }
 
 /* An index below twice the ring's room, in the ring. */
@@ -94,6 +102,16 @@ int tkws_app_microphone_hear(tkws_app *app)
     else
         tkws_app_take_stream(app, pcm, (size_t)n);
     return n;
+}
+
+int tkws_app_microphone_drop(tkws_app *app)
+{
+    int16_t pcm[TKWS_APP_PCM_CHUNK];
+    if (app->session != TKWS_APP_RECORDING || app->ring.n_held < app->ring.n_samples)
+        return 0;
+    int n = app->board->microphone_read(app->board->context, pcm, TKWS_APP_PCM_CHUNK);
+    app->n_overruns += n != 0;
+    return n > 0 ? n : 0;
 }
 
 int tkws_app_poll_events(tkws_app *app, const uint8_t *body, size_t n_body)

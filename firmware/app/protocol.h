@@ -38,6 +38,7 @@ enum {
     TKWS_APP_LOADING = 4,
     TKWS_APP_HEARING = 5,   /**< listening to the board's own microphone */
     TKWS_APP_RECORDING = 6, /**< its microphone is recorded */
+    TKWS_APP_ALONE = 7,     /**< no host's; not on the wire, since any request ends it */
 };
 
 /** Which words a stream is heard for. */

@@ -39,6 +39,7 @@ static const session_kind kinds[] = {
     [TKWS_APP_RECORDING] = {.end = tkws_app_microphone_end,
                             .abort = tkws_app_microphone_stop,
                             .hear = tkws_app_microphone_hear},
+    [TKWS_APP_ALONE] = {.abort = tkws_app_alone_abort},
 };
 
 /* Where the stream stands, and the events that the host has not seen. */

@@ -16,7 +16,8 @@ tkws_templates *tkws_app_make_templates(tkws_app *app)
 
 bool tkws_app_is_stream(uint8_t session)
 {
-    return session == TKWS_APP_LISTENING || session == TKWS_APP_HEARING;
+    return session == TKWS_APP_LISTENING || session == TKWS_APP_HEARING ||
+           session == TKWS_APP_ALONE;
 }
 
 /* Compare what is heard with the takes that there are, where the session hears. What an earlier one heard is gone. */

@@ -14,6 +14,8 @@ from tracekws.boards.parts import MACHINES
 pytestmark = pytest.mark.toolchain
 
 LEAST_SPARE = 480
+ALONE = ("rp2040", "stm32f405")
+"""Boards with a microphone, whose firmware that listens without a host is looked at, too."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,22 @@ class Built:
     name: str
     folder: Path
     stack: Stack
+    alone: str
+    """Its setting of this name."""
 
 
-@pytest.fixture(scope="module", params=boardstack.BOARDS)
+@pytest.fixture(
+    scope="module",
+    params=[(name, "") for name in boardstack.BOARDS] + [(name, "1") for name in ALONE],
+    ids=lambda param: f"{param[0]} alone" if param[1] else param[0],
+)
 def built(
     request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Built:
-    name = str(request.param)
+    name, alone = request.param
     folder = tmp_path_factory.mktemp("stack")
-    build_firmware(name, folder, MODEL=model, BOARD_FLAGS="-fcallgraph-info=su")
-    return Built(name, folder, boardstack.read_stack(name, folder))
+    build_firmware(name, folder, MODEL=model, BOARD_FLAGS="-fcallgraph-info=su", ALONE=alone)
+    return Built(name, folder, boardstack.read_stack(name, folder), alone)
 
 
 def test_frames_are_known_and_nothing_recurses(built: Built) -> None:
@@ -55,6 +63,9 @@ def test_what_is_called_through_pointers_is_found(built: Built) -> None:
     assert {"serial_read", "serial_write", "flash_program"} <= of_board
     reached = {name.rpartition(":")[2] for name in built.stack.graph.reached("main")}
     assert tables | {"serial_write", "flash_program", "tkws_learner_end"} <= reached
+    assert ("tkws_app_alone_poll" in reached) == bool(built.alone)
+    if built.alone:
+        assert {"led_set", "pulse_set", "button_pressed"} <= of_board & reached
 
 
 def test_the_stack_holds_the_deepest_call_and_all_interrupts(built: Built) -> None:
@@ -65,6 +76,8 @@ def test_the_stack_holds_the_deepest_call_and_all_interrupts(built: Built) -> No
 
 def test_the_painted_stack_is_within_the_computed_one(built: Built) -> None:
     """After hearing, learning and storing in emulation."""
+    if built.alone:
+        pytest.skip("a host's session is the same on it")
     if built.name in MACHINES:
         need_emulator(built.name)
     else:

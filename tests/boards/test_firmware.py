@@ -71,11 +71,19 @@ def test_flash_puts_another_model_in_the_place_of_the_first(model: Path, tmp_pat
         assert len(made.data) == path.stat().st_size + grown
 
 
-def test_another_model_is_another_firmware(board: str, model: Path, tmp_path: Path) -> None:
-    """Even one that is older than what was built."""
-    build_firmware(board, tmp_path, MODEL=ROOT / "models" / "base.tkws")
-    data = build_firmware(board, tmp_path, MODEL=model).read_bytes()
+def test_another_setting_is_another_firmware(board: str, model: Path, tmp_path: Path) -> None:
+    """Even a model that is older than what was built; and the setting before gives the same."""
+
+    def binary(**settings: object) -> bytes:
+        return build_firmware(board, tmp_path, **settings).with_suffix(".bin").read_bytes()
+
+    binary(MODEL=ROOT / "models" / "base.tkws")
+    data = binary(MODEL=model)
     assert model.read_bytes() in data
+    alone = binary(MODEL=model, ALONE=1)
+    assert b"heard " in alone
+    assert b"heard " not in data
+    assert binary(MODEL=model) == data
 
 
 def refusal(settings: dict[str, object]) -> str:

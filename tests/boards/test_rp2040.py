@@ -305,7 +305,8 @@ def test_microphone_stops(probe: Path, flash: Path) -> None:
     board = Pico(probe, flash, [microphone])
     board.ask(b"m", 1024)
     board.emulator.send(b"s")
-    board.emulator.boot()
+    while not board.emulator.is_idle:
+        board.emulator.run()
     n_frames = len(microphone.frame_nanos)
     assert board.ask(b"r", 5)[0] == 1
     assert len(microphone.frame_nanos) == n_frames

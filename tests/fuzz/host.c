@@ -96,19 +96,36 @@ void device_start(device *d)
     d->may_repeat = false;
     int error = tkws_app_init(d->app, &d->machine.board);
     CHECK(error == d->app->model_error && is_known(error));
+    if (!d->machine.works_alone)
+        return;
+    d->alone = check_malloc(sizeof *d->alone);
+    memset(d->alone, GARBAGE, sizeof *d->alone);
+    tkws_app_alone_init(d->alone, d->app);
+}
+
+static void free_application(device *d)
+{
+    free(d->app);
+    free(d->alone);
+    d->app = NULL;
+    d->alone = NULL;
+}
+
+static int poll(const device *d)
+{
+    return d->alone != NULL ? tkws_app_alone_poll(d->alone) : tkws_app_poll(d->app);
 }
 
 void device_restart(device *d)
 {
-    free(d->app);
-    d->app = NULL;
+    free_application(d);
     machine_power_up(&d->machine);
     device_start(d);
 }
 
 void device_free(device *d)
 {
-    free(d->app);
+    free_application(d);
     machine_free(&d->machine);
 }
 
@@ -118,18 +135,20 @@ void device_work(device *d, const uint8_t *bytes, size_t n_bytes)
     m->line = bytes;
     m->n_line = n_bytes;
     size_t most = n_bytes + m->n_heard + 1; /* each poll but the last takes something */
-    while (tkws_app_poll(d->app) > 0) {
+    while (poll(d) > 0) {
         CHECK(most > 0);
         most--;
     }
     CHECK(m->n_line == 0);
+    if (!d->app->has_last)
+        d->may_repeat = false;
 }
 
 void device_close(device *d)
 {
     d->machine.closed = true;
     d->may_repeat = false;
-    CHECK(tkws_app_poll(d->app) == TKWS_E_LINK);
+    CHECK(poll(d) == TKWS_E_LINK);
     CHECK(d->app->session == TKWS_APP_IDLE);
 }
 

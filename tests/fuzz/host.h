@@ -3,13 +3,14 @@
 #ifndef FUZZ_HOST_H
 #define FUZZ_HOST_H
 
-#include "app.h"
+#include "alone.h"
 #include "machine.h"
 
 /** The application on a board, and what the host remembers of it. */
 typedef struct {
     machine machine;
     tkws_app *app;
+    tkws_app_alone *alone;               /**< where the machine works alone, else NULL */
     uint8_t request[TKWS_APP_MAX_FRAME]; /**< the last one that was not late; zeros at first */
     size_t n_request;
     bool may_repeat; /**< the device has its answer still */

@@ -14,6 +14,7 @@
 #define ERASED 0xff
 #define GARBAGE 0xa5
 #define AMPLE_BYTES 32768
+#define QUIET_POLL_MS 20000
 
 static int line_read(void *context, uint8_t *bytes, size_t n_bytes)
 {
@@ -34,7 +35,16 @@ static int line_read(void *context, uint8_t *bytes, size_t n_bytes)
 static int line_write(void *context, const uint8_t *bytes, size_t n_bytes)
 {
     machine *m = context;
-    host_hear(m, bytes, n_bytes);
+    if (n_bytes > 1 && bytes[n_bytes - 1] == 0) {
+        CHECK(m->n_text == 0);
+        host_hear(m, bytes, n_bytes);
+        return TKWS_OK;
+    }
+    CHECK(m->works_alone && n_bytes > 0 && (bytes[0] == 0) == (m->n_text > 0 && n_bytes == 1));
+    CHECK(bytes[0] != 0 || m->newest == '\n');
+    CHECK(n_bytes == 1 || memchr(bytes, 0, n_bytes) == NULL);
+    m->n_text = bytes[0] == 0 ? 0 : m->n_text + n_bytes;
+    m->newest = bytes[n_bytes - 1];
     return TKWS_OK;
 }
 
@@ -108,7 +118,10 @@ static int microphone_read(void *context, int16_t *pcm, size_t n_samples)
         return TKWS_E_OVERRUN;
     }
     size_t n = n_samples < m->n_heard ? n_samples : m->n_heard;
-    maker_fill16(pcm, n, (maker_pattern){MAKER_ANY, m->sound});
+    if (m->is_quiet && n > 0)
+        memset(pcm, 0, n * sizeof *pcm);
+    else
+        maker_fill16(pcm, n, (maker_pattern){MAKER_ANY, m->sound});
     m->sound ^= 1u + (uint32_t)n;
     m->n_heard -= n;
     return (int)n;
@@ -198,6 +211,43 @@ void machine_make(machine *m, fuzz_input *in, const uint8_t *image, size_t n_ima
     machine_power_up(m);
 }
 
+static void on_event(void *context, const char *word, int16_t score_q15)
+{
+    (void)context;
+    CHECK(tkws_name_valid((const uint8_t *)word, strlen(word)) && score_q15 >= 0);
+}
+
+/* What is switched is no longer as it was. */
+static void led_set(void *context, bool on)
+{
+    machine *m = context;
+    CHECK(m->is_lit != on);
+    m->is_lit = on;
+}
+
+static void pulse_set(void *context, bool on)
+{
+    machine *m = context;
+    CHECK(m->is_raised != on);
+    m->is_raised = on;
+}
+
+static bool button_pressed(void *context)
+{
+    return ((const machine *)context)->is_pressed;
+}
+
+void machine_let_alone(machine *m)
+{
+    tkws_board *b = &m->board;
+    m->works_alone = true;
+    b->on_event = on_event;
+    b->led_set = led_set;
+    b->pulse_set = pulse_set;
+    b->button_pressed = button_pressed;
+    b->quiet_poll_ms = QUIET_POLL_MS;
+}
+
 void machine_copy(machine *copy, const machine *m)
 {
     *copy = *m;
@@ -220,6 +270,9 @@ void machine_power_up(machine *m)
     m->n_heard = 0;
     m->overrun = false;
     m->is_hearing = false;
+    m->n_text = 0;
+    m->is_lit = false;
+    m->is_raised = false;
 }
 
 void machine_free(machine *m)

@@ -32,8 +32,16 @@ typedef struct {
     size_t n_damaged; /**< notices that a damaged frame came */
     size_t n_working; /**< notices that a request needs time */
 
+    bool works_alone; /**< plain text may come, too */
+    size_t n_text;    /**< bytes of it since the last delimiter */
+    uint8_t newest;   /**< the last of them */
+    bool is_pressed;  /**< its button is down */
+    bool is_lit;      /**< its LED is on */
+    bool is_raised;   /**< its output is on */
+
     uint32_t sound;  /**< seed of what the microphone hears */
     size_t n_heard;  /**< samples that wait to be taken */
+    bool is_quiet;   /**< what it hears is silence */
     bool overrun;    /**< samples were lost, and the device has not been told */
     bool deaf;       /**< the microphone does not start */
     bool is_hearing; /**< it runs */
@@ -48,6 +56,9 @@ typedef struct {
 /** Make a board as two bytes of the input say, its flash erased.
  *  @param image  the factory's, of n_image bytes; not copied */
 void machine_make(machine *m, fuzz_input *in, const uint8_t *image, size_t n_image);
+
+/** Make it one that works alone, with a button, an LED, and an output. */
+void machine_let_alone(machine *m);
 
 /** Make the same board with the same flash, a line at rest and no faults. */
 void machine_copy(machine *copy, const machine *m);

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "forge.h"
 #include "tracekws/errors.h"
+#include "tracekws/own.h"
 
 /* Faster than tkws_weights_read(), which is done for every request here. */
 static size_t copy_weights(uint8_t *to, const tkws_model *model, const tkws_weights *weights)
@@ -28,16 +29,37 @@ static size_t copy_weights(uint8_t *to, const tkws_model *model, const tkws_weig
     return at + n_takes;
 }
 
+/* Whether a board that works alone teaches a word. */
+static bool teaches_alone(const tkws_app *app)
+{
+    return app->session == TKWS_APP_ALONE && app->take != 0;
+}
+
+/* The word that is being taught is nobody's yet, and gone when that is broken off. */
+static void leave_out_taught(uint8_t *takes, const tkws_app *app)
+{
+    size_t n_row = tkws_model_take_bytes(&app->model);
+    size_t word = app->learner.label;
+    size_t number = word - app->model.header.n_classes;
+    memset(takes + word * n_row, 0, n_row);
+    memset(takes + tkws_model_words(&app->model) * n_row + number * TKWS_OWN_BYTES, 0,
+           TKWS_OWN_BYTES);
+}
+
 void oracle_note(oracle_state *state, const device *d)
 {
     const tkws_app *app = d->app;
     const machine *m = &d->machine;
     state->n_weights = 0;
-    state->session = app->session;
+    state->session = app->session != TKWS_APP_ALONE ? app->session : TKWS_APP_IDLE;
     if (m->flash_bytes > 0)
         memcpy(state->flash, m->flash, m->flash_bytes);
-    if (app->model_error == TKWS_OK)
-        state->n_weights = copy_weights(state->weights, &app->model, &app->weights);
+    if (app->model_error != TKWS_OK)
+        return;
+    state->n_weights = copy_weights(state->weights, &app->model, &app->weights);
+    if (teaches_alone(app))
+        leave_out_taught(state->weights + state->n_weights - tkws_model_takes_bytes(&app->model),
+                         app);
 }
 
 static bool same_weights(const oracle_state *a, const oracle_state *b)
@@ -54,7 +76,8 @@ static bool same_flash(const oracle_state *a, const oracle_state *b, const devic
 static void check_templates(const tkws_app *app)
 {
     bool may_hear = app->session == TKWS_APP_IDLE || app->session == TKWS_APP_LISTENING ||
-                    app->session == TKWS_APP_CLASSIFYING || app->session == TKWS_APP_HEARING;
+                    app->session == TKWS_APP_CLASSIFYING || app->session == TKWS_APP_HEARING ||
+                    (app->session == TKWS_APP_ALONE && app->take == 0);
     if (app->model_error != TKWS_OK)
         return;
     CHECK(may_hear || app->recognizer.templates == NULL);
@@ -66,10 +89,10 @@ static void check_session(const device *d)
 {
     const tkws_app *app = d->app;
     check_templates(app);
-    CHECK(app->session <= TKWS_APP_RECORDING);
-    CHECK((app->session == TKWS_APP_HEARING || app->session == TKWS_APP_RECORDING) ==
-          d->machine.is_hearing);
-    CHECK(app->take == 0 || app->session == TKWS_APP_LEARNING);
+    CHECK(app->session <= (d->machine.works_alone ? TKWS_APP_ALONE : TKWS_APP_RECORDING));
+    CHECK((app->session == TKWS_APP_HEARING || app->session == TKWS_APP_RECORDING ||
+           app->session == TKWS_APP_ALONE) == d->machine.is_hearing);
+    CHECK(app->take == 0 || app->session == TKWS_APP_LEARNING || teaches_alone(app));
     CHECK(app->session == TKWS_APP_IDLE || app->session == TKWS_APP_LOADING ||
           app->model_error == TKWS_OK);
     if (app->session == TKWS_APP_RECORDING)
@@ -84,6 +107,7 @@ static void check_fresh_start(const device *d, const oracle_state *now)
     device other;
     memset(&other, 0, sizeof other);
     machine_copy(&other.machine, &d->machine);
+    other.machine.works_alone = false;
     device_start(&other);
     oracle_note(&fresh, &other);
     CHECK((other.app->model_error == TKWS_OK) == (d->app->model_error == TKWS_OK));

@@ -345,6 +345,12 @@ static void befall(player *p, uint8_t what)
     case PLAY_RESTART:
         device_restart(p->device);
         break;
+    case PLAY_BUTTON:
+        m->is_pressed = !m->is_pressed;
+        break;
+    case PLAY_QUIET:
+        m->is_quiet = !m->is_quiet;
+        break;
     case PLAY_REFUSE:
         m->refuse_at = m->n_operations + 1 + input_u8(p->in);
         break;

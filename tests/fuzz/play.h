@@ -29,6 +29,8 @@ enum {
     PLAY_RESTART = 6, /**< power fails and comes back */
     PLAY_REFUSE = 7,  /**< u8: the flash refuses an operation, so many from now */
     PLAY_CUT = 8, /**< u8, u8: power fails in one, so many from now, and this much of it is done */
+    PLAY_BUTTON = 9, /**< a button goes down, or up */
+    PLAY_QUIET = 10, /**< from now on the microphone hears silence, or sound again */
 };
 
 /** How a request is made. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The firmware of a microcontroller: the application on its board, for ever. */
+/* The firmware of a microcontroller: the application on its board, for ever. With TKWS_ALONE it listens without a
+ * host. */
+#include "alone.h"
 #include "app.h"
 #include "bare.h"
 
@@ -21,15 +23,40 @@ __attribute__((section(".identity"), used)) static const volatile struct {
 static tkws_board board;
 static tkws_app app;
 
+#ifdef TKWS_ALONE
+static tkws_app_alone alone;
+
+static void start(void)
+{
+    (void)tkws_app_init(&app, &board);
+    tkws_app_alone_init(&alone, &app);
+}
+
+static int poll(void)
+{
+    return tkws_app_alone_poll(&alone);
+}
+#else
+static void start(void)
+{
+    (void)tkws_app_init(&app, &board);
+}
+
+static int poll(void)
+{
+    return tkws_app_poll(&app);
+}
+#endif
+
 int main(void)
 {
     board_start(&board);
     board.image = identity.image_start;
     board.image_bytes = (size_t)(identity.image_end - board.image);
-    (void)tkws_app_init(&app, &board); /* its error is answered to the host */
+    start(); /* its error is answered to the host */
     for (;;) {
         board_feed_watchdog();
-        if (tkws_app_poll(&app) == 0)
+        if (poll() == 0)
             board_wait();
     }
 }

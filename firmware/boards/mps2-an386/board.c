@@ -144,6 +144,7 @@ void board_start(tkws_board *board)
     board->n_memories = 1;
     board->ram_bytes = 192u * 1024u;
     board->watchdog_ms = WATCHDOG_MS;
+    board->quiet_poll_ms = TICK_MS;
 }
 
 void board_wait(void)

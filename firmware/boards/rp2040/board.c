@@ -117,6 +117,7 @@ void board_start(tkws_board *board)
     board_power_up(RESETS_IO_BANK0 | RESETS_PADS_BANK0 | RESETS_UART0 | RESETS_PIO0 | RESETS_DMA |
                    RESETS_TIMER);
     serial_start();
+    pins_start();
     flash_start();
     start_tick();
     *board = (tkws_board){
@@ -141,6 +142,10 @@ void board_start(tkws_board *board)
         .reset_reason = reset_reason(),
         .watchdog_ms = WATCHDOG_MS,
         .brown_out_mv = set_brown_out_mv(),
+        .pulse_set = pulse_set,
+        .led_set = led_set,
+        .button_pressed = button_pressed,
+        .quiet_poll_ms = TICK_US / 1000u,
     };
 }
 

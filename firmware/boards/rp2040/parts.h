@@ -39,6 +39,12 @@ int microphone_start(void *context);
 int microphone_read(void *context, int16_t *pcm, size_t n_samples);
 void microphone_stop(void *context);
 
+/* A button from GP15 to ground, the Pico's LED, and an output, GP14, for who listens to a board alone. */
+void pins_start(void);
+void pulse_set(void *context, bool on);
+void led_set(void *context, bool on);
+bool button_pressed(void *context);
+
 /* Interrupts, for the vector table. */
 void board_tick(void);
 void serial_interrupt(void);

@@ -55,6 +55,7 @@ extern volatile uint32_t clocks[];
 extern volatile uint32_t io_bank0[];
 #define GPIO_CTRL(pin) WORD(8 * (pin) + 4)
 #define GPIO_UART 2u
+#define GPIO_SIO 5u /* the processor's own, below */
 #define GPIO_PIO0 6u
 
 extern volatile uint32_t pads_bank0[];
@@ -64,6 +65,12 @@ extern volatile uint32_t pads_bank0[];
 #define PAD_PULL_UP (1u << 3)
 #define PAD_PULL_DOWN (1u << 2)
 #define PAD_SCHMITT (1u << 1)
+
+extern volatile uint32_t sio[]; /* a bit a pin */
+#define SIO_IN WORD(0x4)
+#define SIO_OUT_SET WORD(0x14)
+#define SIO_OUT_CLEAR WORD(0x18)
+#define SIO_ENABLE_SET WORD(0x24)
 
 extern volatile uint32_t uart0[];
 #define UART_DR WORD(0x0)

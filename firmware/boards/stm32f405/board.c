@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* STM32F405: clocks, serial line, watchdog, and what the board is.
  *
- * The serial line is USART3: PB10 sends, PB11 receives (pyboard: Y9 and Y10; Feather: TX and RX). */
+ * The serial line is USART3: PB10 sends, PB11 receives (pyboard: Y9 and Y10; Feather: TX and RX).
+ * PB3 is the pyboard's button USR, PB4 its blue LED; PB8 (Y3, D9) is the output for words that were heard. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -30,6 +31,13 @@
 #define PIN_RX 11
 #define FUNCTION_USART3 7u
 #define SEND_LOOKS 1000000
+
+#define PIN_BUTTON 3
+#define PIN_LED 4
+#define PIN_PULSE 8
+
+#define TICK_CYCLES 0x1000000u
+#define QUIET_POLL_MS (TICK_CYCLES / (SYSTEM_HZ / 1000u))
 
 #define WATCHDOG_MS 10000u /* of an oscillator of 17 to 47 kHz: 6.8 to 18.8 s; two erases take 4 */
 #define WATCHDOG_RELOAD (WATCHDOG_MS / 8u)
@@ -123,10 +131,18 @@ static void start_serial(uint32_t clock_hz)
     enable_irq(IRQ_USART3);
 }
 
+/* The port has its clock by now. */
+static void start_pins(void)
+{
+    read_pin_b(PIN_BUTTON);
+    drive_pin_b(PIN_LED);
+    drive_pin_b(PIN_PULSE);
+}
+
 /* Wakes the main loop, ten times a second or so, to feed the watchdog. */
 static void start_tick(void)
 {
-    SYST_RVR = 0xffffffu;
+    SYST_RVR = TICK_CYCLES - 1u;
     SYST_CVR = 0;
     SYST_CSR = 7;
 }
@@ -183,6 +199,29 @@ static int serial_write(void *context, const uint8_t *bytes, size_t n_bytes)
         USART3_DR = bytes[i];
     }
     return TKWS_OK;
+}
+
+static void set_pin(unsigned pin, bool on)
+{
+    GPIOB_BSRR = 1u << (on ? pin : pin + 16);
+}
+
+static void pulse_set(void *context, bool on)
+{
+    (void)context;
+    set_pin(PIN_PULSE, on);
+}
+
+static void led_set(void *context, bool on)
+{
+    (void)context;
+    set_pin(PIN_LED, on);
+}
+
+static bool button_pressed(void *context)
+{
+    (void)context;
+    return (GPIOB_IDR >> PIN_BUTTON & 1u) == 0;
 }
 
 /* Several in a row outlast the watchdog. */
@@ -248,11 +287,16 @@ void board_start(tkws_board *board)
     board->name = TKWS_BOARD_NAME;
     board->reset_reason = reset_reason();
     start_serial(start_clocks());
+    start_pins();
     start_tick();
     board->watchdog_ms = start_watchdog();
     board->serial_read = serial_read;
     board->serial_write = serial_write;
     board->serial_bytes = RING_BYTES;
+    board->pulse_set = pulse_set;
+    board->led_set = led_set;
+    board->button_pressed = button_pressed;
+    board->quiet_poll_ms = QUIET_POLL_MS;
     describe_storage(board);
     describe_memory(board);
     if (microphone_has_clock()) {

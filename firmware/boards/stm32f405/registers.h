@@ -47,6 +47,8 @@
 #define GPIOB_MODER REGISTER(0x40020400u)
 #define GPIOB_OSPEEDR REGISTER(0x40020408u)
 #define GPIOB_PUPDR REGISTER(0x4002040cu)
+#define GPIOB_IDR REGISTER(0x40020410u)
+#define GPIOB_BSRR REGISTER(0x40020418u)
 #define GPIOB_AFRH REGISTER(0x40020424u)
 #define PULL_UP 1u
 #define PULL_DOWN 2u
@@ -140,6 +142,20 @@ static inline void use_pin_b(unsigned pin, uint32_t function, uint32_t pull)
     GPIOB_OSPEEDR = (GPIOB_OSPEEDR & ~(3u << 2 * pin)) | 1u << 2 * pin;
     GPIOB_PUPDR = (GPIOB_PUPDR & ~(3u << 2 * pin)) | pull << 2 * pin;
     GPIOB_MODER = (GPIOB_MODER & ~(3u << 2 * pin)) | 2u << 2 * pin;
+}
+
+/** Make a pin of port B one that the processor drives, low at first. */
+static inline void drive_pin_b(unsigned pin)
+{
+    GPIOB_BSRR = 1u << (pin + 16);
+    GPIOB_MODER = (GPIOB_MODER & ~(3u << 2 * pin)) | 1u << 2 * pin;
+}
+
+/** Make a pin of port B one that the processor reads, pulled up. */
+static inline void read_pin_b(unsigned pin)
+{
+    GPIOB_PUPDR = (GPIOB_PUPDR & ~(3u << 2 * pin)) | PULL_UP << 2 * pin;
+    GPIOB_MODER = GPIOB_MODER & ~(3u << 2 * pin);
 }
 
 static inline void enable_irq(unsigned irq)

@@ -184,16 +184,21 @@ class Emulator:
         self._simulator.stopped = False
 
     @property
-    def is_idle(self) -> bool:
-        """The board sleeps, and only a byte from the host can wake it up to do anything."""
+    def is_asleep(self) -> bool:
+        """The board sleeps, and no byte is on its way to it; its microphone may wake it up."""
         core = self._core
         interrupt = core.pending_interrupts & core.enabled_interrupts
-        return bool(core.waiting and self._pio.stopped and not interrupt and not self._line)
+        return bool(core.waiting and not interrupt and not self._line)
+
+    @property
+    def is_idle(self) -> bool:
+        """The board sleeps, and only a byte from the host can wake it up to do anything."""
+        return self.is_asleep and bool(self._pio.stopped)
 
     def boot(self) -> None:
-        """Run until the firmware waits for its host. Raises TraceKwsError when it never does."""
+        """Run until the firmware sleeps. Raises TraceKwsError when it never does."""
         most = self.n_resets + MAX_BOOTS
-        while not self.is_idle:
+        while not self.is_asleep:
             self.run()
             if self.n_resets >= most:
                 raise TraceKwsError("the firmware does not start")
