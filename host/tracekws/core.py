@@ -328,6 +328,23 @@ class Weights:
         check(lib.tkws_weights_write(self.model.c, self.c, 0, source, len(state)))
 
 
+def known_model(crc: int, *given: Model | None) -> Model | None:
+    """The model with a CRC: one of those that are given, or that come with the package.
+
+    Args:
+        crc: of its image.
+        given: models, or None.
+
+    Returns:
+        The model; None where it is none of them.
+    """
+    found = [model for model in given if model and model.crc == crc]
+    for name in SHIPPED:
+        if not found and shipped_model(name).exists() and (model := Model.load(name)).crc == crc:
+            found.append(model)
+    return found[0] if found else None
+
+
 @dataclass(frozen=True)
 class OwnWord:
     """A word of the user's own.
@@ -516,6 +533,24 @@ class Network:
         words = lib.tkws_model_words(self.model.c)
         out = np.empty((len(features), words), dtype=np.int32)
         self._run(features, cosines=ffi.from_buffer("int32_t[]", out))
+        return out
+
+    def least(self) -> NDArray[np.float64]:
+        """What the cosine of each word of the user's own is to be above (own.h).
+
+        Returns:
+            (words of the user's own that there is room for,); 0 for one that is not there.
+
+        Raises:
+            TraceKwsError: there are no takes.
+        """
+        self._rest()
+        if not self._templates:
+            raise TraceKwsError("there are no takes to compare with")
+        first, there = len(self.model.labels), self._templates.c.n_words
+        out = np.zeros(self.model.own_words)
+        for place in range(first, there):
+            out[place - first] = self._templates.c.words[place].least / 32768
         return out
 
     def _rest(self) -> None:

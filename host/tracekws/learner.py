@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
 from tracekws.audio import is_silent
-from tracekws.core import GUARDED, TAKES, Model, Network, OwnWord, check_pcm, features, own_words
+from tracekws.core import GUARDED, TAKES, Model, Network, OwnWord, check_pcm, own_words
 from tracekws.errors import DataError, ModelError, check, code
 from tracekws.files import read_bytes, write
 from tracekws.names import normalised, word_of
+from tracekws.renditions import take_features
 
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
@@ -56,6 +57,11 @@ def schedule(
         scale = round(FULL_SCALE * (1 - number / passes))
         for take in order.permutation(n_takes):
             yield number, int(take), scale
+
+
+def keeps(method: int, word: str, model: Model) -> bool:
+    """Whether a take is kept as a trace of its word, and nothing else is learned from it."""
+    return method & ~GUARDED == TAKES and word in model.keywords
 
 
 class Learner(Network):
@@ -113,7 +119,11 @@ class Learner(Network):
         labels = self.model.labels
         if strange := [word for word, _ in takes if word not in labels]:
             raise DataError(f"{self.model.name} has no word {strange[0]!r}")
-        heard = [features(check_pcm(pcm), self.model.front_end) for _, pcm in takes]
+        method = int(self.model.header.method)
+        heard = [
+            take_features(check_pcm(pcm), self.model.front_end, keeps(method, word, self.model))
+            for word, pcm in takes
+        ]
         if short := [word for (word, _), steps in zip(takes, heard, strict=True) if not len(steps)]:
             raise DataError(f"a take of {short[0]!r} is shorter than a step of 20 ms")
         silent = [
@@ -126,7 +136,6 @@ class Learner(Network):
         if passes is not None and passes < 1:
             raise DataError(f"{passes} passes: one at least")
         order = np.random.default_rng(seed)
-        method = int(self.model.header.method)
         if method == TAKES and not force:
             method |= GUARDED
         before = self.weights
@@ -159,7 +168,7 @@ class Learner(Network):
         word = word_of(word)
         if word in self.model.labels and word not in self.model.keywords:
             raise DataError(f"{word!r} has no one sound: it is no word to teach")
-        heard = [features(check_pcm(pcm), self.model.front_end) for pcm in takes]
+        heard = [take_features(check_pcm(pcm), self.model.front_end, True) for pcm in takes]
         if not heard or not all(len(steps) for steps in heard):
             raise DataError(f"a take of {word!r} is shorter than a step of 20 ms, or there is none")
         if silent := [str(n) for n, pcm in enumerate(takes, 1) if is_silent(pcm)]:

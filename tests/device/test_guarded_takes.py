@@ -10,7 +10,7 @@ from images import Form, make_image, with_traces
 from loopback_device import Board, Flash, connect
 from recordings import write_take
 from tracekws.audio import read_clip
-from tracekws.core import GUARDED, READOUT, TAKES, Model
+from tracekws.core import GUARDED, READOUT, TAKES, Model, features
 from tracekws.device import adapt
 from tracekws.device.takes import Take
 from tracekws.errors import DataError, DeviceError
@@ -61,7 +61,8 @@ def test_a_guarded_take_is_refused_and_the_session_goes_on(
                 session.take_pcm("no", takes[1].pcm, 32767, wrong)
             assert refused.value.name == "ARGUMENT"
     learner = Learner(Model(image))
-    learner.learn([("no", takes[1].pcm)])
+    alone = features(takes[1].pcm, learner.model.front_end)
+    assert learner.take(alone, learner.model.labels.index("no"), method, 32767)
     assert device.weights() == learner.weights
 
 
@@ -71,7 +72,8 @@ def test_adapting_leaves_out_what_is_refused(
 ) -> None:
     flash = Flash()
     device = connect(Board(folder, image, flash=flash))
-    result = adapt.adapt(device, takes, [], force=force, warnings=["one before"])
+    config = Model(image).front_end
+    result = adapt.adapt(device, takes, [], config=config, force=force, warnings=["one before"])
     assert result.learned == (
         {"_unknown_": 1, "no": 2, "up": 1, "yes": 1} if force else {"_unknown_": 1, "no": 2}
     )

@@ -17,6 +17,7 @@ from tracekws.device.driver import Driver
 from tracekws.errors import DataError, DeviceError
 from tracekws.learner import Learner
 from tracekws.recognizer import Recognizer
+from tracekws.renditions import take_features
 
 Make = Callable[..., Board]
 OWN = Own(n_words=3, least_q15=3000, agreement_q15=3000, single_q15=0, rival_q15=0)
@@ -51,6 +52,12 @@ def teach(device: Driver, word: str, *takes: np.ndarray) -> None:
             session.teach_pcm(word, take)
 
 
+def teach_with_renditions(device: Driver, word: str, *takes: np.ndarray, model: Model) -> None:
+    with device.learn(1) as session:
+        for take in takes:
+            session.teach_features(word, take_features(take, model.front_end, True))
+
+
 def cut(pcm: np.ndarray, number: int) -> np.ndarray:
     return np.asarray(pcm[3000 * number : 3000 * number + 9001])
 
@@ -62,7 +69,7 @@ def test_a_device_learns_words_as_the_host_does(
     learner = Learner(model)
     assert virtual.words() == {}
     for word, takes in (("lamp", (0, 1)), ("Fenster", (2,)), ("yes", (3,))):
-        teach(virtual, word, *(cut(pcm, take) for take in takes))
+        teach_with_renditions(virtual, word, *(cut(pcm, take) for take in takes), model=model)
         learner.teach(word, [cut(pcm, take) for take in takes])
     assert virtual.weights() == learner.weights
     assert virtual.words() == learner.words

@@ -9,6 +9,7 @@
 #include "tracekws/errors.h"
 #include "tracekws/frontend.h"
 #include "tracekws/fx.h"
+#include "tracekws/own.h"
 #include "tracekws/softmax.h"
 #include "tracekws/takes.h"
 
@@ -222,6 +223,9 @@ static void keep_take(const tkws_learner *learner)
         rates[j] = (uint8_t)(rate < UINT8_MAX ? rate : UINT8_MAX);
     }
     tkws_takes_add(net->model, &net->weights, learner->label, rates);
+    bool is_first = tkws_takes_count(net->model, &net->weights, learner->label) == 1;
+    if (is_first && learner->label >= h->n_classes && learner->n_steps > 2 * h->window_steps)
+        tkws_own_set_agreement(net->model, &net->weights, learner->label, TKWS_OWN_RENDERED);
 }
 
 /* Whether a method teaches a word: those of the user's own have no weights. */

@@ -122,7 +122,8 @@ static int32_t quotient(int64_t dividend, uint32_t divisor, unsigned bits)
 {
     uint64_t left = dividend < 0 ? (uint64_t)-dividend : (uint64_t)dividend;
     int32_t size = 0;
-    while (bits-- > 0) {
+    while (bits > 0) {
+        bits--;
         uint64_t part = (uint64_t)divisor << bits;
         if (left >= part) {
             left -= part;
@@ -366,8 +367,9 @@ static void make_template(const tkws_templates *t, size_t word, const uint8_t *r
 /* What a word's cosine is to be above, Q15. */
 static int32_t least_of(const tkws_model *model, const tkws_weights *weights, size_t word)
 {
-    bool single = tkws_takes_count(model, weights, word) == 1;
-    int32_t agreement = single ? model->own.single_q15 : tkws_own_agreement(model, weights, word);
+    int32_t agreement = tkws_own_agreement(model, weights, word);
+    if (tkws_takes_count(model, weights, word) == 1 && agreement == 0)
+        agreement = model->own.single_q15;
     return model->own.least_q15 + tkws_fx_shr(tkws_fx_mul(agreement, model->own.agreement_q15), 15);
 }
 

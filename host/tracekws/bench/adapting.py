@@ -67,9 +67,10 @@ from tracekws.data import (
     read_tree,
 )
 from tracekws.errors import DataError
-from tracekws.learner import Learner, schedule
+from tracekws.learner import Learner, keeps, schedule
 from tracekws.names import bytes_of, is_name
 from tracekws.parallel import spread
+from tracekws.renditions import take_features
 
 METHODS = {
     "none": 0,
@@ -404,9 +405,15 @@ class DrawRunner:
     ) -> None:
         """The schedule of adaptation: shuffled passes with falling rates."""
         takes = [*draw.support, *draw.negatives]
+        words = [self.model.labels[self.truth[i]] for i in takes]
+        heard = [
+            take_features(self.people.pcm[i], self.model.front_end, True)
+            if keeps(method, word, self.model)
+            else self.people.features[i]
+            for i, word in zip(takes, words, strict=True)
+        ]
         for _, n, scale in schedule(len(takes), self.settings.passes, rng):
-            i = takes[n]
-            learner.take(self.people.features[i], int(self.truth[i]), method, scale)
+            learner.take(heard[n], int(self.truth[takes[n]]), method, scale)
 
     def measure(self, learner: Adapting, draw: Episode) -> DrawOutcome:
         """The columns after adaptation."""

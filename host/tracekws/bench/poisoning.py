@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from tracekws.bench.adapting import Experiment, People
 from tracekws.bench.margins import NOTHING, SHIPPED, Curve, curve
 from tracekws.bench.own_streams import Ears, own_minutes
-from tracekws.core import GUARDED, TAKES, Model, features
+from tracekws.core import GUARDED, TAKES, Model
 from tracekws.data import CLIP_SAMPLES, Episode, Progress, episode
 from tracekws.errors import DataError
 from tracekws.learner import FULL_SCALE, MOST_REFUSED, Learner
 from tracekws.parallel import spread
+from tracekws.renditions import take_features
 
 ONE_POINT = 0.01
 CAPTIONS = {
@@ -156,7 +157,9 @@ class Poisoner:
             for method in (TAKES | GUARDED, TAKES):
                 learner = Learner(self.model)
                 done = [
-                    learner.take(features(pcm, self.model.front_end), label, method, FULL_SCALE)
+                    learner.take(
+                        take_features(pcm, self.model.front_end, True), label, method, FULL_SCALE
+                    )
                     for pcm, label in takes
                 ]
                 if done.count(False) > MOST_REFUSED * len(done):

@@ -139,15 +139,12 @@ def margins(
     """
     model = learner.model
     form, first = model.c.own, len(model.labels)
-    least = []
-    for word in learner.words.values():
-        agreement = form.single_q15 / 32768 if word.agreement is None else word.agreement
-        least.append(form.least_q15 / 32768 + form.agreement_q15 / 32768 * agreement)
+    least = learner.least()
     cosines = np.maximum(0, learner.cosines(steps)) / 32768
     likest = cosines.argmax(1)
     ordered = np.sort(cosines, axis=1)
     place = np.where((likest >= first) & (ordered[:, -1] > 0), likest - first, -1)
-    above = ordered[:, -1] - form.rival_q15 / 32768 * ordered[:, -2] - np.array(least)[place]
+    above = ordered[:, -1] - form.rival_q15 / 32768 * ordered[:, -2] - least[place]
     return place, np.where(place >= 0, above, -np.inf)
 
 

@@ -73,7 +73,7 @@ def adapt(
         int, typer.Option(help="Of the order of takes and of rounding.", min=1, max=2**32 - 1)
     ] = 1,
     model: Annotated[
-        Path, typer.Option(help="The device's model; saves time when it is this one.")
+        Path, typer.Option(help="The device's model, if it is none that comes with this package.")
     ] = MODEL,
     port: Port = None,
     virtual: Virtual = False,

@@ -22,11 +22,13 @@ from tracekws.cli.console import (
 )
 from tracekws.cli.devices import open_device, prompt, warn_of_slots
 from tracekws.cli.options import Json, Port, Virtual
+from tracekws.core import Model
 from tracekws.device import microphone
 from tracekws.device.teach import Teaching
 from tracekws.errors import TraceKwsError
 from tracekws.files import check_folder
 from tracekws.names import word_of
+from tracekws.shipped import MODEL
 
 
 def teach(
@@ -45,6 +47,9 @@ def teach(
         bool, typer.Option("--force", help="Learn takes, too, that would be refused.")
     ] = False,
     keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
+    model: Annotated[
+        Path, typer.Option(help="The device's model, if it is none that comes with this package.")
+    ] = MODEL,
     port: Port = None,
     virtual: Virtual = False,
     as_json: Json = False,
@@ -76,7 +81,13 @@ def teach(
         paths = takes or record_takes(folder, word)
         with stages() as stage:
             result = device.teach(
-                word, paths, save=keep, force=force, progress=stage.report, before_save=show
+                word,
+                paths,
+                model=Model.load(model) if model.exists() else None,
+                save=keep,
+                force=force,
+                progress=stage.report,
+                before_save=show,
             )
     if result.generation is None:
         say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")

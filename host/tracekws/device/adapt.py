@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from tracekws.columns import Columns, Share, share_of
-from tracekws.core import GUARDED, TAKES, FeatureConfig, features
+from tracekws.core import GUARDED, TAKES, FeatureConfig
 from tracekws.device.driver import Driver
 from tracekws.device.takes import Take, count
 from tracekws.errors import DeviceError, TraceKwsError
 from tracekws.learner import check_refused, schedule
+from tracekws.renditions import take_features
 
 UNLIKE = "not learned, since it sounds like another word, or like none, is"
 
@@ -107,8 +108,9 @@ def teach(
     """Learn takes in several passes, in a fresh order in each, at falling rates.
 
     The first pass sends PCM; later ones send features, computed by the same C code, which are an
-    eighth of the bytes.  `config` is the front end of the device's model; where it is not known
-    (None) every pass sends PCM.  `seed` is of the order and of the device's generator.
+    eighth of the bytes.  A take that is kept is sent with its renditions (renditions.py), as
+    features.  `config` is the front end of the device's model; where it is not known (None) every
+    pass sends PCM, and no renditions.  `seed` is of the order and of the device's generator.
 
     When anything fails, or is interrupted, the device is back at its last saved weights.
 
@@ -116,16 +118,23 @@ def teach(
     """
     refused: set[int] = set()
     order = np.random.default_rng(seed)
-    feature_takes = [features(take.pcm, config) for take in takes] if config else None
+    info = device.info()
+    flags = info.method if method is None else method
+    kept = [flags & ~GUARDED == TAKES and take.label in info.keywords for take in takes]
+    heard = (
+        [take_features(take.pcm, config, k) for take, k in zip(takes, kept, strict=True)]
+        if config
+        else None
+    )
     total = passes * len(takes)
     with device.learn(seed) as session:
         for done, (number, i, scale) in enumerate(schedule(len(takes), passes, order)):
             progress("learning", done, total)
             try:
-                if number == 0 or feature_takes is None:
+                if heard is None or (number == 0 and not kept[i]):
                     session.take_pcm(takes[i].label, takes[i].pcm, scale, method)
                 else:
-                    session.take_features(takes[i].label, feature_takes[i], scale, method)
+                    session.take_features(takes[i].label, heard[i], scale, method)
             except DeviceError as error:
                 if error.name != "UNLIKE":
                     raise

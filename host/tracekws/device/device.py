@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from tracekws.core import Model
+from tracekws.core import Model, known_model
 from tracekws.device import adapt
 from tracekws.device.adapt import Adaptation, Progress
 from tracekws.device.discover import find_port, port_of
@@ -72,6 +72,7 @@ class Device(Driver):
         word: str,
         takes: Sequence[Path | str] | Path | str,
         *,
+        model: Model | None = None,
         save: bool = True,
         force: bool = False,
         progress: Progress = lambda what, done, total: None,
@@ -86,6 +87,7 @@ class Device(Driver):
             word: a name of 1 to 31 bytes.
             takes: recordings of it, and folders of recordings, or one of them; three to five takes
                 are best. More can be taught later, others than those before.
+            model: as of adapt().
             save: whether it is kept; a device that is restarted forgets it otherwise.
             force: as of adapt().
             progress: told what is being done, how many takes of it are done, and of how many.
@@ -103,7 +105,16 @@ class Device(Driver):
         word = word_of(word)
         given = [takes] if isinstance(takes, Path | str) else takes
         read = read_word([Path(path) for path in given], word, force)
-        return teach(self, word, read, save=save, progress=progress, before_save=before_save)
+        known = known_model(self.info().model_crc, model)
+        return teach(
+            self,
+            word,
+            read,
+            save=save,
+            progress=progress,
+            config=known.front_end if known else None,
+            before_save=before_save,
+        )
 
     def adapt(
         self,
@@ -128,8 +139,8 @@ class Device(Driver):
             hold_out: whether the last take of each word is only tested with.
             passes: over the takes; the model's by default.
             seed: of the order of takes and of rounding, 1 to 2^32 - 1.
-            model: saves time when it is the device's; any other is not used. It also compares takes
-                with each other, which the shipped "base" does otherwise.
+            model: the device's, if it is none that comes with the package; any other is not used.
+                Without it takes are learned without their renditions (renditions.py).
             force: whether takes that are silent, noise, far too quiet or badly clipped are learned
                 all the same, with a warning.
             save: whether the weights are kept; a device that is restarted forgets them otherwise.
@@ -146,7 +157,7 @@ class Device(Driver):
                 then. Whatever fails later leaves the device at its last saved weights.
         """
         about = self.info()
-        own = model if model and model.crc == about.model_crc else None
+        own = known_model(about.model_crc, model)
         lesson = read_lesson(
             Path(folder),
             Path(others) if others else None,

@@ -747,12 +747,7 @@ class LearnSession:
             ValueError, DeviceError: as of take_pcm().
             DataError: the features are of another type or shape.
         """
-        if features.dtype != np.int8 or features.shape != (len(features), protocol.FEATURE_BYTES):
-            raise DataError(f"features must be int8 of shape (steps, {protocol.FEATURE_BYTES})")
-        size = self._device._data_bytes // protocol.FEATURE_BYTES * protocol.FEATURE_BYTES
-        data = features.tobytes()
-        parts = (data[at : at + size] for at in range(0, len(data), size))
-        self._learn(protocol.FEATURES, label, parts, scale, method)
+        self._learn(protocol.FEATURES, label, self._parts(features), scale, method)
 
     def teach_pcm(self, word: str, pcm: NDArray[np.int16]) -> None:
         """Keep a take of a word, which need not be known: no weight changes.
@@ -773,6 +768,32 @@ class LearnSession:
         credit = self._device._teach(protocol.PCM, word)
         self._device._send(self._device._pcm_data([sound]), credit)
         self._device._link.request(protocol.TAKE_END)
+
+    def teach_features(self, word: str, features: NDArray[np.int8]) -> None:
+        """Keep a take of a word as features.
+
+        Args:
+            word: as of teach_pcm().
+            features: int8 (steps, 80), Q4.
+
+        Raises:
+            DataError: the features are of another type or shape.
+            DeviceError: as of teach_pcm().
+        """
+        if not is_name(normalised(word)):
+            raise device_error(error_code("NAME"))
+        parts = self._parts(features)
+        credit = self._device._teach(protocol.FEATURES, word)
+        self._device._send(parts, credit)
+        self._device._link.request(protocol.TAKE_END)
+
+    def _parts(self, features: NDArray[np.int8]) -> Iterator[bytes]:
+        """Cut features into messages of whole steps."""
+        if features.dtype != np.int8 or features.shape != (len(features), protocol.FEATURE_BYTES):
+            raise DataError(f"features must be int8 of shape (steps, {protocol.FEATURE_BYTES})")
+        size = self._device._data_bytes // protocol.FEATURE_BYTES * protocol.FEATURE_BYTES
+        data = features.tobytes()
+        return (data[at : at + size] for at in range(0, len(data), size))
 
     def _learn(
         self, kind: int, label: str, data: Iterable[bytes], scale: int, method: int | None

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from tracekws.core import Model, OwnWord
+from tracekws.core import FeatureConfig, Model, OwnWord
 from tracekws.device.adapt import Progress, revert
 from tracekws.device.driver import Driver
 from tracekws.device.takes import OTHER, Take, doubts
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.names import word_of
+from tracekws.renditions import take_features
 
 LITTLE = 0.3
 """Agreement below which takes of a word are told to agree little."""
@@ -75,10 +76,13 @@ def teach(
     *,
     save: bool = True,
     progress: Progress = lambda what, done, total: None,
+    config: FeatureConfig | None = None,
     before_save: Callable[[Teaching], None] = lambda result: None,
 ) -> Teaching:
     """Teach a word by takes, and save it; no weight changes.
 
+    `config` is the front end of the device's model, for the renditions of a take (renditions.py);
+    where it is not known, the take is sent alone.
     `before_save` is given the result before anything is saved.  Whatever fails, or interrupts,
     before that leaves the device at what was saved last.
     """
@@ -90,7 +94,10 @@ def teach(
         with device.learn(1) as session:
             for done, take in enumerate(takes):
                 progress("learning", done, len(takes))
-                session.teach_pcm(word, take.pcm)
+                if config:
+                    session.teach_features(word, take_features(take.pcm, config, True))
+                else:
+                    session.teach_pcm(word, take.pcm)
         progress("learning", len(takes), len(takes))
         own = device.words().get(word)
         result = Teaching(

@@ -8,7 +8,7 @@
  *     cos_word - rival max(0, cos_next) > least + agreement a
  *
  * with a the mean cosine of its takes with those before them: takes that agree are to be heard as clearly as they were
- * said. All four constants are the image's.
+ * said. Of one take a is the image's, or TKWS_OWN_RENDERED where it is longer than two windows: of renditions. All four constants are the image's.
  *
  * A sound that was heard as a word and is none is kept in such a row, too, under the name of the class of unknown
  * words: TKWS_OWN_NOTHING says how like it another sound is to be to be nothing, too (templates.h). */
@@ -25,6 +25,9 @@ extern "C" {
 
 /** Of a word in tkws_weights.takes, behind all rows: its name, and how its takes agree, int16, Q15. */
 #define TKWS_OWN_BYTES 34
+
+/** How the one take of a word is taken to agree where it is of renditions, Q15: 0.7. Their mean is smoother. */
+#define TKWS_OWN_RENDERED 22938
 
 /** Cosine above which what is heard is a sound that is no word, Q15: 0.55. */
 #define TKWS_OWN_NOTHING 18022
@@ -59,7 +62,7 @@ int tkws_own_add_nothing(const tkws_model *model, const tkws_weights *weights,
  *  @param word  number of it, below tkws_model_words(); with that of unknown words go all sounds that are none */
 void tkws_own_forget(const tkws_model *model, const tkws_weights *weights, size_t word);
 
-/** How the takes of a word of the user's own agree, Q15. @param word  as for tkws_own_name(), one that is there */
+/** How the takes of a word of the user's own agree, Q15; of one take 0, or TKWS_OWN_RENDERED. @param word  as for tkws_own_name(), one that is there */
 int32_t tkws_own_agreement(const tkws_model *model, const tkws_weights *weights, size_t word);
 
 /** Keep how its takes agree, within int16; see tkws_own_agreement(). */
