@@ -94,6 +94,7 @@ def measure(
     write_tree(folder / "tree", clips)
     config = load_config("quick", words=[*words])
     job = Job(folder / "tree", folder / "run", folder / "mine.tkws", frozenset(), 1, 1, "quick")
+    resumed = (job.run / "checkpoint.safetensors").exists()
     begun, used = time.monotonic(), cpu_seconds()
     told: list[str] = []
     made = train(
@@ -116,8 +117,8 @@ def measure(
         "words": [*words],
         "with_others": with_others,
         "speakers": speakers,
-        "seconds": round(seconds),
-        "cpu_seconds": round(cpu),
+        "seconds": None if resumed else round(seconds),
+        "cpu_seconds": None if resumed else round(cpu),
         "told": told,
         "held_out": made.worth.summary(),
         "tested_speakers": len({clip.speaker for clip in chosen}),
