@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speech Commands trees: clips, speakers, splits, repeated recordings, noise, adaptation episodes.
+"""Trees of recordings: clips, speakers, splits, repeated recordings, noise, adaptation episodes.
 
-A tree is `word/speaker_nohash_n.wav` (Google Speech Commands) or `word/speaker_NO_take.wav`
-(Arabic Speech Commands), with recordings in `_background_noise_` and, where there are splits,
-`testing_list.txt` and `validation_list.txt`. Recordings are named as SUFFIXES has it. Hidden files
+A tree is `word/anything.wav`, or `word/speaker/anything.wav`; speaker_of() says who speaks. It may
+have recordings in `_background_noise_` and, where there are splits, `testing_list.txt` and
+`validation_list.txt`, as Speech Commands has. Recordings are named as SUFFIXES has it. Hidden files
 and folders, such as the companions `._x.wav` that macOS leaves on other file systems, are left out.
 """
 
 import hashlib
+import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,14 @@ CLIP_SAMPLES = SAMPLE_RATE
 READ = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 SUFFIXES = (*READ, ".m4a", ".mp4", ".aac", ".3gp", ".amr", ".wma", ".webm", *HEADERLESS)
 """Of recordings: of READ, and others, bad files that are named with what converts them."""
-NAME = re.compile(r"(?P<speaker>.+?)_(?:nohash|NO)_(?P<take>\d+)$")
+NUMBERED = re.compile(r"(?P<name>.+?)(?:_nohash|_NO)?_\d+$")
+"""Names of files that may say who speaks."""
+NOBODY = frozenset(("audio", "clip", "file", "rec", "recording", "sample", "take", "voice", "wav"))
+"""What files are named that say nothing of who speaks."""
+FEW_SPEAKERS = 4
+"""With fewer, clips are held out, and not voices."""
+MANY_SPEAKERS = 30
+"""From here on a split by hashes leaves no part empty, but by a rare chance."""
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the number in all."""
@@ -55,7 +63,15 @@ class Clip:
     path: Path
     word: str
     speaker: str
+    """Empty where its name does not say."""
     split: str
+
+    @property
+    def key(self) -> str:
+        """Its name in the tree and in lists, without suffix."""
+        inside = normalised(self.path.parent.name)
+        folder = self.word if inside == self.word else f"{self.word}/{inside}"
+        return f"{folder}/{normalised(self.path.stem)}"
 
 
 @dataclass(frozen=True)
@@ -65,8 +81,6 @@ class Tree:
     root: Path
     clips: tuple[Clip, ...]
     noises: tuple[Path, ...]
-    strangers: tuple[Path, ...]
-    """Audio files whose names are of no known form."""
     has_lists: bool
     hidden: int = 0
     """Audio files that are left out since they, or their folders, are hidden."""
@@ -122,7 +136,7 @@ class Recordings:
         """SHA-256 over names and samples, 16 hexadecimal digits: says which data a result is of."""
         sha = hashlib.sha256()
         for clip in self.clips:
-            sha.update(bytes_of(f"{clip.word}/{clip.path.stem}\n"))
+            sha.update(bytes_of(f"{clip.key}\n"))
         sha.update(self.pcm.tobytes())
         return sha.hexdigest()[:16]
 
@@ -195,54 +209,92 @@ def left_out(tree: Tree, speakers: frozenset[str]) -> frozenset[str]:
     return speakers
 
 
+def speaker_of(word: str, inside: PurePath) -> str:
+    """Who speaks in a recording of a word; empty where its name does not say.
+
+    Anna speaks in `anna/anything.wav`, `anna_1.wav`, `anna_nohash_1.wav` (Google Speech Commands),
+    `anna_NO_1.wav` (Arabic Speech Commands), and `anna_lamp_1.wav` or `lamp_anna_1.wav` of "lamp".
+    Nobody is named by `1.wav`, `lamp_1.wav`, `take_1.wav`, or a date.
+
+    Args:
+        word: it.
+        inside: path in the word's folder.
+    """
+    if len(inside.parts) > 1:
+        return normalised(inside.parts[0])
+    named = NUMBERED.match(normalised(inside.stem))
+    if named is None:
+        return ""
+    name = named["name"]
+    if "_nohash_" in inside.stem or "_NO_" in inside.stem:
+        return name
+    name = name.removeprefix(f"{word}_").removesuffix(f"_{word}")
+    says = name.lower() not in NOBODY | {word.lower()} and any(map(str.isalpha, name))
+    return name if says else ""
+
+
+def entries(folder: Path) -> list[tuple[str, bool]]:
+    """Names of what is in a folder, in order, and whether each is a folder."""
+    with os.scandir(folder) as found:
+        return sorted((entry.name, entry.is_dir()) for entry in found)
+
+
+def recordings_in(folder: Path) -> Iterator[Path]:
+    """Files of a word in its folder, and in the folders of speakers below it, in order of names."""
+    for name, is_folder in entries(folder):
+        if not is_folder:
+            yield folder / name
+            continue
+        for below, is_deeper in entries(folder / name):
+            if not is_deeper:
+                yield folder / name / below
+
+
 def scan_tree(root: Path) -> Tree:
     """As read_tree(), but what the lists name need not be there: see Tree.absent."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     listed = read_lists(root)
-    clips, strangers, noises = [], [], []
+    clips, noises = [], []
     hidden = 0
     there = set()
-    for path in sorted(root.glob("*/*")):
-        word, stem = normalised(path.parent.name), normalised(path.stem)
-        if path.suffix.lower() not in SUFFIXES:
-            continue
-        key = f"{word}/{stem}"
-        there.add(key)
-        if path.name.startswith(".") or word.startswith("."):
-            hidden += 1
-            continue
-        if word == NOISE_FOLDER:
-            noises.append(path)
-            continue
-        name = NAME.match(stem)
-        if name is None:
-            strangers.append(path)
-            continue
-        split = next((s for s, names in listed.items() if key in names), "training")
-        clips.append(Clip(path, word, name["speaker"], split))
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        word = normalised(folder.name)
+        for path in recordings_in(folder):
+            if path.suffix.lower() not in SUFFIXES:
+                continue
+            inside = path.relative_to(folder)
+            speaker = speaker_of(word, inside)
+            key = Clip(path, word, speaker, "").key
+            there.add(key)
+            if word.startswith(".") or any(part.startswith(".") for part in inside.parts):
+                hidden += 1
+            elif word == NOISE_FOLDER:
+                noises.append(path)
+            else:
+                split = next((s for s, names in listed.items() if key in names), SPLITS[0])
+                clips.append(Clip(path, word, speaker, split))
     if not clips:
         raise DataError(
-            f"{root}: no clips named word/speaker_nohash_n.wav or word/speaker_NO_n.wav"
+            f"{root}: no recordings in folders of words; expected are {root}/WORD/1.wav, "
+            f"{root}/WORD/SPEAKER/1.wav or {root}/WORD/SPEAKER_1.wav"
         )
     splits_of = defaultdict(set)
     for clip in clips:
-        splits_of[clip.speaker].add(clip.split)
+        if clip.speaker:
+            splits_of[clip.speaker].add(clip.split)
     shared = sorted(speaker for speaker, splits in splits_of.items() if len(splits) > 1)
     if shared and listed:
         raise DataError(f"{root}: speaker {shared[0]} and {len(shared) - 1} more are in two splits")
     absent = [
         entry for names in listed.values() for key, entry in names.items() if key not in there
     ]
-    return Tree(
-        root,
-        tuple(clips),
-        tuple(noises),
-        tuple(strangers),
-        bool(listed),
-        hidden,
-        tuple(absent),
-    )
+    return Tree(root, tuple(clips), tuple(noises), bool(listed), hidden, tuple(absent))
+
+
+def by_voice(clips: Iterable[Clip]) -> bool:
+    """Whether there are speakers enough to hold some of them out, and not clips of all."""
+    return len({clip.speaker for clip in clips} - {""}) >= FEW_SPEAKERS
 
 
 def split_of(name: str) -> str:
@@ -254,15 +306,43 @@ def split_of(name: str) -> str:
     return SPLITS[1] if share < 0.1 else SPLITS[2] if share < 0.2 else SPLITS[0]
 
 
+def in_turn(clips: Sequence[Clip], parts: int) -> list[int]:
+    """Divide clips into parts, of like size in each word: the number of each clip's.
+
+    All clips of a speaker are in one part where there are speakers enough; see by_voice(). Clips
+    whose names say no speaker are then divided one by one.
+    """
+    voices = by_voice(clips)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, clip in enumerate(clips):
+        groups[clip.speaker if voices and clip.speaker else clip.key].append(i)
+    sizes: dict[str, list[int]] = defaultdict(lambda: [0] * parts)
+    out = [0] * len(clips)
+    for _, rows in sorted(
+        groups.items(),
+        key=lambda group: (-len(group[1]), hashlib.sha1(bytes_of(group[0])).digest()),
+    ):
+        words = [clips[i].word for i in rows]
+        part = min(range(parts), key=lambda n: (sum(sizes[word][n] for word in words), n))
+        for i, word in zip(rows, words, strict=True):
+            out[i] = part
+            sizes[word][part] += 1
+    return out
+
+
 def split_by_hash(tree: Tree) -> Tree:
-    """A tree without lists, split by speakers; files whose names carry none are their own."""
-    strangers = [
-        Clip(path, normalised(path.parent.name), normalised(path.stem), "")
-        for path in tree.strangers
-    ]
-    clips = sorted((*tree.clips, *strangers), key=lambda clip: clip.path)
-    split = tuple(replace(clip, split=split_of(clip.speaker)) for clip in clips)
-    return replace(tree, clips=split, strangers=(), has_lists=True)
+    """A tree without lists, split by speakers, or by files where their names carry none.
+
+    With few of them a fifth of each word is taken in turn, since a hash would leave parts empty.
+    """
+    names = [clip.speaker or clip.key for clip in tree.clips]
+    if by_voice(tree.clips) and len(set(names)) >= MANY_SPEAKERS:
+        splits = [split_of(name) for name in names]
+    else:
+        parts = (SPLITS[0], SPLITS[0], SPLITS[0], *SPLITS[1:])
+        splits = [parts[turn] for turn in in_turn(tree.clips, len(parts))]
+    split = (replace(c, split=split) for c, split in zip(tree.clips, splits, strict=True))
+    return replace(tree, clips=tuple(split), has_lists=True)
 
 
 def recording_key(pcm: NDArray[np.int16]) -> bytes:
@@ -401,8 +481,13 @@ class Survey:
 
     @property
     def speakers(self) -> int:
-        """Speakers of the distinct clips."""
-        return len({clip.speaker for clip in self.recordings.clips})
+        """Speakers of the distinct clips, as far as names say."""
+        return len({clip.speaker for clip in self.recordings.clips} - {""})
+
+    @property
+    def without_speaker(self) -> int:
+        """Distinct clips whose names do not say who speaks."""
+        return sum(not clip.speaker for clip in self.recordings.clips)
 
     def summary(self) -> dict[str, object]:
         """Plain data for --json."""
@@ -419,7 +504,7 @@ class Survey:
             "silent_clips": [str(clip.path) for clip in recordings.silent],
             "hidden_files": tree.hidden,
             "listed_without_file": list(tree.absent),
-            "unknown_names": [str(path) for path in tree.strangers],
+            "without_speaker": self.without_speaker,
             "noise_recordings": len(tree.noises),
             "data": recordings.digest,
         }
@@ -443,7 +528,7 @@ def survey(tree: Tree, progress: Progress = lambda done, total: None) -> Survey:
         mine = [clip for clip in recordings.clips if clip.word == word]
         words[word] = {
             "clips": len(mine),
-            "speakers": len({clip.speaker for clip in mine}),
+            "speakers": len({clip.speaker for clip in mine} - {""}),
             "repeats": sum(clip.word == word for clip in recordings.repeats),
             "bad": sum(clip.word == word for clip, _ in recordings.bad),
         }

@@ -305,6 +305,38 @@ def with_sections(model: Model, sections: Mapping[int, bytes], **numbers: int) -
     return seal(header, sections_of(model) | dict(sections))
 
 
+def arrays_of(model: Model) -> Arrays:
+    """An image's network in numbers: what build_image() quantises to the same integers."""
+    sections, h = sections_of(model), model.header
+    counts = lib.tkws_model_weight_counts(model.c)
+    integers = np.frombuffer(sections[lib.TKWS_SECTION_WEIGHTS], "<i2").astype(np.float64)
+    ends = np.cumsum([counts.weights, counts.recurrent, counts.bias, counts.readout])
+    weights, recurrent, bias, readout, readout_bias = np.split(integers, ends)
+    neurons, classes = int(h.n_neurons), int(h.n_classes)
+
+    def bytes_as(kind: int, form: str, columns: int) -> NDArray[np.float64]:
+        return np.frombuffer(sections[kind], form).astype(np.float64).reshape(-1, columns)
+
+    return Arrays(
+        weights=weights.reshape(neurons, -1) / 2.0**h.weight_q,
+        recurrent=recurrent.reshape(neurons, neurons) / 2.0**h.recurrent_q,
+        bias=bias / 2.0**MEMBRANE_Q,
+        readout=readout.reshape(neurons, classes) / 2.0**lib.TKWS_LOGIT_Q,
+        readout_bias=readout_bias / 2.0**lib.TKWS_LOGIT_Q,
+        taps=bytes_as(lib.TKWS_SECTION_TAPS, "i1", int(h.n_inputs)) / 2.0**lib.TKWS_TAP_Q,
+        decay=bytes_as(lib.TKWS_SECTION_DECAY, "<i2", neurons)[0] / 32768,
+        target=bytes_as(lib.TKWS_SECTION_TARGET, "<i2", neurons) / 2.0**MEMBRANE_Q,
+    )
+
+
+def rehearsed(model: Model) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Classes (n,) and mean rates (n, H) of the clips that an image has to rehearse."""
+    n = model.header.n_latent
+    rows = np.frombuffer(sections_of(model)[lib.TKWS_SECTION_LATENT], np.uint8)
+    rows = rows.reshape(n, 1 + model.header.n_neurons)
+    return rows[:, 0].astype(np.int64), rows[:, 1:] / 256
+
+
 def with_traces(model: Model, form: TraceForm) -> bytes:
     """The same image with another form in which traces are compared."""
     along_q = 7

@@ -19,10 +19,11 @@ from recordings import write_take
 from toolchain import ROOT
 from tracekws.audio import read_clip
 from tracekws.boards.virtual import VirtualBoard, virtual_board
+from tracekws.data import read_tree
 from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import Recording
-from tracekws.device.takes import count, read_takes
+from tracekws.device.takes import count, read_takes, read_word
 
 SPEECH = ROOT / "examples" / "speech" / "scot"
 Hearing = Callable[[np.ndarray], VirtualBoard]
@@ -98,6 +99,16 @@ def test_takes_are_recorded_beside_those_that_are_there(run, hearing, tmp_path, 
     assert result.err.startswith("1 of 2: say 'yes': press Enter")
     plain = run("record", "_other", "--takes", "1", *options)
     assert plain.out == f"{folder / '_other' / '1.wav'}\n"
+    options = ("--out", tmp_path / "tree", "--port", board.port)
+    named = run("record", "lamp", "--takes", "1", "--speaker", "anna", *options)
+    assert named.out == f"{tmp_path / 'tree' / 'lamp' / 'anna' / '1.wav'}\n"
+    (clip,) = read_tree(tmp_path / "tree").clips
+    assert (clip.word, clip.speaker) == ("lamp", "anna")
+    (take,) = read_word([tmp_path / "tree" / "lamp"], "lamp")
+    assert take.speaker == "anna"
+    refused = run("record", "lamp", "--takes", "1", "--speaker", "a/b", *options)
+    assert refused.code == 1
+    assert "is no name of a file" in refused.err
     assert (folder / "yes" / "2.wav").read_bytes() == kept
     takes = read_takes(folder, ("yes", "no", "up", "_unknown_", "_silence_"), "_unknown_", "")
     assert count(takes) == {"_unknown_": 1, "yes": 3}

@@ -14,6 +14,7 @@ from tracekws.device import microphone
 from tracekws.device.takes import (
     chunks,
     count,
+    doubts,
     hold_back,
     read_lesson,
     read_takes,
@@ -270,3 +271,18 @@ def test_longer_takes_are_cut_to_their_loudest_second_and_shorter_ones_filled(
     long, short = read(tmp_path, force=True)
     np.testing.assert_array_equal(long.pcm, pcm[20000:36000])
     np.testing.assert_array_equal(short.pcm, np.pad(pcm[20000:28000], (0, 8000)))
+
+
+def test_takes_of_several_speakers_are_warned_of(tmp_path: Path) -> None:
+    for name in ("anna/1.wav", "anna/2.wav", "ben_1.wav"):
+        write_take(tmp_path / "yes" / name, len(name))
+    write_take(tmp_path / "_other" / "carla_1.wav", 9)
+    takes = read_takes(tmp_path, ("yes", "_unknown_"), "_unknown_", "_silence_")
+    assert [take.name for take in takes if take.label == "yes"] == [
+        "yes/anna/1.wav",
+        "yes/anna/2.wav",
+        "yes/ben_1.wav",
+    ]
+    told = doubts(takes, "_unknown_", Model.load("base"))
+    (said,) = [text for text in told if "speakers" in text]
+    assert said == "takes of several speakers (anna, ben): a device learns one voice"

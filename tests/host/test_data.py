@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host_cli import tracekws, tracekws_json
+from recordings import write_take
 from tracekws import data
 from tracekws.bench.stream import read_background
+from tracekws.device.takes import read_takes, read_word
 from tracekws.errors import DataError
 
 
@@ -77,9 +79,9 @@ def test_check_reports_every_kind_of_bad_file(tmp_path):
     cut.write_bytes(cut.read_bytes()[:40])
     write(tmp_path / "yes" / "strange name.wav", sound(7))
     report = tracekws_json("data", "check", str(tmp_path))
-    assert report["clips"] == 1
-    assert report["words"] == {"yes": {"clips": 1, "speakers": 1, "repeats": 0, "bad": 5}}
-    assert len(report["unknown_names"]) == 1
+    assert report["clips"] == 2
+    assert report["words"] == {"yes": {"clips": 2, "speakers": 1, "repeats": 0, "bad": 5}}
+    assert report["without_speaker"] == 1
     text = "\n".join(report["bad"])
     for reason in ("3000 Hz", "400 samples are too short", "ffmpeg -i", "not readable as audio"):
         assert reason in text
@@ -213,10 +215,10 @@ def test_an_entry_without_its_file_is_an_error(name, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("entry", ["yes/._ab_nohash_0.wav", "yes/strange name.wav"])
+@pytest.mark.parametrize("entry", ["yes/._ab_nohash_0.wav", "_background_noise_/hiss.wav"])
 def test_an_entry_of_a_file_that_is_left_out_is_no_error(entry, tmp_path):
-    for name in ("ab_nohash_0.wav", "._ab_nohash_0.wav", "strange name.wav"):
-        write(tmp_path / "yes" / name, sound(1))
+    for name in ("yes/ab_nohash_0.wav", "yes/._ab_nohash_0.wav", "_background_noise_/hiss.wav"):
+        write(tmp_path / name, sound(1))
     (tmp_path / "testing_list.txt").write_text(f"{entry}\n")
     (tmp_path / "validation_list.txt").write_text("")
     assert len(data.read_tree(tmp_path).clips) == 1
@@ -410,3 +412,77 @@ def test_a_tree_can_be_copied_anywhere(tree, tmp_path):
         data.read_recordings(data.read_tree(root).of("testing")).digest for root in (tree, copy)
     ]
     assert digests[0] == digests[1]
+
+
+SPEAKERS = {
+    "folder": ("lamp/anna/1.wav", "anna"),
+    "prefix": ("lamp/anna_1.wav", "anna"),
+    "speech-commands": ("lamp/0a7c2a8d_nohash_3.wav", "0a7c2a8d"),
+    "arabic": ("lamp/00000001_NO_03.wav", "00000001"),
+    "word-behind": ("lamp/anna_lamp_1.wav", "anna"),
+    "word-in-front": ("lamp/lamp_anna_1.wav", "anna"),
+    "two-names": ("lamp/mary ann_12.flac", "mary ann"),
+    "decomposed": ("lamp/Jose\u0301_1.wav", "Jos\u00e9"),
+    "number": ("lamp/1.wav", ""),
+    "the-word": ("lamp/lamp_1.wav", ""),
+    "the-word-in-capitals": ("lamp/Lamp_1.wav", ""),
+    "a-take": ("lamp/take_1.wav", ""),
+    "a-date": ("lamp/20251130_120000.wav", ""),
+    "no-number": ("lamp/anna.wav", ""),
+}
+
+
+@pytest.mark.parametrize("name", SPEAKERS)
+def test_who_speaks_is_the_same_for_training_and_for_takes(tmp_path, name):
+    file, speaker = SPEAKERS[name]
+    write_take(tmp_path / file, 1)
+    (clip,) = data.read_tree(tmp_path).clips
+    assert (clip.word, clip.speaker) == ("lamp", speaker)
+    (adapted,) = read_takes(tmp_path, ("lamp", "_unknown_"), "_unknown_", "_silence_")
+    (taught,) = read_word([tmp_path / "lamp"], "lamp")
+    assert adapted.speaker == taught.speaker == speaker
+    assert (adapted.pcm == taught.pcm).all()
+
+
+def test_a_tree_of_speakers_folders_is_split_and_listed_by_its_paths(tmp_path):
+    for speaker in ("anna", "ben"):
+        write_take(tmp_path / "lamp" / speaker / "1.wav", len(speaker))
+    (tmp_path / "lamp" / "anna" / ".2.wav").write_bytes(b"hidden")
+    (tmp_path / "lamp" / "notes.txt").write_text("no recording")
+    (tmp_path / "testing_list.txt").write_text("lamp/ben/1.wav\n")
+    (tmp_path / "validation_list.txt").write_text("")
+    tree = data.read_tree(tmp_path)
+    assert {clip.speaker: clip.split for clip in tree.clips} == {
+        "anna": "training",
+        "ben": "testing",
+    }
+    assert tree.hidden == 1
+    assert [clip.key for clip in tree.clips] == ["lamp/anna/1", "lamp/ben/1"]
+
+
+def test_a_tree_without_words_says_what_is_expected(tmp_path):
+    write(tmp_path / "loose.wav", sound(1))
+    refused(f"expected are {tmp_path}/WORD/1.wav", "data", "check", str(tmp_path))
+
+
+@pytest.mark.parametrize("speakers", [1, 3, 4, 10])
+def test_parts_share_no_speaker_and_each_word_is_in_all(speakers):
+    clips = [
+        data.Clip(Path(f"{word}/{who}/{take}.wav"), word, f"voice{who}", "training")
+        for word in ("lamp", "radio")
+        for who in range(speakers)
+        for take in range(8)
+    ]
+    parts = data.in_turn(clips, 4)
+    for word in ("lamp", "radio"):
+        assert {p for clip, p in zip(clips, parts, strict=True) if clip.word == word} == {
+            0,
+            1,
+            2,
+            3,
+        }
+    of = {}
+    for clip, part in zip(clips, parts, strict=True):
+        of.setdefault(clip.speaker, set()).add(part)
+    assert all(len(found) == 1 for found in of.values()) == (speakers >= data.FEW_SPEAKERS)
+    assert parts == data.in_turn(clips, 4)

@@ -129,7 +129,7 @@ def test_traces_are_the_leaky_sums_of_the_paper():
 def trained(tree, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     job = Job(tree, folder / "run", folder / "tones.tkws", frozenset(), 1, 1)
-    model = train(job, SMALL, LEARNING, DETECTOR, silently, lambda epoch: None)
+    model = train(job, SMALL, LEARNING, DETECTOR, silently, lambda epoch: None).model
     return job, model
 
 

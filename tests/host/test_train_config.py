@@ -13,7 +13,7 @@ from tracekws.train.config import load_config, shipped
 
 
 def test_the_shipped_configurations_load_and_differ():
-    assert shipped() == ["base", "small"]
+    assert shipped() == ["base", "quick", "small"]
     base, small = load_config("base"), load_config("small")
     differ = {
         name: getattr(small, name)
@@ -90,7 +90,7 @@ def test_the_documented_file_is_possible(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--config", "huge"], "no configuration 'huge'; there are base, small"),
+        (["--config", "huge"], "no configuration 'huge'; there are base, quick, small"),
         (["--config", "none.toml"], "none.toml: No such file"),
         (["--neurons", "3"], "configuration base: neurons = 3, but 8 to 1024 is possible"),
         (["--words", "cat,"], "'' is no word: a word is 1 to 31"),

@@ -340,7 +340,8 @@ def test_a_folder_of_sets_is_trained_on_and_named(tmp_path) -> None:
         read_tree(root / "gsc").clips, training_parts(root, BASE.words, SMALL.sets)
     )
     job = Job(root, tmp_path / "run", tmp_path / "mine.tkws", frozenset(), 1, 1)
-    model = train(job, SMALL, LEARNING, DETECTOR, lambda n: lambda a, b: None, lambda e: None)
+    made = train(job, SMALL, LEARNING, DETECTOR, lambda n: lambda a, b: None, lambda e: None)
+    model = made.model
     assert isinstance(model, Model)
     card = json.loads((tmp_path / "mine.json").read_text())
     assert card["sets"] == {"talk": 8, "words": 8, "backwards": 8}

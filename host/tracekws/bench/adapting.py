@@ -203,7 +203,7 @@ def choose_speakers(
     """
     chosen, left_out = [], 0
     least = min(MIN_WORDS, len(keywords)) if listed is None else 1
-    for speaker in sorted({clip.speaker for clip in clips}) if listed is None else listed:
+    for speaker in sorted({clip.speaker for clip in clips} - {""}) if listed is None else listed:
         counts = takes_by_word(clips, speaker)
         words = [word for word in keywords if counts.get(word, 0) > shots]
         if len(words) >= least:

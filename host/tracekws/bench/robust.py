@@ -341,7 +341,7 @@ class RobustBench:
             self.testing,
             self.model.keywords,
             held_back(self.tree.noises),
-            minutes_of(self.testing, self.model),
+            minutes_of(self.testing, self.model.keywords),
             snr_db,
             STREAM_SEED,
         )

@@ -43,9 +43,9 @@ SEED = 1
 CLIP_HOURS = CLIP_SAMPLES / SAMPLE_RATE / 3600
 
 
-def minutes_of(recordings: Recordings, model: Model) -> int:
+def minutes_of(recordings: Recordings, keywords: Sequence[str]) -> int:
     """Minutes in which every other word comes about once; never so few that words are missing."""
-    others = sum(clip.word not in model.keywords for clip in recordings.clips)
+    others = sum(clip.word not in keywords for clip in recordings.clips)
     clip = CLIP_SAMPLES + sum(GAP) / 2
     share = OTHERS_A_KEYWORD / (1 + OTHERS_A_KEYWORD)
     return max(3, round(others * clip / share / (MINUTE - LEAD)))
@@ -293,7 +293,9 @@ def measure(
         recordings, unread = read_some(tree, split, stage("reading"))
         digest, repeats, bad = recordings.digest, len(recordings.repeats), [*bad, *unread]
         long = len(recordings.long)
-        minutes = minutes_of(recordings, model) if hours is None else max(1, round(60 * hours))
+        minutes = (
+            minutes_of(recordings, model.keywords) if hours is None else max(1, round(60 * hours))
+        )
         for ratio in ratios or (CLEAN_DB, NOISY_DB):
             behind = sounds or held_back(tree.noises)
             progress = stage(f"hearing words at {ratio:g} dB")

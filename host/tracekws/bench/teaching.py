@@ -99,7 +99,7 @@ def draw_pupils(recordings: Recordings, draws: int, most: int, seed: int) -> lis
     Raises:
         DataError: nobody has ten such words, and others.
     """
-    speakers = sorted({clip.speaker for clip in recordings.clips})
+    speakers = sorted({clip.speaker for clip in recordings.clips} - {""})
     pupils: list[Pupil] = []
     for place, speaker in enumerate(speakers):
         rows: dict[str, list[int]] = {}

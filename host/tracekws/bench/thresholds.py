@@ -11,7 +11,7 @@ until that keeps both bounds.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,11 @@ from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.clips import read_some
 from tracekws.bench.listen import Plain, listen
 from tracekws.bench.sets import Recording
-from tracekws.bench.stream import Minute, add, compose, held_back
+from tracekws.bench.stream import Minute, Sound, add, compose, held_back
 from tracekws.bench.streams import CLEAN_DB, NOISY_DB, SEED, bench_speech, hear, minutes_of
 from tracekws.bench.talk import count
 from tracekws.core import ODDS_ONE, Model
-from tracekws.data import Progress, Stage, Tree
+from tracekws.data import Progress, Recordings, Stage, Tree
 from tracekws.modelfile import with_thresholds
 
 FALSE_PER_100 = 0.6
@@ -71,6 +71,11 @@ class Counted:
     """Other words."""
     hours: float
     """Of talk."""
+
+    @classmethod
+    def together(cls, parts: Sequence["Counted"]) -> "Counted":
+        """The sum of what is heard of several streams."""
+        return cls(*(sum(getattr(part, f.name) for part in parts) for f in fields(cls)))
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -130,40 +135,76 @@ def best(counted: Counted) -> NDArray[np.int64]:
     return chosen
 
 
+@dataclass(frozen=True)
+class Case:
+    """A model, and what it is to hear; it was not trained on these clips."""
+
+    model: Model
+    """Its own thresholds do not matter."""
+    minutes: Sequence[Minute]
+    """Of compose(), with clips that the figures to be reported are not from."""
+    fresh: Sequence[Minute]
+    """Another stream, to raise the thresholds on."""
+
+
 def choose(
-    model: Model,
-    minutes: Sequence[Minute],
-    fresh: Sequence[Minute],
+    cases: Sequence[Case],
     talk: Sequence[Recording] = (),
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
-) -> bytes:
-    """The image with thresholds a word that hear most at so many false alarms.
+) -> NDArray[np.float64]:
+    """Thresholds of the classes that hear most at so many false alarms.
 
     Args:
-        model: its own thresholds do not matter.
-        minutes: of compose(), with clips that the figures to be reported are not from.
-        fresh: another stream, to raise the thresholds on.
+        cases: models of the same classes; several where each was trained without a part of the
+            clips, so that the same thresholds do for all.
         talk: sentences with their texts; none leaves talk out.
         workers: processes; all cores by default.
         progress: over both rounds, in percent.
+
+    Returns:
+        (classes,) posteriors.
     """
-    labels = len(model.labels)
+    model = cases[0].model
+    labels, rounds = len(model.labels), 2 * len(cases)
 
-    def round_of(number: int) -> Progress:
-        return lambda done, total: progress(50 * number + 50 * done // total, 100)
+    def heard(
+        values: NDArray[np.float64], is_fresh: bool, log_odds: NDArray[np.float64]
+    ) -> Counted:
+        parts = []
+        for number, case in enumerate(cases):
+            given = Model(with_thresholds(case.model, to_thresholds(values)))
+            minutes = case.fresh if is_fresh else case.minutes
+            at = len(cases) * is_fresh + number
 
-    middle = Model(with_thresholds(model, to_thresholds(np.full(labels, MIDDLE))))
-    counted = count_all(middle, minutes, talk, CANDIDATES - MIDDLE, workers, round_of(0))
+            def done_of(done: int, total: int, at: int = at) -> None:
+                progress((100 * at + 100 * done // total) // rounds, 100)
+
+            parts.append(count_all(given, minutes, talk, log_odds, workers, done_of))
+        return Counted.together(parts)
+
+    counted = heard(np.full(labels, MIDDLE), False, CANDIDATES - MIDDLE)
     chosen = CANDIDATES[best(counted)]
     values = np.full(labels, float(chosen.mean()))
     values[[model.class_of(word) for word in model.keywords]] = chosen
-    first = Model(with_thresholds(model, to_thresholds(values)))
-    counted = count_all(first, fresh, talk, STEPS, workers, round_of(1))
+    counted = heard(values, True, STEPS)
     among, an_hour = counted.bounds
     few = (counted.false.sum(1) <= among) & (counted.in_talk.sum(1) <= an_hour)
     step = STEPS[few.argmax()] if few.any() else STEPS[-1]
-    return with_thresholds(model, to_thresholds(values + step))
+    return to_thresholds(values + step)
+
+
+def case_of(model: Model, recordings: Recordings, sounds: Sequence[Sound], minutes: int) -> Case:
+    """Streams of clips to choose thresholds by, each of so many minutes.
+
+    Raises:
+        DataError: no keywords, no other words, or no background.
+    """
+    *chosen_on, fresh = (
+        compose(recordings, model.keywords, sounds, minutes, CLEAN_DB, seed)
+        for seed in CALIBRATION_SEEDS
+    )
+    return Case(model, [minute for stream in chosen_on for minute in stream], fresh)
 
 
 def calibrate(
@@ -197,15 +238,11 @@ def calibrate(
         if len(kinds) < 2:
             break  # without validation no testing either
         recordings, _ = read_some(tree, split, lambda done, total: None)
-        once = minutes_of(recordings, model)
+        once = minutes_of(recordings, model.keywords)
         if split == "validation":
-            *chosen_on, fresh = (
-                compose(recordings, model.keywords, sounds, 2 * once, CLEAN_DB, seed)
-                for seed in CALIBRATION_SEEDS
-            )
-            minutes = [minute for stream in chosen_on for minute in stream]
-            progress = stage("thresholds")
-            model = Model(choose(model, minutes, fresh, talk, workers, progress))
+            case = case_of(model, recordings, sounds, 2 * once)
+            values = choose([case], talk, workers, stage("thresholds"))
+            model = Model(with_thresholds(model, values))
         results[split] = [
             bench_speech(
                 model, recordings, sounds, once, snr, SEED, workers, stage(f"{split} stream")

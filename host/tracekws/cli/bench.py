@@ -250,7 +250,7 @@ def bench_stream(
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="Speech Commands tree, whose words are said: word/speaker_nohash_n.wav."
+            "--data", help="Tree whose words are said: WORD/SPEAKER/1.wav, or Speech Commands."
         ),
     ] = None,
     split: Annotated[

@@ -45,7 +45,7 @@ def get(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Speech Commands tree.")],
+    folder: Annotated[Path, typer.Argument(help="Tree: WORD/1.wav, or WORD/SPEAKER/1.wav.")],
     as_json: Json = False,
 ) -> None:
     """Say what a data set holds: words, speakers, splits, repeats, and what is wrong with files.
@@ -69,7 +69,8 @@ def check(
     for word, counts in found.words.items():
         table.add_row(word, *map(str, counts.values()))
     out.print(table)
-    out.print(f"{len(recordings.clips)} distinct clips of {found.speakers} speakers")
+    nobody = f", {found.without_speaker} that name none" if found.without_speaker else ""
+    out.print(f"{len(recordings.clips)} distinct clips of {found.speakers} speakers{nobody}")
     out.print(
         ", ".join(f"{split} {count}" for split, count in found.splits.items())
         if tree.has_lists
@@ -77,7 +78,7 @@ def check(
     )
     out.print(
         f"{len(recordings.repeats)} repeated recordings, {len(found.bad)} bad files, "
-        f"{len(tree.strangers)} files with other names, {len(tree.noises)} noise recordings"
+        f"{len(tree.noises)} noise recordings"
     )
     out.print(
         f"{len(recordings.long)} clips longer than a second, whose loudest second counts, "

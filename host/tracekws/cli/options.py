@@ -46,7 +46,7 @@ Isolated = Annotated[
 ]
 ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
 DataOption = Annotated[
-    Path, typer.Option("--data", help="Speech Commands tree: word/speaker_nohash_n.wav.")
+    Path, typer.Option("--data", help="Tree: WORD/1.wav, WORD/SPEAKER/1.wav, or Speech Commands.")
 ]
 TalkOption = Annotated[
     Path | None,

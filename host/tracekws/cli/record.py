@@ -34,15 +34,17 @@ def record(
     ],
     takes: Annotated[int, typer.Option(help="Takes to record.", min=1, max=1000)] = 3,
     folder: Annotated[
-        Path, typer.Option("--out", help="Folder of takes, as `adapt` reads it.")
+        Path, typer.Option("--out", help="Folder of takes, as `adapt` and `train` read it.")
     ] = Path("takes"),
+    speaker: Annotated[str, typer.Option(help="Who speaks: takes go to FOLDER/WORD/SPEAKER.")] = "",
     port: Port = None,
     as_json: Json = False,
 ) -> None:
     """Record takes of a word through the board's own microphone, with prompts.
 
     They go beside those that the folder has: FOLDER/WORD/1.wav and so on, the loudest second of
-    each. A take that is too quiet, too loud, noise alone or has lost samples is asked for again.
+    each; `train`, `adapt` and `teach` read them. A take that is too quiet, too loud, noise alone or
+    has lost samples is asked for again.
 
     Example: `tracekws record yes --takes 3 --out my-takes`
     """
@@ -61,6 +63,7 @@ def record(
             folder,
             word,
             takes,
+            speaker=speaker,
             ask=prompt(folder),
             complain=lambda problem: say(talk, problem),
             recorder=recorder,

@@ -22,7 +22,7 @@ from tracekws.device.takes import OTHER
 from tracekws.errors import DataError, DeviceError, TraceKwsError
 from tracekws.files import write
 from tracekws.inspection import KINDS, faults, is_steady
-from tracekws.names import path_of
+from tracekws.names import normalised, path_of
 from tracekws.shipped import pip_command
 
 TAKES = 3
@@ -168,20 +168,24 @@ def record_word(
     ask: Callable[[str], None],
     complain: Callable[[str], None],
     recorder: Recorder,
+    speaker: str = "",
 ) -> list[Path]:
     """Record takes of one word, or of other words (OTHER), beside those that the folder has.
 
-    The layout is the one that `read_takes` reads; the rest is as for record_takes().  Returns the
-    new files.
+    The layout is the one that `read_takes` reads, with a folder for the speaker if one is named;
+    the rest is as for record_takes().  Returns the new files.
     """
     made: list[Path] = []
+    where = path_of(folder, word)
+    if speaker:
+        where = path_of(where, normalised(speaker))
     number = 0
     for done in range(takes):
-        number = next(n for n in range(number + 1, 1 << 31) if not _take(folder, word, n).exists())
+        number = next(n for n in range(number + 1, 1 << 31) if not (where / f"{n}.wav").exists())
         say = f"say {OTHER_WORDS[done % len(OTHER_WORDS)] if word == OTHER else word!r}"
         pcm = _good_take(f"{done + 1} of {takes}: {say}", say, ask, complain, recorder)
-        _write_take(_take(folder, word, number), pcm)
-        made.append(_take(folder, word, number))
+        _write_take(where / f"{number}.wav", pcm)
+        made.append(where / f"{number}.wav")
     return made
 
 

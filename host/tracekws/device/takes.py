@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of a user's takes: one folder a word, `_other` for takes of anything else."""
+"""A folder of a user's takes: one folder a word, `_other` for takes of anything else.
+
+It is a tree as training reads it, `word/1.wav` or `word/speaker/1.wav`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, one_second, read_clip
 from tracekws.core import TAKES, Model
+from tracekws.data import recordings_in, speaker_of
 from tracekws.errors import DataError
 from tracekws.inspection import faults, lines, odd_ones
 from tracekws.names import normalised
@@ -32,6 +36,8 @@ class Take:
     name: str
     pcm: NDArray[np.int16]
     faults: tuple[str, ...] = ()
+    speaker: str = ""
+    """Empty where its name does not say."""
 
 
 def read_takes(
@@ -65,26 +71,33 @@ def read_takes(
                 f" (`tracekws teach` teaches it another; takes of anything else belong in {OTHER})"
             )
         label = unknown if word == OTHER else word
-        takes += read_files(files_in(path), label, word, bad)
+        takes += read_files(files_in(path), path, label, word, bad)
     refuse(takes, bad, force, f"{folder}: ")
     return takes
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The takes of a word in a folder, hidden files left out.
+    """The takes of a word in a folder, and in those of speakers below it; hidden ones left out.
 
     Raises DataError where there are none.
     """
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    files = [
+        file
+        for file in recordings_in(folder)
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
     if not files:
         raise DataError(f"{folder}: no takes in it; record some, or remove the folder")
     return files
 
 
-def read_files(files: Sequence[Path], label: str, word: str, bad: list[str]) -> list[Take]:
-    """Read takes of one word; what cannot be read is told in `bad`."""
+def read_files(
+    files: Sequence[Path], folder: Path, label: str, word: str, bad: list[str]
+) -> list[Take]:
+    """Read takes of one word from its folder; what cannot be read is told in `bad`."""
     takes = []
     for file in files:
+        inside = file.relative_to(folder)
         try:
             pcm = read_clip(file)
         except DataError as error:
@@ -93,7 +106,8 @@ def read_files(files: Sequence[Path], label: str, word: str, bad: list[str]) -> 
         found = faults(pcm)
         if word == OTHER:
             found = tuple(name for name in found if name == "silent")
-        takes.append(Take(label, f"{file.parent.name}/{file.name}", one_second(pcm), found))
+        name = f"{folder.name}/{inside.as_posix()}"
+        takes.append(Take(label, name, one_second(pcm), found, speaker_of(word, inside)))
     return takes
 
 
@@ -120,7 +134,10 @@ def read_word(paths: Sequence[Path], word: str, force: bool = False) -> list[Tak
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; it is to have takes of {word!r}")
-        takes += read_files(files_in(path) if path.is_dir() else [path], word, word, bad)
+        if path.is_dir():
+            takes += read_files(files_in(path), path, word, word, bad)
+        else:
+            takes += read_files([path], path.parent, word, word, bad)
     refuse(takes, bad, force)
     return takes
 
@@ -145,7 +162,10 @@ def doubts(takes: Sequence[Take], unknown: str, model: Model) -> list[str]:
     for i, other in odd.items():
         like = f" (more like {other!r})" if other else ""
         found.setdefault("unlike", []).append(words[i].name + like)
-    return [*lines(found, severe=True), *lines(found, severe=False)]
+    voices = sorted({take.speaker for take in words if take.speaker})
+    several = [f"takes of several speakers ({', '.join(voices)}): a device learns one voice"]
+    told = several if len(voices) > 1 else []
+    return [*lines(found, severe=True), *lines(found, severe=False), *told]
 
 
 def chunks(pcm: NDArray[np.int16], size: int = 1600) -> Iterator[NDArray[np.int16]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracekws._core import lib
+from tracekws.core import Model
 from tracekws.data import SILENCE, UNKNOWN
 from tracekws.errors import DataError
 from tracekws.files import MIB, read_text
@@ -48,6 +49,8 @@ MOST = {
 }
 LARGEST = (1 << 31) - 1
 """Of numbers that MOST does not name."""
+OF_START = ("neurons", "taps", "own_words")
+"""Settings that are those of the model in `start`."""
 MOST_WORDS = 30
 """Classes that an image may have, unknown words and silence aside."""
 
@@ -108,6 +111,7 @@ class TrainConfig:
 
     words: tuple[str, ...]
     seed: int
+    start: str
     taps: int
     neurons: int
     own_words: int
@@ -240,6 +244,23 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def of_start(where: str, start: str, given: dict[str, Any]) -> dict[str, int]:
+    """The settings of OF_START.
+
+    Raises:
+        DataError: one is given.
+        ModelError: there is no such model, or it is malformed.
+    """
+    if taken := sorted(set(OF_START) & set(given)):
+        raise DataError(f"{where}: {taken[0]} is that of start = {start!r}: leave it out")
+    model = Model.load(start)
+    return {
+        "neurons": int(model.header.n_neurons),
+        "taps": int(model.header.n_taps),
+        "own_words": model.own_words,
+    }
+
+
 def load_config(name: str, **changes: Any) -> TrainConfig:
     """A configuration.
 
@@ -249,6 +270,7 @@ def load_config(name: str, **changes: Any) -> TrainConfig:
 
     Raises:
         DataError: there is none, or it says something that is not possible.
+        ModelError: its start is no model.
     """
     is_path = name.endswith(".toml") or "/" in name
     if not is_path and name not in shipped():
@@ -257,7 +279,12 @@ def load_config(name: str, **changes: Any) -> TrainConfig:
         )
     path = Path(name) if is_path else FOLDER / f"{name}.toml"
     where = str(path) if is_path else f"configuration {name}"
-    settings = merged(where, read_toml(FOLDER / "base.toml"), read_toml(path) | changes)
+    given = read_toml(path) | changes
+    settings = merged(where, read_toml(FOLDER / "base.toml"), given)
+    if settings["start"]:
+        settings |= of_start(where, settings["start"], given)
+        if settings["teachers"]:
+            raise DataError(f"{where}: teachers = 0 is needed, since start's layer stays as it is")
     settings["words"] = tuple(normalised(word) for word in settings["words"])
     check_words(where, settings["words"])
     batches = {"batch": settings["batch"]}

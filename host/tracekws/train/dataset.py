@@ -87,6 +87,22 @@ def words_of(
     return (*keywords, *sorted(there - {*keywords}), SILENCE)
 
 
+def check_words(root: Path, clips: Sequence[Clip], words: Sequence[str]) -> None:
+    """See that every word has clips.
+
+    Raises:
+        DataError: one has none.
+    """
+    there = {clip.word for clip in clips}
+    if missing := [word for word in words if word not in there]:
+        swapped = {clip.speaker for clip in clips} & {*missing}
+        hint = "; the folders of words come first, then those of speakers" if swapped else ""
+        raise DataError(
+            f"{root}: no clips to train on of {', '.join(missing)}: expected are"
+            f" {root}/{missing[0]}/1.wav and so on{hint}"
+        )
+
+
 def check_classes(root: Path, clips: Sequence[Clip], classes: Sequence[str]) -> None:
     """See that every class of words has clips.
 
@@ -122,7 +138,7 @@ def training_clips(tree: Tree, exclude: frozenset[str], classes: Sequence[str]) 
 
 def names_digest(clips: Sequence[Clip], parts: Sequence[Part] = ()) -> str:
     """SHA-256 over the names of clips and of recordings of sets, 16 hexadecimal digits."""
-    names = sorted(f"{clip.word}/{clip.path.stem}" for clip in clips)
+    names = sorted(clip.key for clip in clips)
     names += [f"{part.name}/{one.name}" for part in parts for one in part.recordings]
     return hashlib.sha256(bytes_of("\n".join(names))).hexdigest()[:16]
 

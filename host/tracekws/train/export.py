@@ -18,13 +18,17 @@ from tracekws.modelfile import (
     Replay,
     TraceForm,
     build_image,
+    sections_of,
     with_own_words,
+    with_sections,
     with_traces,
 )
 from tracekws.train.network import READOUT_GAIN, SpikingNetwork
 from tracekws.train.traces import Spoken, fit_form
 
 N_LATENT = 196
+OF_TRACES = (lib.TKWS_SECTION_TRACES, lib.TKWS_SECTION_OWN)
+"""Sections that say how traces of a layer are compared."""
 IMAGE_LIMIT = 192 * 1024
 """Bytes of the largest image for this class of device."""
 
@@ -110,6 +114,7 @@ def export(
     sequences: int | None = None,
     spoken: Spoken | None = None,
     own_words: int = 0,
+    start: Model | None = None,
 ) -> bytes:
     """The model image of a network.
 
@@ -127,13 +132,18 @@ def export(
         sequences: replay sequences; as many as fit IMAGE_LIMIT by default, maybe none.
         spoken: other words, for the form of traces alone.
         own_words: of the user's own that there is room for, where takes can be compared.
+        start: a model whose layer the network has: traces are compared as by it.
     """
     arrays = arrays_of(network)
+    kept = {} if start is None else {kind: sections_of(start).get(kind) for kind in OF_TRACES}
+    kept_sections = {kind: payload for kind, payload in kept.items() if payload is not None}
 
     def image(replay: Replay, form: TraceForm | None = None) -> bytes:
         bare = build_image(
             name, classes, UNKNOWN, SILENCE, arrays, config, learning, detector, replay
         )
+        if kept_sections:
+            return with_sections(Model(bare), kept_sections)
         if form is None:
             return bare
         compares = with_traces(Model(bare), form)
@@ -147,8 +157,10 @@ def export(
     if spoken:
         traces = np.concatenate([traces, [heard.rates(take) for take in spoken.features]])
         of_word = np.concatenate([of_word, spoken.words + words.max() + 1])
-    form = fit_form(traces, of_word)
-    if form is None and learning.method & TAKES:  # too few takes of any word: the readout learns
+    form = None if kept_sections else fit_form(traces, of_word)
+    if (
+        form is None and not kept_sections and learning.method & TAKES
+    ):  # too few takes of any word: the readout learns
         learning = replace(learning, method=READOUT | LATENT, passes=Learning.passes)
     rows = replay_rows(words, rates, keywords, latent)
     vectors = replay_vectors(labels[rows], rates[rows])

@@ -133,7 +133,7 @@ class Run(ABC):
             group: the processes that train together; the first one writes.
             matrices: names of weights that Muon moves, by their orthogonalised momentum (Jordan
                 et al. 2024, with the rate scaled to AdamW's as in arXiv 2502.16982); AdamW moves
-                all others.
+                all others that need a gradient.
         """
         self.name = name
         self.network = network.to(group.device)
@@ -145,7 +145,7 @@ class Run(ABC):
         self.learning_rate = learning_rate
         self.group = group
         self.history: list[Epoch] = []
-        weights = dict(network.named_parameters())
+        weights = {k: v for k, v in network.named_parameters() if v.requires_grad}
         moved = [weights.pop(name) for name in sorted(matrices)]
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(weights.values(), learning_rate, weight_decay=weight_decay)
@@ -224,7 +224,8 @@ class Run(ABC):
         self.history = [Epoch(**epoch) for epoch in meta["history"]]
         # One step on zero gradients makes the optimizers' tensors, which are then overwritten.
         for parameter in self.network.parameters():
-            parameter.grad = torch.zeros_like(parameter)
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
         before = {k: v.clone() for k, v in self.network.state_dict().items()}
         for optimizer in self.optimizers:
             optimizer.step()
@@ -380,14 +381,18 @@ class StudentRun(Run):
         clips: str,
         group: Group,
         teachers: Sequence[TeacherNetwork] = (),
+        name: str = "checkpoint",
     ) -> None:
         """Start, or go on; see Run. `teachers` are trained before this is."""
         torch.manual_seed(config.seed)
+        settings = asdict(config)
+        if not config.start:  # checkpoints of before it could be said do not have it
+            del settings["start"]
         super().__init__(
-            "checkpoint",
+            name,
             self.architecture(config, words),
             folder,
-            asdict(config),
+            settings,
             clips,
             Sampling(STUDENT_STREAM, config.seed, config.batch, config.context_share),
             config.epochs,

@@ -16,12 +16,14 @@ from tracekws.bench.clips import ClipAccuracy, evaluate
 from tracekws.bench.sets import SPEECH, TALK, read_split, speech_of
 from tracekws.bench.thresholds import calibrate
 from tracekws.core import FeatureConfig, Model
-from tracekws.data import Recordings, Stage, read_tree, split_by_hash
+from tracekws.data import Recordings, Stage, Tree, read_tree, split_by_hash
 from tracekws.errors import DataError
 from tracekws.modelfile import Detector, Learning
 from tracekws.names import RULE, is_name, normalised
+from tracekws.train import own
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import (
+    check_words,
     names_digest,
     read_evaluation,
     read_training,
@@ -33,6 +35,7 @@ from tracekws.train.group import Group, join
 from tracekws.train.loader import Loader
 from tracekws.train.loop import Epoch, StudentRun, TeacherRun
 from tracekws.train.loop import evaluate as evaluate_float
+from tracekws.train.made import completed
 from tracekws.train.progress import Log
 from tracekws.train.seconds import read_seconds, spoken_words, told_apart, training_parts
 from tracekws.train.traces import read_spoken
@@ -58,6 +61,15 @@ class Job:
     def cache(self) -> Path:
         """Folder of the clips' energies, which runs beside each other share."""
         return self.run.parent / "cache"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training made."""
+
+    model: Model
+    worth: own.Worth | None = None
+    """What a model of own words is worth; else the card says it."""
 
 
 def check_output(output: Path) -> None:
@@ -101,7 +113,7 @@ def train(
     stage: Stage,
     report: Callable[[Epoch], None],
     tell: Callable[[str], None] = lambda text: None,
-) -> Model | None:
+) -> Trained | None:
     """Train, or go on training, and write the image and its card.
 
     `tell` is given what the user should know of the clips.
@@ -112,7 +124,7 @@ def train(
         DataError: nothing to train on, a checkpoint that is damaged or of other settings or clips,
             or a file that cannot be written; all before the work begins.
     """
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(1 if config.start else job.threads)  # a readout is small: more would wait
     group = join()
     try:
         return train_with(group, job, config, learning, detector, stage, report, tell)
@@ -129,7 +141,7 @@ def train_with(
     stage: Stage,
     report: Callable[[Epoch], None],
     tell: Callable[[str], None],
-) -> Model | None:
+) -> Trained | None:
     """See train()."""
     for batch in (config.batch, config.teacher.batch):
         if batch % group.size:
@@ -138,8 +150,14 @@ def train_with(
     root = speech_of(job.data)
     tree = read_tree(root or job.data / SPEECH)
     has_lists = tree.has_lists
+    if config.start:
+        return train_own(group, job, tree, config, learning, detector, stage, tell)
     if not has_lists:
         tree = split_by_hash(tree)
+    check_words(tree.root, tree.clips, config.words)
+    tree, told = completed(tree, config.words, job.run / "made", config.augment.seed)
+    for text in told if group.leads else ():
+        tell(text)
     clips = training_clips(tree, job.exclude, config.classes)
     files.check_folder(job.run)
     files.check_folder(job.cache)
@@ -228,7 +246,42 @@ def train_with(
         job, config, model, results, student.history[-1], float_accuracy, facts, has_lists, streams
     )
     files.write_all({job.output: model.image, **about})
-    return model
+    return Trained(model)
+
+
+def train_own(
+    group: Group,
+    job: Job,
+    tree: Tree,
+    config: TrainConfig,
+    learning: Learning,
+    detector: Detector,
+    stage: Stage,
+    tell: Callable[[str], None],
+) -> Trained:
+    """Make a model of own words on another's layer; see the module own for errors."""
+    files.check_folder(job.run)
+    files.check_folder(job.cache)
+    made = own.learn(
+        normalised(job.output.stem),
+        tree,
+        job.exclude,
+        job.run,
+        job.cache,
+        job.workers,
+        group,
+        config,
+        learning,
+        detector,
+        stage,
+        tell,
+    )
+    facts = {**data_facts(made.recordings), "sets": {}, "held_out": made.worth.summary()}
+    streams = {"validation": [*made.worth.streams]}
+    tell_of(made.recordings, tell)
+    about = card_of(job, config, made.model, {}, made.last, {}, facts, tree.has_lists, streams)
+    files.write_all({job.output: made.model.image, **about})
+    return Trained(made.model, made.worth)
 
 
 ATTRIBUTION = (
@@ -256,7 +309,7 @@ def data_facts(recordings: Recordings) -> dict[str, object]:
     """What the card says of the clips that were trained on."""
     return {
         "training_clips": len(recordings.clips),
-        "training_speakers": len({clip.speaker for clip in recordings.clips}),
+        "training_speakers": len({clip.speaker for clip in recordings.clips} - {""}),
         "training_data": recordings.digest,
         "bad_files": len(recordings.bad),
         "long_clips": len(recordings.long),

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model of own words from few recordings: its layer, its thresholds, and what it is worth."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+torch = pytest.importorskip("torch", reason="training needs torch: make setup-train")
+
+from host_cli import tracekws  # noqa: E402
+from recordings import write_take  # noqa: E402
+from tones import utterance  # noqa: E402
+from tracekws._core import lib  # noqa: E402
+from tracekws.core import Model, Network, features  # noqa: E402
+from tracekws.data import Clip, read_recordings, read_tree, split_by_hash  # noqa: E402
+from tracekws.errors import DataError  # noqa: E402
+from tracekws.learner import Learner  # noqa: E402
+from tracekws.modelfile import arrays_of, rehearsed, sections_of, thresholds  # noqa: E402
+from tracekws.recognizer import Recognizer  # noqa: E402
+from tracekws.train import made, own  # noqa: E402
+from tracekws.train.config import load_config  # noqa: E402
+from tracekws.train.dataset import training_clips  # noqa: E402
+from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
+from tracekws.train.network import SpikingNetwork  # noqa: E402
+from tracekws.train.pipeline import Job, train  # noqa: E402
+
+WORDS = ("lamp", "radio")
+SPEAKERS = ("anna", "ben", "carla", "dan")
+TAKES = 4
+QUICK = replace(
+    load_config("quick", words=[*WORDS]),
+    epochs=6,
+    batch=32,
+    clips_per_epoch=256,
+    learning_rate=2e-2,
+)
+
+
+def write_tree(root: Path, words: tuple[str, ...] = WORDS) -> Path:
+    """Takes of speakers, in folders or by names."""
+    for number, word in enumerate(words):
+        for at, speaker in enumerate(SPEAKERS):
+            rng = np.random.default_rng([number, at])
+            pitch = 0.95 + 0.03 * at
+            for take in range(TAKES):
+                name = f"{speaker}/{take}.wav" if at % 2 else f"{speaker}_{take}.wav"
+                path = root / word / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, utterance(number, pitch, rng), 16000)
+    return root
+
+
+def silently(name):
+    return lambda done, total: None
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    tree = write_tree(folder / "tree", (*WORDS, "_other"))
+    job = Job(tree, folder / "run", folder / "mine.tkws", frozenset(), 1, 1)
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own, "PARTS", 2)  # the fewest there are
+        result = train(job, QUICK, LEARNING, DETECTOR, silently, lambda epoch: None, told.append)
+    return job, result, told
+
+
+def test_the_layer_and_how_traces_are_compared_are_those_of_the_start(trained):
+    _, result, _ = trained
+    model, base = result.model, Model.load("base")
+    assert model.labels == (*WORDS, "_unknown_", "_silence_")
+    ours, theirs = sections_of(model), sections_of(base)
+    for kind in (
+        lib.TKWS_SECTION_TRACES,
+        lib.TKWS_SECTION_OWN,
+        lib.TKWS_SECTION_TAPS,
+        lib.TKWS_SECTION_DECAY,
+    ):
+        assert ours[kind] == theirs[kind]
+    below = 2 * 196 * (80 + 196 + 1)
+    weights = lib.TKWS_SECTION_WEIGHTS
+    assert ours[weights][:below] == theirs[weights][:below]
+    clip = features(utterance(0, 1.0, np.random.default_rng(1)), base.front_end)
+    assert (Network(model).rates(clip) == Network(base).rates(clip)).all()
+
+
+def test_it_hears_speakers_that_it_does_not_know(trained):
+    _, result, told = trained
+    model = result.model
+    network = Network(model)
+    for number, word in enumerate(WORDS):
+        for take in range(4):
+            pcm = utterance(number, 1.05, np.random.default_rng([9, number, take]))
+            assert model.labels[network.scores(features(pcm, model.front_end)).argmax()] == word
+    assert len({*thresholds(model)[:2]} | {DETECTOR.threshold}) > 1
+    assert result.worth.speakers == len(SPEAKERS)
+    assert not result.worth.made_others
+    assert not result.worth.poor
+    said = "\n".join(result.worth.lines())
+    assert "held out in turn, 4 speakers" in said
+    assert "100 other words" in said
+    assert "warning" not in said
+    told = "\n".join(told)
+    for text in ("no _background_noise_: noise is made", "this takes about"):
+        assert text in told
+    assert "no other words" not in told
+
+
+def test_the_card_has_what_was_held_out(trained):
+    job, result, _ = trained
+    card = job.output.with_suffix(".md").read_text()
+    assert "Stream, validation, background 40 dB below" in card
+    assert "Speech Commands" not in card
+    assert Model.load(job.output).crc == result.model.crc
+
+
+def test_such_a_model_is_adapted_and_taught(trained):
+    _, result, _ = trained
+    model = result.model
+    learner = Learner(model)
+    takes = [utterance(7, 1.0, np.random.default_rng([3, take])) for take in range(3)]
+    learner.teach("window", takes)
+    learner.learn([("lamp", utterance(0, 1.0, np.random.default_rng(4)))])
+    ear = Recognizer(model, learner.weights)
+    said = np.concatenate([np.zeros(16000, np.int16), takes[0], np.zeros(32000, np.int16)])
+    assert "window" in [event.word for event in ear.push(said)]
+
+
+def test_a_poor_model_is_called_so(trained):
+    worth = trained[1].worth
+    clean = {**worth.streams[0], "hit_percent": own.HEARD_SHARE - 1}
+    poor = replace(worth, streams=(clean, worth.streams[1]), speakers=0, made_others=True)
+    assert poor.poor
+    assert "warning: a poor model" in poor.lines()[-1]
+    assert "clips, of voices that it knows" in poor.lines()[0]
+    assert "synthesiser" in poor.lines()[0]
+
+
+def test_an_image_in_numbers_is_the_network_that_it_was_made_of():
+    base = Model.load("base")
+    network = SpikingNetwork(80, 8, 196, 12)
+    own.hold(network, base)
+    arrays = arrays_of(base)
+    clip = features(utterance(3, 1.0, np.random.default_rng(2)), base.front_end)
+    with torch.no_grad():
+        rates = network(torch.from_numpy(clip[None].astype(np.float32) / 16)).rates[0].numpy()
+    core = Network(base).rates(clip)
+    # integers of the core's membranes move some spikes; another scale of anything gives below 0.5
+    assert np.corrcoef(rates, core)[0, 1] > 0.85
+    scores = core @ arrays.readout + arrays.readout_bias
+    np.testing.assert_allclose(scores, Network(base).scores(clip) / 1024, atol=0.05)
+    classes, rehearsal = rehearsed(base)
+    assert len(classes) == 196
+    assert rehearsal.shape == (196, 196)
+    assert 0 < rehearsal.mean() < 0.2
+
+
+def test_what_is_made_is_held_out_with_what_it_is_made_of(tmp_path):
+    tree = split_by_hash(read_tree(write_tree(tmp_path / "tree")))
+    assert own.few_others(own.in_parts(tree, tree.clips), WORDS)
+    whole, told = made.completed(tree, WORDS, tmp_path / "made", 1)
+    assert len(told) == 2
+    read = read_recordings(whole.clips)
+    assert not read.bad
+    pieces = [clip for clip in whole.clips if clip.word == made.PIECES]
+    of = {clip.speaker: clip.split for clip in tree.clips}
+    assert {clip.split for clip in pieces} == {*of.values()}
+    assert all(clip.split == of[clip.speaker] for clip in pieces)
+    known = [row for row, clip in enumerate(read.clips) if clip.word in WORDS]
+    assert len(known) == len(tree.clips)
+    voices = {clip.speaker: clip.split for clip in whole.clips if "speech" in clip.path.parts}
+    assert {*voices.values()} == {"training", "validation", "testing"}
+    classes = (*WORDS, "_unknown_", "_silence_")  # as training from scratch wants them
+    assert len(training_clips(whole, frozenset(), classes)) > len(tree.of("training"))
+    again, _ = made.completed(tree, WORDS, tmp_path / "again", 1)
+    same = read_recordings(again.clips)
+    assert (same.pcm == read.pcm).all()
+
+
+def test_words_of_the_package_that_are_learned_are_not_other_words():
+    said = {clip.word for clip in made.voices(("yes", "go"), ("training",))}
+    assert not said & {"yes", "go"}
+    assert {"no", "_other"} <= said
+
+
+@pytest.mark.parametrize("kind", [made.pink, made.hum])
+def test_made_noise_is_sound_without_end(kind):
+    noise = kind(np.random.default_rng(1), 160000)
+    halves = [half.std() for half in np.split(noise, 2)]
+    assert 0.5 < halves[0] / halves[1] < 2
+    assert np.isfinite(noise).all()
+
+
+def test_a_tree_that_has_all_is_left_alone(tree, tmp_path):
+    whole = read_tree(tree)
+    assert made.completed(whole, ("yes", "no"), tmp_path / "made", 1) == (whole, [])
+    assert not (tmp_path / "made").exists()
+
+
+BAD_TREES = {
+    "speakers-before-words": ("anna/lamp/1.wav", "the folders of words come first"),
+    "single-take": ("lamp/1.wav", "1 readable take of 'lamp'"),
+    "another-word": ("radio/1.wav", "no clips to train on of lamp: expected are"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TREES)
+def test_what_cannot_be_trained_is_said(tmp_path, name):
+    file, said = BAD_TREES[name]
+    write_take(tmp_path / "tree" / file, 1)
+    config = replace(QUICK, words=("lamp",))
+    job = Job(tmp_path / "tree", tmp_path / "run", tmp_path / "x.tkws", frozenset(), 1, 1)
+    with pytest.raises(DataError, match=said):
+        train(job, config, LEARNING, DETECTOR, silently, lambda epoch: None)
+    assert not job.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"neurons": 64}, "neurons is that of start = 'base'"),
+        ({"teachers": 1}, "teachers = 0 is needed"),
+    ],
+    ids=["neurons", "teachers"],
+)
+def test_settings_that_a_start_excludes(changes, said):
+    with pytest.raises(DataError, match=said):
+        load_config("quick", **changes)
+
+
+def test_the_command_says_what_is_missing_in_one_line(tmp_path):
+    write_take(tmp_path / "tree" / "lamp" / "1.wav", 1)
+    where = (
+        "--data",
+        tmp_path / "tree",
+        "--run",
+        tmp_path / "run",
+        "--output",
+        tmp_path / "x.tkws",
+    )
+    done = tracekws("train", *map(str, where), "--words", "lamp", "--config", "quick")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_few_takes_of_one_voice_are_held_out_one_by_one(tmp_path):
+    for take in range(3):
+        write_take(tmp_path / "lamp" / f"{take}.wav", take)
+    parts = own.in_parts(read_tree(tmp_path), read_tree(tmp_path).clips)
+    assert len({clip.split for clip in parts.clips}) == 3
+    own.check_parts(parts, ("lamp",))
+    clips = [Clip(Path(f"lamp/anna/{n}.wav"), "lamp", "anna", "0") for n in range(2)]
+    with pytest.raises(DataError, match="all of one voice"):
+        own.check_parts(replace(parts, clips=tuple(clips)), ("lamp",))
