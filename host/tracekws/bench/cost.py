@@ -22,7 +22,7 @@ from tracekws.bench.adapting import METHODS
 from tracekws.boards.emulator import command_on_stdio, reports
 from tracekws.boards.firmware import build_firmware
 from tracekws.boards.parts import BOARDS, FLASHED, MACHINES
-from tracekws.core import STEP_SAMPLES, Model
+from tracekws.core import GUARDED, STEP_SAMPLES, Model
 from tracekws.data import Progress
 from tracekws.errors import DataError, MissingTool, TraceKwsError
 from tracekws.shipped import SPEECH
@@ -164,7 +164,7 @@ class Cost:
 
 def method_names(model: Model) -> dict[str, str]:
     """The methods behind Cost.learning and Cost.traces, as `bench adapt` calls them."""
-    names = {number: name for name, number in METHODS.items()}
+    names = {number & ~GUARDED: name for name, number in METHODS.items()}
     own = int(model.header.method)
     return {"learning": names.get(own, str(own)), "traces": "tp"}
 
