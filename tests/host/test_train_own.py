@@ -132,6 +132,9 @@ def test_such_a_model_is_adapted_and_taught(trained):
 
 def test_a_poor_model_is_called_so(trained):
     worth = trained[1].worth
+    middling = {**worth.streams[0], "hit_percent": own.HEARD_SHARE + own.MADE_EXCESS - 1}
+    assert not replace(worth, streams=(middling, worth.streams[1])).poor
+    assert replace(worth, streams=(middling, worth.streams[1]), made_others=True).poor
     clean = {**worth.streams[0], "hit_percent": own.HEARD_SHARE - 1}
     poor = replace(worth, streams=(clean, worth.streams[1]), speakers=0, made_others=True)
     assert poor.poor
