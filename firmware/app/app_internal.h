@@ -45,7 +45,7 @@ void tkws_app_working(tkws_app *app);
 /* --- sound.c --- */
 
 /** Samples that are taken from a message or from the microphone at a time. */
-#define TKWS_APP_PCM_CHUNK 80
+#define TKWS_APP_PCM_CHUNK 64
 
 /** Open a session, the recognizer at silence. */
 void tkws_app_open(tkws_app *app, uint8_t session);

@@ -40,10 +40,16 @@ def board(tmp_path: Path) -> Iterator[VirtualBoard]:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the page names."""
+    import soundfile
+
     folder = tmp_path / "desk"
-    for seed, word in enumerate(("yes", "no", "_other")):
-        for number in range(1, 4):
-            write_take(folder / "my_takes" / word / f"{number}.wav", 10 * seed + number)
+    for word in ("yes", "no"):
+        (folder / "my_takes" / word).mkdir(parents=True)
+        for number, take in enumerate(("slt/{}/0", "slt/{}/1", "rms/{}/0"), 1):
+            pcm, rate = soundfile.read(SPEECH / f"{take.format(word)}.flac", dtype="int16")
+            soundfile.write(folder / "my_takes" / word / f"{number}.wav", pcm, rate)
+    for number in range(1, 4):
+        write_take(folder / "my_takes" / "_other" / f"{number}.wav", 20 + number)
     write_take(folder / "take.wav", 1)
     for number in range(1, 4):
         write_take(folder / "lamp_takes" / f"{number}.wav", 30 + number)
@@ -119,8 +125,26 @@ def test_teaching_a_device_a_word(
         assert opened.words() == {}
 
 
+def test_taking_a_mistake_back(
+    board: VirtualBoard,
+    desk: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import soundfile
+
+    from tracekws.device import device
+
+    pcm, rate = soundfile.read(SPEECH / "stream.flac", dtype="int16")
+    soundfile.write(desk / "door.wav", pcm, rate)
+    monkeypatch.setattr(device, "find_port", lambda: board.port)
+    assert run(PROGRAMS[4], capsys) == "1 sounds that are no word\n"
+    with tracekws.Device.open(board.port) as opened:
+        assert opened.info().generation == 1
+
+
 def test_the_results_of_the_lab_are_read(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    printed = run(PROGRAMS[4], capsys).splitlines()
+    printed = run(PROGRAMS[5], capsys).splitlines()
     assert any(line.startswith("digits ") and " tp " in line for line in printed)
 
 
@@ -162,7 +186,7 @@ def test_what_does_something_has_an_example() -> None:
 
 
 def test_every_program_of_the_page_is_run_here() -> None:
-    assert len(PROGRAMS) == 5
+    assert len(PROGRAMS) == 6
     for program in PROGRAMS:
         imported = [n for n in ast.walk(ast.parse(program)) if isinstance(n, ast.ImportFrom)]
         names = {a.name for n in imported if n.module == "tracekws" for a in n.names}
