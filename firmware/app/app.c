@@ -196,7 +196,10 @@ static int forget(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    return store(app, tkws_app_storage_forget, true);
+    int error = store(app, tkws_app_storage_forget, true);
+    if (error == TKWS_OK)
+        app->half_forgotten = false;
+    return error;
 }
 
 /* Saved twice where it can be, so that neither slot still has what was said. */
@@ -205,15 +208,19 @@ static int forget_word(tkws_app *app, const uint8_t *body, size_t n_body)
     if (app->session != TKWS_APP_IDLE)
         return TKWS_E_BUSY;
     int word = tkws_own_find(&app->model, &app->weights, (const char *)body, n_body);
-    if (word < 0)
+    if (word < 0 && !app->half_forgotten)
         return word;
-    tkws_own_forget(&app->model, &app->weights, (size_t)word);
+    if (word >= 0)
+        tkws_own_forget(&app->model, &app->weights, (size_t)word);
     app->changed = true;
     if (app->board->slot_bytes == 0)
         return TKWS_OK;
     tkws_app_working(app);
     int error = tkws_app_storage_save(&app->storage);
-    return error == TKWS_OK ? store(app, tkws_app_storage_save, false) : error;
+    if (error == TKWS_OK)
+        error = store(app, tkws_app_storage_save, false);
+    app->half_forgotten = error != TKWS_OK;
+    return error;
 }
 
 typedef struct {

@@ -169,10 +169,13 @@ static void break_off(tkws_app_alone *alone)
     finish(alone, false);
 }
 
-/* Saved twice, so that neither slot still has what was said. */
+/* Saved twice, so that neither slot still has what was said, even where RAM has nothing of it: the flash may have refused
+ * before. */
 static void forget(tkws_app_alone *alone)
 {
-    finish(alone, tkws_app_lesson_forget(alone->app) == 0 || keep(alone->app, 2));
+    tkws_app *app = alone->app;
+    bool is_new = tkws_app_lesson_forget(app) == 0 && app->storage.generation == 0;
+    finish(alone, is_new || keep(app, 2));
 }
 
 /* Take back the event that came last: it was no word. */

@@ -150,19 +150,24 @@ class Learner(Network):
             raise
         return tuple(sorted(refused))
 
-    def teach(self, word: str, takes: Sequence[NDArray[np.int16]]) -> OwnWord | None:
+    def teach(
+        self, word: str, takes: Sequence[NDArray[np.int16]], force: bool = False
+    ) -> OwnWord | None:
         """Teach a word, of the user's own or of the model, by its takes alone: no weight changes.
 
         Args:
             word: a name of 1 to 31 bytes; it need not be known.
             takes: recordings of it (int16, 16 kHz, mono, a second or less), one to five.
+            force: whether takes of a word of the model's that sound like another one are learned,
+                too; otherwise they are left out.
 
         Returns:
             How the word stands; None of one of the model's.
 
         Raises:
-            DataError: no name, a class that has no one sound, or samples that are none, silent or
-                too few; nothing is learned then.
+            DataError: no name, a class that has no one sound, samples that are none, silent or
+                too few, or most takes sound like another word of the model; nothing is learned
+                then.
             TraceKwsError: there is no room for another word; nothing is learned then.
         """
         word = word_of(word)
@@ -175,8 +180,14 @@ class Learner(Network):
             raise DataError(f"nothing is heard in take {', '.join(silent)} of {word!r}")
         name = word.encode()
         number = check(lib.tkws_own_add(self.model.c, self._weights.c, name, len(name)))
-        for steps in heard:
-            self.take(steps, number, TAKES, FULL_SCALE)
+        method = TAKES | GUARDED if word in self.model.keywords and not force else TAKES
+        before = self.weights
+        kept = [self.take(steps, number, method, FULL_SCALE) for steps in heard]
+        try:
+            check_refused(kept.count(False), len(kept))
+        except DataError:
+            self.weights = before
+            raise
         return self.words.get(word)
 
     @property

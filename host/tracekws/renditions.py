@@ -81,5 +81,7 @@ def take_features(pcm: NDArray[np.int16], config: FeatureConfig, is_kept: bool) 
     Returns:
         int8 (steps, 80), Q4; those of the take itself are the last, or all.
     """
-    heard = renditions(pcm) if is_kept else [pcm]
-    return np.concatenate([features(one, config) for one in heard])
+    alone = features(pcm, config)
+    if not is_kept or not len(alone):
+        return alone
+    return np.concatenate([features(one, config) for one in renditions(pcm)])

@@ -52,7 +52,7 @@ def test_a_mistake_is_taken_back(run, board, take):
     assert "saved as generation 1" in said.err
     assert run("listen", take, "--port", board.port).out.count("\n") < before.out.count("\n")
     known = run("words", "--port", board.port)
-    assert "0 of 2 words of your own, 1 sounds that are no word" in known.out
+    assert "0 of 2 words of your own, 1 sound taken back" in known.out
     assert json.loads(run("words", "--json", "--port", board.port).out)["sounds"] == 1
     gone = run("forget", "--sounds", "--yes", "--port", board.port)
     assert gone.out == "forgot 1 sounds that were taken back\n"

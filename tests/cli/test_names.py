@@ -52,7 +52,7 @@ LEGAL = Lies(labels=(NASTY.encode(), b"[b]", *REST[1:]), name=b"[i]m", board=b":
 """Names that are names, and that a console could take for orders."""
 
 COMMANDS = {
-    "adapt": ("adapt", "takes", "--model", "none"),
+    "adapt": ("adapt", "takes"),
     "correct": ("correct", "lamp"),
     "forget": ("forget", "--yes"),
     "forget --yes": ("forget", "lamp", "--yes"),

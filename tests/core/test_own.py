@@ -41,7 +41,7 @@ def taught(words: dict[str, int], image: bytes = IMAGE) -> Learner:
     """A learner that was taught words, each by so many takes."""
     learner = Learner(Model(image))
     for i, (word, takes) in enumerate(words.items()):
-        learner.teach(word, [pcm_of(100 * i + take) for take in range(takes)])
+        learner.teach(word, [pcm_of(100 * i + take) for take in range(takes)], force=True)
     return learner
 
 

@@ -595,6 +595,25 @@ def test_flash_that_refuses_to_forget(make: Make, share: float) -> None:
     assert connect(make(quiet(1), flash=flash)).weights() == device.weights()
 
 
+def test_forgetting_that_the_flash_refused_halfway_is_done_the_next_time(make: Make) -> None:
+    """Neither slot has the words then."""
+    flash = taught(make)
+    n_before = flash.n_operations
+    hear(make(quiet(11), presses=[STAYS], flash=flash))
+    n_operations = flash.n_operations - n_before
+    flash = taught(make)
+    flash.fail_at = flash.n_operations + n_operations // 2 + 1
+    board = make(quiet(11), presses=[STAYS], flash=flash)
+    hear(board)
+    assert not went_well(board)
+    assert b"button-" in bytes(flash.data)
+    flash.fail_at = 0
+    board = make(quiet(11), presses=[STAYS], flash=flash)
+    hear(board)
+    assert went_well(board)
+    assert b"button-" not in bytes(flash.data)
+
+
 # --- taking back
 
 

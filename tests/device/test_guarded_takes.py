@@ -13,6 +13,7 @@ from tracekws.audio import read_clip
 from tracekws.core import GUARDED, READOUT, TAKES, Model, features
 from tracekws.device import adapt
 from tracekws.device.takes import Take
+from tracekws.device.teach import teach
 from tracekws.errors import DataError, DeviceError
 from tracekws.learner import Learner
 
@@ -97,6 +98,26 @@ def test_nothing_is_learned_of_wrong_takes_alone(
         adapt.adapt(device, takes[:3], [])
     assert device.weights() == before
     assert device.info().generation == 0
+
+
+def test_teaching_a_word_of_the_model_is_guarded(
+    folder: Path, image: bytes, takes: list[Take]
+) -> None:
+    device = connect(Board(folder, image, flash=Flash()))
+    factory = device.weights()
+    config = Model(image).front_end
+    with pytest.raises(DataError, match="1 of 1 takes sound like another word"):
+        teach(device, "yes", takes[:1], config=config)
+    assert device.weights() == factory
+    learner = Learner(Model(image))
+    with pytest.raises(DataError, match="1 of 1 takes sound like another word"):
+        learner.teach("yes", [takes[0].pcm])
+    assert learner.weights == factory
+    result = teach(device, "yes", takes[:1], config=config, force=True)
+    assert (result.learned, result.own) == (1, False)
+    learner.teach("yes", [takes[0].pcm], force=True)
+    assert device.weights() == learner.weights
+    assert teach(device, "no", takes[:2], config=config).learned == 2
 
 
 def test_other_methods_are_not_guarded(folder: Path, image: bytes) -> None:

@@ -14,7 +14,7 @@ from loopback_device import Board, Flash, connect
 from reference_device import Start
 from tracekws.core import Model, features
 from tracekws.device.driver import Driver
-from tracekws.errors import DataError, DeviceError
+from tracekws.errors import DataError, DeviceError, StorageError
 from tracekws.learner import Learner
 from tracekws.recognizer import Recognizer
 from tracekws.renditions import take_features
@@ -118,6 +118,34 @@ def test_a_word_that_is_forgotten_leaves_the_flash(make: Make, pcm: np.ndarray) 
     assert list(device.words()) == ["window"]
     device.undo()
     assert list(device.words()) == ["window"]
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.6, 0.9])
+def test_forgetting_that_the_flash_refused_is_done_the_next_time(
+    make: Make, pcm: np.ndarray, share: float
+) -> None:
+    def board() -> tuple[Driver, Flash]:
+        flash = Flash()
+        device = connect(make(flash=flash))
+        teach(device, "lamp", cut(pcm, 0))
+        device.save()
+        device.save()
+        return device, flash
+
+    device, flash = board()
+    n_before = flash.n_operations
+    device.forget_word("lamp")
+    n_operations = flash.n_operations - n_before
+    device, flash = board()
+    flash.fail_at = flash.n_operations + 1 + int(share * (n_operations - 1))
+    with pytest.raises(StorageError):
+        device.forget_word("lamp")
+    flash.fail_at = 0
+    device.forget_word("lamp")
+    assert b"lamp" not in bytes(flash.data)
+    assert not device.info().changed
+    with pytest.raises(DeviceError, match="no class of the model"):
+        device.forget_word("lamp")
 
 
 def test_takes_of_a_word_of_the_model_are_forgotten(make: Make, pcm: np.ndarray) -> None:

@@ -164,7 +164,7 @@ def test_an_image_in_numbers_is_the_network_that_it_was_made_of():
 
 def test_what_is_made_is_held_out_with_what_it_is_made_of(tmp_path):
     tree = split_by_hash(read_tree(write_tree(tmp_path / "tree")))
-    assert own.few_others(own.in_parts(tree, tree.clips), WORDS)
+    assert own.few_others(own.in_parts(tree, tree.clips, WORDS), WORDS)
     whole, told = made.completed(tree, WORDS, tmp_path / "made", 1)
     assert len(told) == 2
     read = read_recordings(whole.clips)
@@ -252,11 +252,27 @@ def test_the_command_says_what_is_missing_in_one_line(tmp_path):
 
 
 def test_few_takes_of_one_voice_are_held_out_one_by_one(tmp_path):
-    for take in range(3):
+    for take in range(4):
         write_take(tmp_path / "lamp" / f"{take}.wav", take)
-    parts = own.in_parts(read_tree(tmp_path), read_tree(tmp_path).clips)
-    assert len({clip.split for clip in parts.clips}) == 3
+    parts = own.in_parts(read_tree(tmp_path), read_tree(tmp_path).clips, ["lamp"])
+    assert len({clip.split for clip in parts.clips}) == 4
     own.check_parts(parts, ("lamp",))
+    few = replace(parts, clips=parts.clips[:3])
+    with pytest.raises(DataError, match="too few takes of lamp: 4 in all at least"):
+        own.check_parts(few, ("lamp",))
     clips = [Clip(Path(f"lamp/anna/{n}.wav"), "lamp", "anna", "0") for n in range(2)]
     with pytest.raises(DataError, match="all of one voice"):
         own.check_parts(replace(parts, clips=tuple(clips)), ("lamp",))
+
+
+def test_every_part_has_a_word_in_it_where_few_speakers_say_it(tmp_path):
+    """Three say the word, a fourth says something else: no part is without a keyword."""
+    for speaker in ("anna", "ben", "carla"):
+        for take in range(5):
+            write_take(tmp_path / "lamp" / speaker / f"{take}.wav", 10 * ord(speaker[0]) + take)
+    for take in range(5):
+        write_take(tmp_path / "_other" / "dan" / f"{take}.wav", take)
+    tree = read_tree(tmp_path)
+    parts = own.in_parts(tree, tree.clips, ["lamp"])
+    own.check_parts(parts, ("lamp",))
+    assert {clip.split for clip in parts.clips if clip.word == "lamp"} == {"0", "1", "2", "3"}

@@ -94,7 +94,7 @@ def adapt(
     """
     if words and not record:
         raise typer.BadParameter("--word is for --record; takes are learned as the folder has them")
-    known = Model.load(model) if model.exists() else None
+    known = Model.load(model) if model != MODEL or model.exists() else None
 
     told: set[str] = set()
 

@@ -83,7 +83,7 @@ def teach(
             result = device.teach(
                 word,
                 paths,
-                model=Model.load(model) if model.exists() else None,
+                model=Model.load(model) if model != MODEL or model.exists() else None,
                 save=keep,
                 force=force,
                 progress=stage.report,
@@ -160,7 +160,7 @@ def words(port: Port = None, virtual: Virtual = False, as_json: Json = False) ->
         table.add_row(one.word, "you", str(one.takes), agreement)
     out.print(table)
     if room:
-        also = f", {sounds} sounds that are no word" if sounds else ""
+        also = f", {sounds} {'sound' if sounds == 1 else 'sounds'} taken back" if sounds else ""
         say(out, f"{len(own)} of {room} words of your own{also}; `tracekws teach WORD` adds one")
     else:
         say(out, "this model has no room for words of your own")

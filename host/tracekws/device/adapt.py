@@ -149,6 +149,11 @@ def guarded(device: Driver, method: int, force: bool) -> int | None:
     return TAKES | GUARDED if method == TAKES and device.guards and not force else None
 
 
+def refusals(names: Sequence[str]) -> list[str]:
+    """What to say of takes that a device has refused; nothing where there are none."""
+    return [f"{UNLIKE} {', '.join(names)}: listen to it; --force learns it"] if names else []
+
+
 def adapt(
     device: Driver,
     learn: Sequence[Take],
@@ -184,9 +189,7 @@ def adapt(
         device, learn, passes=passes, seed=seed, config=config, method=method, progress=progress
     )
     learned = [take for i, take in enumerate(learn) if i not in refused]
-    if refused:
-        names = ", ".join(learn[i].name for i in sorted(refused))
-        warnings = [*warnings, f"{UNLIKE} {names}: listen to it; --force learns it"]
+    warnings = [*warnings, *refusals([learn[i].name for i in sorted(refused)])]
     try:
         after = columns(device, test, others, "after", progress)
         result = Adaptation(

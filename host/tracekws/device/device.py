@@ -111,6 +111,7 @@ class Device(Driver):
             word,
             read,
             save=save,
+            force=force,
             progress=progress,
             config=known.front_end if known else None,
             before_save=before_save,

@@ -466,9 +466,10 @@ class Driver:
         return self._raw_words()[0]
 
     def correct(self, word: str | None) -> Correction:
-        """Say what it was that the device heard last, so that it hears it so from then on.
+        """Say what it was that the device heard last.
 
-        A word makes the last sound a take of it: for one that was missed, or was heard as another.
+        A word makes the last sound a take of it, so that its score grows where a sound is like it:
+        for one that was missed, or was heard as another. It may take more than one.
         None makes the sound of the last event one that is no word: nothing is heard any more where
         a sound is like it. Nothing is saved. In a stream of listen_live() the device goes on after
         a short pause; no other stream may be open.
@@ -487,7 +488,8 @@ class Driver:
         if word is not None and not is_name(normalised(word)):
             raise device_error(error_code("NAME"))
         if not self._hello.capabilities & protocol.CAN_CORRECT:
-            raise device_error(error_code("REQUEST"))
+            number = error_code("REQUEST")
+            raise DeviceError(number, "REQUEST", "this firmware takes nothing back: update it")
         body = b"" if word is None else protocol.pack_word(word)
         answer = protocol.parse_correction(self._link.request(protocol.CORRECT, body))
         limits.check_correction(*answer, len(self._known_labels()))

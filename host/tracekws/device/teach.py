@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from tracekws.core import FeatureConfig, Model, OwnWord
-from tracekws.device.adapt import Progress, revert
-from tracekws.device.driver import Driver
+import numpy as np
+from numpy.typing import NDArray
+
+from tracekws.core import TAKES, FeatureConfig, Model, OwnWord
+from tracekws.device.adapt import Progress, guarded, refusals, revert
+from tracekws.device.driver import Driver, LearnSession
 from tracekws.device.takes import OTHER, Take, doubts
-from tracekws.errors import DataError, TraceKwsError
+from tracekws.errors import DataError, DeviceError, TraceKwsError
+from tracekws.learner import FULL_SCALE, check_refused
 from tracekws.names import word_of
 from tracekws.renditions import take_features
 
@@ -69,45 +73,78 @@ def warnings_of(word: str, own: OwnWord | None, takes: Sequence[Take]) -> list[s
     return found
 
 
+def give(
+    session: LearnSession,
+    word: str,
+    pcm: NDArray[np.int16],
+    heard: NDArray[np.int8] | None,
+    method: int | None,
+) -> bool:
+    """Teach a take, as features where there are any. Give whether the device has kept it.
+
+    `method` is that of a word of the model that is guarded, else None.
+    """
+    try:
+        if method is not None and heard is not None:
+            session.take_features(word, heard, FULL_SCALE, method)
+        elif method is not None:
+            session.take_pcm(word, pcm, FULL_SCALE, method)
+        elif heard is not None:
+            session.teach_features(word, heard)
+        else:
+            session.teach_pcm(word, pcm)
+    except DeviceError as error:
+        if error.name != "UNLIKE":
+            raise
+        return False
+    return True
+
+
 def teach(
     device: Driver,
     word: str,
     takes: Sequence[Take],
     *,
     save: bool = True,
+    force: bool = False,
     progress: Progress = lambda what, done, total: None,
     config: FeatureConfig | None = None,
     before_save: Callable[[Teaching], None] = lambda result: None,
 ) -> Teaching:
     """Teach a word by takes, and save it; no weight changes.
 
-    `config` is the front end of the device's model, for the renditions of a take (renditions.py);
-    where it is not known, the take is sent alone.
+    Takes of a word of the model's that sound like another one are refused as adapting does it,
+    unless `force`.  `config` is the front end of the device's model, for the renditions of a take
+    (renditions.py); where it is not known, the take is sent alone.
     `before_save` is given the result before anything is saved.  Whatever fails, or interrupts,
     before that leaves the device at what was saved last.
     """
     word = word_of(word)
+    refused: list[str] = []
     if not takes:
         raise DataError(f"no takes of {word!r}: one at least, three are better")
     check_room(device, word)
+    known = word in device.info().keywords
+    method = guarded(device, TAKES, force) if known else None
     try:
         with device.learn(1) as session:
             for done, take in enumerate(takes):
                 progress("learning", done, len(takes))
-                if config:
-                    session.teach_features(word, take_features(take.pcm, config, True))
-                else:
-                    session.teach_pcm(word, take.pcm)
+                heard = take_features(take.pcm, config, True) if config else None
+                if not give(session, word, take.pcm, heard, method):
+                    refused.append(take.name)
+            check_refused(len(refused), len(takes))
         progress("learning", len(takes), len(takes))
         own = device.words().get(word)
+        learned = len(takes) - len(refused)
         result = Teaching(
             word,
-            len(takes),
-            own.takes if own else len(takes),
+            learned,
+            own.takes if own else learned,
             own.agreement if own else None,
             own is not None,
             None,
-            tuple(warnings_of(word, own, takes)),
+            tuple([*warnings_of(word, own, takes), *refusals(refused)]),
         )
         before_save(result)
         return replace(result, generation=device.save()) if save else result

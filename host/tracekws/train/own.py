@@ -224,18 +224,25 @@ def forecast(run: ReadoutRun, loader: Loader, start: Model, minutes: float) -> f
     return batches * a_batch + 60 * minutes * a_second
 
 
-def in_parts(tree: Tree, clips: Sequence[Clip]) -> Tree:
-    """The tree with these clips alone, whose splits are the parts that are held out in turn."""
+def in_parts(tree: Tree, clips: Sequence[Clip], words: Sequence[str]) -> Tree:
+    """The tree with these clips alone, whose splits are the parts that are held out in turn.
+
+    Where so few speakers say the words that a part would be without any, clips are divided one by
+    one.
+    """
     parts = in_turn(clips, PARTS)
+    said = [clip.word in words for clip in clips]
+    if {n for n, is_word in zip(parts, said, strict=True) if is_word} != set(range(PARTS)):
+        parts = in_turn([replace(clip, speaker="") for clip in clips], PARTS)
     divided = (replace(clip, split=str(n)) for clip, n in zip(clips, parts, strict=True))
     return replace(tree, clips=tuple(divided), has_lists=True)
 
 
 def check_parts(tree: Tree, words: Sequence[str]) -> None:
-    """See that every word has clips in two parts, so that it is never learned without any.
+    """See that every word has clips in two parts, and every part one of them.
 
     Raises:
-        DataError: one has not.
+        DataError: it is not so.
     """
     for word in words:
         mine = [clip for clip in tree.clips if clip.word == word]
@@ -245,6 +252,11 @@ def check_parts(tree: Tree, words: Sequence[str]) -> None:
                 f"{tree.root}: {len(mine)} {what} of '{word}': record some by others, ten are"
                 " better (a few takes of your own voice are enough for `tracekws teach`)"
             )
+    if len({clip.split for clip in tree.clips if clip.word in words}) < PARTS:
+        raise DataError(
+            f"{tree.root}: too few takes of {', '.join(words)}: {PARTS} in all at least, ten a word"
+            " are better (a few takes of your own voice are enough for `tracekws teach`)"
+        )
 
 
 def few_others(tree: Tree, words: Sequence[str]) -> bool:
@@ -403,7 +415,7 @@ def learn(
     clips = [c for c in tree.clips if c.split != "testing" and c.speaker not in exclude]
     check_words(tree.root, clips, config.words)
     read = read_recordings(clips, stage("reading"))
-    real = in_parts(tree, read.clips)
+    real = in_parts(tree, read.clips, config.words)
     check_parts(real, config.words)
     splits = [*map(str, range(PARTS))]
     seed = config.augment.seed
@@ -430,8 +442,10 @@ def learn(
         measured(without_part, values, held_out, sounds, ratio, stage(f"stream at {ratio:g} dB"))
         for ratio in (CLEAN_DB, NOISY_DB)
     ]
-    speakers = {clip.speaker for clip in read.clips if clip.word in config.words} - {""}
-    worth = Worth(tuple(streams), len(speakers) if by_voice(read.clips) else 0, made_others)
+    places = {(c.speaker, c.split) for c in real.clips if c.word in config.words and c.speaker}
+    speakers = {speaker for speaker, _ in places}
+    apart = by_voice(read.clips) and len(places) == len(speakers)
+    worth = Worth(tuple(streams), len(speakers) if apart else 0, made_others)
     return Learned(
         Model(with_thresholds(model, values)), worth, replace(last, contrast_accuracy=None), read
     )
