@@ -55,7 +55,7 @@ def test_a_mistake_is_taken_back(run, board, take):
     assert "0 of 2 words of your own, 1 sound taken back" in known.out
     assert json.loads(run("words", "--json", "--port", board.port).out)["sounds"] == 1
     gone = run("forget", "--sounds", "--yes", "--port", board.port)
-    assert gone.out == "forgot 1 sounds that were taken back\n"
+    assert gone.out == "forgot 1 sound taken back\n"
     assert run("listen", take, "--port", board.port).out == before.out
     none = run("forget", "--sounds", "--yes", "--port", board.port)
     assert none.code != 0

@@ -189,13 +189,22 @@ def test_adapt_learns_measures_saves_and_can_be_undone(run, board, takes, tmp_pa
 
 
 def test_features_and_pcm_teach_the_same(run, built, model, takes, tmp_path):
+    """One of another model says nothing of this one's front end."""
     weights = []
-    for name in (model, tmp_path / "none.tkws"):
+    for name in (model, MODEL):
         with virtual_board(model, tmp_path / f"flash{len(weights)}") as board:
             result = run("adapt", takes, "--all", "--model", name, "--port", board.port)
             assert result.code == 0, result.err
             weights.append(state(board)[0])
     assert weights[0] == weights[1]
+
+
+def test_a_model_that_is_named_must_be_there(run, board, takes, tmp_path):
+    for words in (("adapt", takes), ("teach", "lamp", takes / "yes")):
+        result = run(*words, "--model", tmp_path / "none.tkws", "--port", board.port)
+        assert result.code == 1
+        assert result.err == f"error: {tmp_path}/none.tkws: No such file or directory\n"
+        assert state(board)[1:] == (0, False)
 
 
 def test_adapt_without_saving_is_forgotten_by_a_restart(run, built, model, takes, tmp_path):

@@ -140,7 +140,7 @@ def forget_sounds(device: Device, about: DeviceInfo, yes: bool, as_json: bool) -
     if as_json:
         print_json({"forgot_sounds": kept, "generation": device.info().generation})
     else:
-        say(out, f"forgot {kept} sounds that were taken back")
+        say(out, f"forgot {kept} {'sound' if kept == 1 else 'sounds'} taken back")
 
 
 def load(
