@@ -32,6 +32,7 @@ from tracekws.device import discover, microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import LearnSession
 from tracekws.files import state_folder
+from tracekws.shipped import MODEL
 
 
 def state(board: VirtualBoard) -> tuple[bytes, int, bool]:
