@@ -74,6 +74,7 @@ def test_another_version_is_told(connect: Connect) -> None:
 def stopped(board: VirtualBoard) -> Iterator[None]:
     """The board sees only afterwards what happens meanwhile, all of it at once."""
     board.process.send_signal(signal.SIGSTOP)
+    os.waitpid(board.process.pid, os.WUNTRACED)  # until it has: a busy machine takes its time
     try:
         yield
     finally:
