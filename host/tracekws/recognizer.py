@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tracekws._core import ffi, lib
 from tracekws.audio import SAMPLE_RATE
 from tracekws.core import Model, Templates, Weights, check_pcm, network_memory, own_words
-from tracekws.errors import TraceKwsError, check, code
+from tracekws.errors import TraceKwsError, check
 from tracekws.names import word_of
 from tracekws.sensitivity import LEVELS, odds_q8
 
@@ -134,16 +134,8 @@ class Recognizer:
         """
         if self._templates is None:
             raise TraceKwsError(f"{self.model.name} keeps no takes: nothing can be corrected")
-        last = lib.TKWS_HEARD_EVENT if word is None else lib.TKWS_HEARD_SOUND
-        rates = lib.tkws_templates_kept(self._templates.c, last)
-        if rates == ffi.NULL:
-            check(code("NO_SOUND"))
-        if word is None:
-            number = check(lib.tkws_own_add_nothing(self.model.c, self._weights.c, rates))
-        else:
-            name = word_of(word).encode()
-            number = check(lib.tkws_own_add(self.model.c, self._weights.c, name, len(name)))
-        lib.tkws_takes_add(self.model.c, self._weights.c, number, rates)
+        name = b"" if word is None else word_of(word).encode()
+        check(lib.tkws_templates_correct(self._templates.c, self._weights.c, name, len(name)))
         self._templates = Templates(self.model, self._weights)
         lib.tkws_recognizer_change_templates(self._recognizer, self._templates.c)
         self._words = self._names()

@@ -217,11 +217,8 @@ static void keep_take(const tkws_learner *learner)
     const tkws_network *net = learner->network;
     const tkws_model_header *h = &net->model->header;
     uint8_t *rates = (uint8_t *)learner->trace; /* which the take is done with */
-    for (size_t j = 0; j < h->n_neurons; j++) {
-        uint32_t rate =
-            ((uint32_t)learner->count[j] * 256 + learner->n_steps / 2) / learner->n_steps;
-        rates[j] = (uint8_t)(rate < UINT8_MAX ? rate : UINT8_MAX);
-    }
+    for (size_t j = 0; j < h->n_neurons; j++)
+        rates[j] = tkws_takes_rate(learner->count[j], learner->n_steps);
     tkws_takes_add(net->model, &net->weights, learner->label, rates);
     bool is_first = tkws_takes_count(net->model, &net->weights, learner->label) == 1;
     if (is_first && learner->label >= h->n_classes && learner->n_steps > 2 * h->window_steps)

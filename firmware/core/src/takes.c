@@ -12,6 +12,12 @@ static uint8_t *row_of(const tkws_model *model, const tkws_weights *weights, siz
     return weights->takes + word * tkws_model_take_bytes(model);
 }
 
+uint8_t tkws_takes_rate(uint32_t n_spikes, uint32_t n_steps)
+{
+    uint32_t rate = (n_spikes * 256 + n_steps / 2) / n_steps;
+    return (uint8_t)(rate < UINT8_MAX ? rate : UINT8_MAX);
+}
+
 uint32_t tkws_takes_count(const tkws_model *model, const tkws_weights *weights, size_t word)
 {
     return model->traces.rank > 0 ? row_of(model, weights, word)[0] : 0;

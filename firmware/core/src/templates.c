@@ -269,16 +269,32 @@ void tkws_templates_keep(tkws_templates *templates, size_t heard)
 {
     size_t n = templates->model->header.n_neurons;
     uint32_t n_steps = templates->n_steps > 0 ? templates->n_steps : 1;
-    for (size_t j = 0; j < n; j++) {
-        uint32_t rate = ((uint32_t)templates->count[j] * 256 + n_steps / 2) / n_steps;
-        templates->kept[heard][j] = (uint8_t)(rate < UINT8_MAX ? rate : UINT8_MAX);
-    }
+    for (size_t j = 0; j < n; j++)
+        templates->kept[heard][j] = tkws_takes_rate(templates->count[j], n_steps);
     templates->has[heard] = true;
 }
 
 const uint8_t *tkws_templates_kept(const tkws_templates *templates, size_t heard)
 {
     return templates->has[heard] ? templates->kept[heard] : NULL;
+}
+
+int tkws_templates_correct(tkws_templates *templates, const tkws_weights *weights, const char *name,
+                           size_t n_bytes)
+{
+    const tkws_model *model = templates->model;
+    bool nothing = n_bytes == 0;
+    const uint8_t *rates =
+        tkws_templates_kept(templates, nothing ? TKWS_HEARD_EVENT : TKWS_HEARD_SOUND);
+    if (rates == NULL)
+        return TKWS_E_NO_SOUND;
+    int word = nothing ? tkws_own_add_nothing(model, weights, rates)
+                       : tkws_own_add(model, weights, name, n_bytes);
+    if (word < 0)
+        return word;
+    tkws_takes_add(model, weights, (size_t)word, rates);
+    tkws_templates_drop(templates);
+    return word;
 }
 
 void tkws_templates_drop(tkws_templates *templates)

@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/** Mean spikes a step, Q8, at most 255. @param n_steps  1 and up */
+uint8_t tkws_takes_rate(uint32_t n_spikes, uint32_t n_steps);
+
 /** How many takes a word has, at most TKWS_TAKES_COUNTED; 0 where the image keeps none.
  *  @param word  number of it, below tkws_model_words() */
 uint32_t tkws_takes_count(const tkws_model *model, const tkws_weights *weights, size_t word);

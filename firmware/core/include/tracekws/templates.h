@@ -107,6 +107,13 @@ void tkws_templates_keep(tkws_templates *templates, size_t heard);
  *          tkws_templates_drop() */
 const uint8_t *tkws_templates_kept(const tkws_templates *templates, size_t heard);
 
+/** Correct what was heard last: the sound is a take of a word (own.h), or the event is no word. What was kept is let go;
+ *  these templates know nothing of it: make them again.
+ *  @param name  n_bytes of UTF-8; none for no word
+ *  @return number of the word; TKWS_E_NO_SOUND, or as tkws_own_add() or tkws_own_add_nothing(), with nothing changed */
+int tkws_templates_correct(tkws_templates *templates, const tkws_weights *weights, const char *name,
+                           size_t n_bytes);
+
 /** Let go what was kept. */
 void tkws_templates_drop(tkws_templates *templates);
 
