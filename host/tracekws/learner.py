@@ -59,9 +59,9 @@ def schedule(
             yield number, int(take), scale
 
 
-def keeps(method: int, word: str, model: Model) -> bool:
+def keeps(method: int, word: str, keywords: Sequence[str]) -> bool:
     """Whether a take is kept as a trace of its word, and nothing else is learned from it."""
-    return method & ~GUARDED == TAKES and word in model.keywords
+    return method & ~GUARDED == TAKES and word in keywords
 
 
 class Learner(Network):
@@ -121,7 +121,9 @@ class Learner(Network):
             raise DataError(f"{self.model.name} has no word {strange[0]!r}")
         method = int(self.model.header.method)
         heard = [
-            take_features(check_pcm(pcm), self.model.front_end, keeps(method, word, self.model))
+            take_features(
+                check_pcm(pcm), self.model.front_end, keeps(method, word, self.model.keywords)
+            )
             for word, pcm in takes
         ]
         if short := [word for (word, _), steps in zip(takes, heard, strict=True) if not len(steps)]:

@@ -86,10 +86,10 @@ def test_which_takes_have_renditions() -> None:
     whole = take_features(pcm, config, True)
     assert len(whole) == 6 * len(alone)
     assert (whole[-len(alone) :] == alone).all()
-    assert keeps(TAKES, "yes", MODEL)
-    assert keeps(TAKES | lib.TKWS_LEARN_GUARDED, "yes", MODEL)
-    assert not keeps(TAKES, "_unknown_", MODEL)
-    assert not keeps(TAKES | lib.TKWS_LEARN_READOUT, "yes", MODEL)
+    assert keeps(TAKES, "yes", MODEL.keywords)
+    assert keeps(TAKES | lib.TKWS_LEARN_GUARDED, "yes", MODEL.keywords)
+    assert not keeps(TAKES, "_unknown_", MODEL.keywords)
+    assert not keeps(TAKES | lib.TKWS_LEARN_READOUT, "yes", MODEL.keywords)
 
 
 def test_one_take_of_renditions_is_to_be_heard_more_clearly() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A virtual board with a small random model, behind a pty and behind TCP."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from images import make_image, write_image
+from loopback_device import Board
 from recordings import changing_noise
 from reference_device import Start
 from tracekws.boards.virtual import VirtualBoard, virtual_board
@@ -81,3 +82,23 @@ def device(board: VirtualBoard) -> Iterator[Driver]:
 def pty_device(start: Start) -> Iterator[Driver]:
     with Driver.open(start().port) as opened:
         yield opened
+
+
+@pytest.fixture
+def make(folder: Path, open_image: bytes, pcm: np.ndarray) -> Callable[..., Board]:
+    """Boards in this process; open_image is the model that a module gives them."""
+
+    def board(**options: Any) -> Board:
+        options.setdefault("sound", pcm)
+        return Board(folder, options.pop("image", open_image), **options)
+
+    return board
+
+
+@pytest.fixture
+def virtual(start: Start, open_image: bytes, tmp_path: Path) -> Iterator[Driver]:
+    """The driver of a virtual board with that model."""
+    model = tmp_path / "open.tkws"
+    model.write_bytes(open_image)
+    with Driver.open(start(model=model).port) as device:
+        yield device

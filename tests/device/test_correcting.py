@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mistakes taken back over the line: as the host does, in every session, and in the storage."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from images import Form, Own, with_own_words, with_traces
 from loopback_device import Board, Flash, connect
-from reference_device import Start
 from tracekws.core import Model
 from tracekws.device.driver import Driver
 from tracekws.errors import DeviceError
@@ -24,23 +21,6 @@ OWN = Own(n_words=3, least_q15=32767, agreement_q15=0, single_q15=32767, rival_q
 def open_image(image: bytes) -> bytes:
     """The model of the other tests, with room for three words of the user's own."""
     return with_own_words(with_traces(image, Form.random(16, rank=3, seed=1)), OWN)
-
-
-@pytest.fixture
-def make(folder: Path, open_image: bytes, pcm: np.ndarray) -> Make:
-    def board(**options: Any) -> Board:
-        options.setdefault("sound", pcm)
-        return Board(folder, options.pop("image", open_image), **options)
-
-    return board
-
-
-@pytest.fixture
-def virtual(start: Start, open_image: bytes, tmp_path: Path) -> Iterator[Driver]:
-    model = tmp_path / "open.tkws"
-    model.write_bytes(open_image)
-    with Driver.open(start(model=model).port) as device:
-        yield device
 
 
 @pytest.mark.parametrize("word", [None, "lamp", "yes"], ids=["none", "own", "of the model"])

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words that a device is taught: over the line, in its storage, and as the host has them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from images import Form, Own, with_own_words, with_traces
 from loopback_device import Board, Flash, connect
-from reference_device import Start
 from tracekws.core import Model, features
 from tracekws.device.driver import Driver
 from tracekws.errors import DataError, DeviceError, StorageError
@@ -27,23 +24,6 @@ OWN = Own(n_words=3, least_q15=3000, agreement_q15=3000, single_q15=0, rival_q15
 def open_image(image: bytes) -> bytes:
     """The model of the other tests, with room for three words of the user's own."""
     return with_own_words(with_traces(image, Form.random(16, rank=3, seed=1)), OWN)
-
-
-@pytest.fixture
-def make(folder: Path, open_image: bytes, pcm: np.ndarray) -> Make:
-    def board(**options: Any) -> Board:
-        options.setdefault("sound", pcm)
-        return Board(folder, options.pop("image", open_image), **options)
-
-    return board
-
-
-@pytest.fixture
-def virtual(start: Start, open_image: bytes, tmp_path: Path) -> Iterator[Driver]:
-    model = tmp_path / "open.tkws"
-    model.write_bytes(open_image)
-    with Driver.open(start(model=model).port) as device:
-        yield device
 
 
 def teach(device: Driver, word: str, *takes: np.ndarray) -> None:

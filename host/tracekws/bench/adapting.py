@@ -408,7 +408,7 @@ class DrawRunner:
         words = [self.model.labels[self.truth[i]] for i in takes]
         heard = [
             take_features(self.people.pcm[i], self.model.front_end, True)
-            if keeps(method, word, self.model)
+            if keeps(method, word, self.model.keywords)
             else self.people.features[i]
             for i, word in zip(takes, words, strict=True)
         ]
@@ -506,6 +506,28 @@ class Estimate:
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The paired difference."""
         return Estimate(self.mean - other.mean, self.resampled - other.resampled)
+
+
+def over_speakers(
+    columns: Callable[[Sequence[int]], Mapping[str, float]],
+    speakers: int,
+    resamples: int,
+    seed: int,
+) -> dict[str, Estimate]:
+    """Columns of all speakers, with what they are where speakers are drawn anew.
+
+    Args:
+        columns: of some speakers, who may come more than once, by their places.
+        speakers: how many there are.
+        resamples: draws.
+        seed: of them.
+    """
+    drawn = np.random.default_rng(seed).integers(0, speakers, (resamples, speakers))
+    resampled = [columns(some) for some in drawn.tolist()]
+    return {
+        name: Estimate(mean, np.array([each.get(name, np.nan) for each in resampled]))
+        for name, mean in columns(range(speakers)).items()
+    }
 
 
 Estimates = dict[str, Estimate | None]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.bench.adapting import Estimate
+from tracekws.bench.adapting import Estimate, over_speakers
 from tracekws.bench.stream import Sound, held_back, speech_power
 from tracekws.core import Model
 from tracekws.data import Clip, Progress, Recordings, read_tree
@@ -299,13 +299,10 @@ def bench_correct(
     false_alarms = sum(one.corrected for one in counts)
     if not false_alarms:
         raise DataError("no other word raises a false alarm: there is nothing to correct")
-    drawn = np.random.default_rng(seed).integers(0, len(counts), (RESAMPLES, len(counts)))
-    resampled = [rows_of([counts[i] for i in some]) for some in drawn.tolist()]
     return CorrectingReport(
-        {
-            name: Estimate(mean, np.array([each.get(name, np.nan) for each in resampled]))
-            for name, mean in rows_of(counts).items()
-        },
+        over_speakers(
+            lambda some: rows_of([counts[i] for i in some]), len(counts), RESAMPLES, seed
+        ),
         len(counts),
         false_alarms,
         sum(one.missed for one in counts),

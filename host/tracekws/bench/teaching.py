@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.bench.adapting import Estimate
+from tracekws.bench.adapting import Estimate, over_speakers
 from tracekws.bench.margins import crossings, threshold_at, value_at
 from tracekws.bench.own_streams import own_minutes, pieces_of
 from tracekws.bench.sets import Recording, read_set
@@ -359,17 +359,11 @@ def bench_teach(
     of_speaker = [
         [i for i, pupil in enumerate(pupils) if pupil.speaker == speaker] for speaker in speakers
     ]
-    drawn = np.random.default_rng(seed).integers(0, len(speakers), (RESAMPLES, len(speakers)))
-    rows = []
-    for number, takes in enumerate(shots):
-        everybody = columns_of([each[number] for each in heard])
-        resampled = [
-            columns_of([heard[i][number] for speaker in some for i in of_speaker[speaker]])
-            for some in drawn.tolist()
-        ]
-        columns = {
-            name: Estimate(mean, np.array([each[name] for each in resampled]))
-            for name, mean in everybody.items()
-        }
-        rows.append(TeachingRow(takes, columns))
-    return rows
+
+    def columns(number: int, some: Sequence[int]) -> dict[str, float]:
+        return columns_of([heard[i][number] for speaker in some for i in of_speaker[speaker]])
+
+    return [
+        TeachingRow(takes, over_speakers(partial(columns, number), len(speakers), RESAMPLES, seed))
+        for number, takes in enumerate(shots)
+    ]

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from tracekws.cli.console import check_output, out, print_json, say, talk
-from tracekws.cli.devices import open_device, warn_of_slots
+from tracekws.cli.console import check_output, out, print_json, say
+from tracekws.cli.devices import open_device, say_saved, warn_of_slots
 from tracekws.cli.options import Json, Port
+from tracekws.cli.teach import count
 from tracekws.device.driver import Correction
 
 
@@ -46,15 +47,12 @@ def correct(
         print_json({**asdict(result), "generation": generation})
         return
     say(out, standing(result))
-    if generation is None:
-        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
-    else:
-        say(talk, f"saved as generation {generation}; `tracekws undo` takes it back")
+    say_saved(generation)
 
 
 def standing(result: Correction) -> str:
     """How a word, or a sound, stands, in one line."""
-    takes = "1 take" if result.takes == 1 else f"{result.takes} takes"
+    takes = count(result.takes)
     if result.word is None:
         return f"kept as no word: {takes} of this sound"
     return f"kept as a take of {result.word}: {takes} of it"

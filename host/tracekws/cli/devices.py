@@ -102,6 +102,14 @@ def prompt(folder: Path) -> Callable[[str], None]:
     return ask
 
 
+def say_saved(generation: int | None) -> None:
+    """Say what was saved and how it is taken back, or that it was not."""
+    if generation is None:
+        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
+    else:
+        say(talk, f"saved as generation {generation}; `tracekws undo` takes it back")
+
+
 def warn_of_slots(about: DeviceInfo) -> None:
     """Say that saving will erase what another model has learned, or will be refused."""
     slots = set(about.slots)

@@ -20,7 +20,7 @@ from tracekws.cli.console import (
     stages,
     talk,
 )
-from tracekws.cli.devices import open_device, prompt, warn_of_slots
+from tracekws.cli.devices import open_device, prompt, say_saved, warn_of_slots
 from tracekws.cli.options import Json, Port, Virtual
 from tracekws.core import Model
 from tracekws.device import microphone
@@ -89,10 +89,7 @@ def teach(
                 progress=stage.report,
                 before_save=show,
             )
-    if result.generation is None:
-        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
-    else:
-        say(talk, f"saved as generation {result.generation}; `tracekws undo` takes it back")
+    say_saved(result.generation)
     if as_json:
         print_json(asdict(result))
 

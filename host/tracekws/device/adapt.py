@@ -15,7 +15,7 @@ from tracekws.core import GUARDED, TAKES, FeatureConfig
 from tracekws.device.driver import Driver
 from tracekws.device.takes import Take, count
 from tracekws.errors import DeviceError, TraceKwsError
-from tracekws.learner import check_refused, schedule
+from tracekws.learner import check_refused, keeps, schedule
 from tracekws.renditions import take_features
 
 UNLIKE = "not learned, since it sounds like another word, or like none, is"
@@ -120,7 +120,7 @@ def teach(
     order = np.random.default_rng(seed)
     info = device.info()
     flags = info.method if method is None else method
-    kept = [flags & ~GUARDED == TAKES and take.label in info.keywords for take in takes]
+    kept = [keeps(flags, take.label, info.keywords) for take in takes]
     heard = (
         [take_features(take.pcm, config, k) for take, k in zip(takes, kept, strict=True)]
         if config

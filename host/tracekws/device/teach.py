@@ -40,8 +40,11 @@ class Teaching:
     warnings: tuple[str, ...]
 
 
-def check_room(device: Driver, word: str) -> None:
+def check_room(device: Driver, word: str) -> bool:
     """See that a device can be taught a word, before anything in it changes.
+
+    Returns:
+        Whether it is one of the model's.
 
     Raises:
         DataError: the word has no one sound, or there is no room for another.
@@ -50,8 +53,9 @@ def check_room(device: Driver, word: str) -> None:
     if word in (about.unknown, about.silence, OTHER):
         raise DataError(f"{word!r} has no one sound: it is no word to teach")
     own, room = device.words(), device.room()
-    if word in about.keywords or word in own or len(own) < room:
-        return
+    known = word in about.keywords
+    if known or word in own or len(own) < room:
+        return known
     if room:
         raise DataError(
             f"there is no room for {word!r}: the device has {room} words of your own; forget one by"
@@ -123,9 +127,7 @@ def teach(
     refused: list[str] = []
     if not takes:
         raise DataError(f"no takes of {word!r}: one at least, three are better")
-    check_room(device, word)
-    known = word in device.info().keywords
-    method = guarded(device, TAKES, force) if known else None
+    method = guarded(device, TAKES, force) if check_room(device, word) else None
     try:
         with device.learn(1) as session:
             for done, take in enumerate(takes):
