@@ -25,6 +25,7 @@ HEADERS = (
     "model",
     "takes",
     "own",
+    "convolution",
     "network",
     "templates",
     "learner",

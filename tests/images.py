@@ -5,6 +5,7 @@ image = make_image(seed=1, n_neurons=8, rate_readout=1 << 14)     # header field
 image = make_image(arrays={"decay": np.zeros(8)})                 # or whole arrays
 image = join([*sections(image), ("Xtra", b"new")])                # or other sections
 image = with_traces(image, Form.random(8, rank=3, seed=1))        # that keeps takes
+image = with_convolution(image, Patches.random(seed=1))           # that hears through kernels
 path = write_image(folder, image)
 """
 
@@ -232,6 +233,38 @@ class Form:
 def with_traces(image: bytes, form: Form) -> bytes:
     """The same model, which keeps takes."""
     return join([*sections(image), ("trac", form.payload())])
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Section Conv, in the numbers that an image has: see model.h."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+    stride: int = 4
+    margin: int = 2
+    weight_q: int = 12
+
+    @classmethod
+    def random(
+        cls, seed: int, n_kernels: int = 8, n_frames: int = 8, width: int = 8, **numbers: int
+    ) -> "Patches":
+        """Kernels whose answers are about as large as what they hear."""
+        rng = np.random.default_rng(seed)
+        scale = 2.0 ** numbers.get("weight_q", 12) * (2 / (n_frames * width)) ** 0.5
+        weights = np.round(rng.normal(0, scale, (n_kernels, n_frames, width)))
+        return cls(np.clip(weights, -32768, 32767), rng.integers(-256, 256, n_kernels), **numbers)
+
+    def payload(self) -> bytes:
+        """As the image has it."""
+        head = struct.pack("<6H", *self.weights.shape, self.stride, self.margin, self.weight_q)
+        rows = self.weights.transpose(0, 2, 1).astype("<i2")
+        return head + rows.tobytes() + self.bias.astype("<i2").tobytes()
+
+
+def with_convolution(image: bytes, patches: Patches) -> bytes:
+    """The same model, which hears through a convolution."""
+    return join([*sections(image), ("Conv", patches.payload())])
 
 
 @dataclass(frozen=True)

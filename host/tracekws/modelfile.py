@@ -21,6 +21,8 @@ MEMBRANE_Q = 8
 With a range of +-16 a trained network loses ten points; with one of +-64 or +-256 at most one."""
 TRACE_DECAY = 0.95
 """What an eligibility trace keeps each step: the same in pre-training and on the device."""
+CONVOLUTION_BIAS_Q = 8
+"""Q format of the convolution's biases."""
 CONTRAST_GAIN = 300.0
 """Gain of the contrast logits, to be divided by the square root of the number of neurons."""
 
@@ -57,6 +59,20 @@ class Detector:
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """Small filters over frames and channels, before the taps (convolution.h)."""
+
+    weights: NDArray[np.float64]
+    """(kernels, frames, width), oldest frame first, for features as numbers (int8 / 16)."""
+    bias: NDArray[np.float64]
+    """(kernels,)"""
+    stride: int
+    """Channels from one band to the next."""
+    margin: int
+    """Zeros beside the first and the last channel."""
+
+
+@dataclass(frozen=True)
 class Arrays:
     """A network in numbers, before quantisation; H neurons, C classes."""
 
@@ -73,6 +89,7 @@ class Arrays:
     decay: NDArray[np.float64]
     target: NDArray[np.float64]
     """(C, H): the matrix S."""
+    convolution: Convolution | None = None
 
 
 @dataclass(frozen=True)
@@ -117,11 +134,11 @@ class OwnForm:
     """How much of the next likest word's cosine is taken off."""
 
 
-def fraction_bits(values: NDArray[np.float64], headroom: float) -> int:
-    """Largest Q format in which headroom times the largest value fits int16."""
+def fraction_bits(values: NDArray[np.float64], headroom: float, least: int = MEMBRANE_Q) -> int:
+    """Largest Q format, 15 to the least, in which headroom times the largest fits int16."""
     largest = float(np.abs(values).max()) * headroom
     bits = 15
-    while bits > MEMBRANE_Q and largest * 2.0**bits > 32767:
+    while bits > least and largest * 2.0**bits > 32767:
         bits -= 1
     return bits
 
@@ -239,6 +256,8 @@ def build_image(
         to_int16(arrays.readout, lib.TKWS_LOGIT_Q),
         to_int16(arrays.readout_bias, lib.TKWS_LOGIT_Q),
     )
+    before = arrays.convolution
+    convolution = {lib.TKWS_SECTION_CONVOLUTION: convolution_bytes(before)} if before else {}
     return seal(
         header,
         {
@@ -251,7 +270,34 @@ def build_image(
             lib.TKWS_SECTION_TARGET: to_int16(arrays.target, MEMBRANE_Q),
             lib.TKWS_SECTION_LATENT: replay.latent.tobytes(),
             lib.TKWS_SECTION_SEQUENCES: replay.sequences.tobytes(),
+            **convolution,
         },
+    )
+
+
+def convolution_bytes(convolution: Convolution) -> bytes:
+    """Section Conv of an image."""
+    weights = convolution.weights
+    weight_q = fraction_bits(weights, 1.0, 4)
+    shape = (*weights.shape, convolution.stride, convolution.margin, weight_q)
+    rows = weights.transpose(0, 2, 1)
+    numbers = to_int16(rows, weight_q) + to_int16(convolution.bias, CONVOLUTION_BIAS_Q)
+    return struct.pack("<6H", *shape) + numbers
+
+
+def convolution_of(model: Model) -> Convolution | None:
+    """An image's convolution in numbers, if it has one."""
+    form = model.c.convolution
+    if not form.n_kernels:
+        return None
+    rows = (form.n_kernels, form.width, form.n_frames)
+    integers = np.frombuffer(sections_of(model)[lib.TKWS_SECTION_CONVOLUTION][12:], "<i2")
+    weights, bias = np.split(integers.astype(np.float64), [-form.n_kernels])
+    return Convolution(
+        weights.reshape(rows).transpose(0, 2, 1) / 2.0**form.weight_q,
+        bias / 2.0**CONVOLUTION_BIAS_Q,
+        form.stride,
+        form.margin,
     )
 
 
@@ -326,6 +372,7 @@ def arrays_of(model: Model) -> Arrays:
         taps=bytes_as(lib.TKWS_SECTION_TAPS, "i1", int(h.n_inputs)) / 2.0**lib.TKWS_TAP_Q,
         decay=bytes_as(lib.TKWS_SECTION_DECAY, "<i2", neurons)[0] / 32768,
         target=bytes_as(lib.TKWS_SECTION_TARGET, "<i2", neurons) / 2.0**MEMBRANE_Q,
+        convolution=convolution_of(model),
     )
 
 

@@ -19,8 +19,9 @@
 #define MAX_FILES 16
 #define MAX_LINES 500
 #define N_FIELDS (sizeof(tkws_model_header) / sizeof(uint32_t))
-#define N_TRACES 6 /* choices of sections trac and ownw and of takes, beside their arrays */
-#define N_CHOICES (N_FIELDS + MAKER_PARTS + N_TRACES)
+#define N_CONVOLUTION 2 /* choices of section Conv, beside its arrays */
+#define N_TRACES 6      /* choices of sections trac and ownw and of takes, beside their arrays */
+#define N_CHOICES (N_FIELDS + MAKER_PARTS + N_TRACES + N_CONVOLUTION)
 #define FIELD(name) (offsetof(tkws_model_header, name) / sizeof(uint32_t))
 #define FEW 3 /* of what makes a model large */
 #define FEW_STEPS 16
@@ -256,6 +257,9 @@ static void try_corner(const bool is_most[N_CHOICES])
     const bool *of_traces = is_most + N_FIELDS + MAKER_PARTS;
     go_to_ends(&content.traces, of_traces);
     go_to_end_of_own(&content.own, of_traces[5]);
+    const bool *of_convolution = of_traces + N_TRACES;
+    if (of_convolution[0]) /* the largest patch */
+        content.convolution = maker_shape(0, of_convolution[1] ? 15 : 4);
     make(&k, &header, &content);
     for (size_t i = 0; i < sizeof kinds; i++) {
         compare(&k, i == 0 ? UINT8_MAX / 2 : of_traces[4] ? UINT8_MAX : 0);

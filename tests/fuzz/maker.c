@@ -14,7 +14,10 @@
 #define CRC_BYTES 4
 #define TRACES_HEAD_BYTES 8
 #define OWN_BYTES 10
+#define CONVOLUTION_HEAD_BYTES 12
+#define MOST_TYPES 13
 #define WITH_TRACES 0x80u        /* in the byte that says which section comes first */
+#define WITH_CONVOLUTION 0x40u   /* there, too */
 #define UNKNOWN_TYPE 0x65736c65u /* "else": readers that do not know it pass over it */
 
 maker_pattern maker_read_pattern(fuzz_input *in)
@@ -25,13 +28,34 @@ maker_pattern maker_read_pattern(fuzz_input *in)
     return pattern;
 }
 
+tkws_convolution_form maker_shape(size_t which, uint32_t weight_q)
+{
+    static const tkws_convolution_form shapes[MAKER_SHAPES] = {
+        {.n_kernels = 8, .n_frames = 32, .width = 8, .stride = 4, .margin = 2},
+        {.n_kernels = 80, .n_frames = 2, .width = 40, .stride = 1},
+        {.n_kernels = 4, .n_frames = 3, .width = 4, .stride = 2, .margin = 1},
+        {.n_kernels = 20, .n_frames = 9, .width = 12, .stride = 16, .margin = 11},
+    };
+    tkws_convolution_form form = shapes[which];
+    form.weight_q = (uint16_t)weight_q;
+    return form;
+}
+
+static void read_convolution(fuzz_input *in, maker_content *content)
+{
+    size_t which = input_u8(in) % MAKER_SHAPES;
+    content->convolution = maker_shape(which, input_within(in, 4, 15));
+    content->parts[MAKER_KERNELS] = maker_read_pattern(in);
+    content->parts[MAKER_KERNEL_BIAS] = maker_read_pattern(in);
+}
+
 static void read_traces(fuzz_input *in, maker_content *content)
 {
     content->traces.rank = (uint16_t)input_within(in, 1, TKWS_MAX_RANK);
     content->traces.along_q = (uint16_t)input_within(in, 7, 15);
     content->traces.weight_q10 = (uint16_t)input_within(in, 0, UINT16_MAX);
     content->traces.floor_q15 = (int16_t)input_within(in, 0, INT16_MAX);
-    for (size_t i = MAKER_MEAN; i < MAKER_PARTS; i++)
+    for (size_t i = MAKER_MEAN; i <= MAKER_ALONG; i++)
         content->parts[i] = maker_read_pattern(in);
     content->own.n_words = (uint16_t)input_within(in, 0, TKWS_MAX_OWN);
     content->own.least_q15 = (int16_t)input_within(in, 0, INT16_MAX);
@@ -49,6 +73,8 @@ void maker_read_content(fuzz_input *in, maker_content *content)
         content->parts[i] = maker_read_pattern(in);
     if ((content->first & WITH_TRACES) != 0)
         read_traces(in, content);
+    if ((content->first & WITH_CONVOLUTION) != 0)
+        read_convolution(in, content);
 }
 
 static int16_t from_bits(uint32_t bits)
@@ -231,6 +257,26 @@ static uint8_t *put_weights(uint8_t *at, const tkws_model_header *h, const maker
     return put16(at, h->n_classes, parts[MAKER_READOUT_BIAS], true);
 }
 
+/* Weights of section Conv. */
+static size_t n_kernel_weights(const tkws_convolution_form *form)
+{
+    return (size_t)form->n_kernels * form->n_frames * form->width;
+}
+
+static uint8_t *put_convolution(uint8_t *at, const maker_content *content)
+{
+    const tkws_convolution_form *form = &content->convolution;
+    tkws_bytes_put_u16(at, form->n_kernels);
+    tkws_bytes_put_u16(at + 2, form->n_frames);
+    tkws_bytes_put_u16(at + 4, form->width);
+    tkws_bytes_put_u16(at + 6, form->stride);
+    tkws_bytes_put_u16(at + 8, form->margin);
+    tkws_bytes_put_u16(at + 10, form->weight_q);
+    at = put16(at + CONVOLUTION_HEAD_BYTES, n_kernel_weights(form), content->parts[MAKER_KERNELS],
+               true);
+    return put16(at, form->n_kernels, content->parts[MAKER_KERNEL_BIAS], true);
+}
+
 static uint8_t *put_traces(uint8_t *at, size_t n, const maker_content *content)
 {
     const tkws_trace_form *form = &content->traces;
@@ -283,6 +329,8 @@ static uint8_t *put_payload(uint8_t *at, const tkws_model_header *h, const maker
         return put_rows(at, h->n_latent, n, h->n_classes, parts[MAKER_LATENT]);
     case TKWS_SECTION_TRACES:
         return put_traces(at, n, content);
+    case TKWS_SECTION_CONVOLUTION:
+        return put_convolution(at, content);
     case TKWS_SECTION_OWN:
         return put_own(at, &content->own);
     default:
@@ -308,11 +356,31 @@ static uint8_t *close_section(uint8_t *head, uint32_t type, const uint8_t *end)
     return payload + padded(n);
 }
 
-static const uint32_t types[] = {
-    TKWS_SECTION_NUMBERS, TKWS_SECTION_NAME,      TKWS_SECTION_LABELS, TKWS_SECTION_THRESHOLDS,
-    TKWS_SECTION_WEIGHTS, TKWS_SECTION_TAPS,      TKWS_SECTION_DECAY,  TKWS_SECTION_TARGET,
-    TKWS_SECTION_LATENT,  TKWS_SECTION_SEQUENCES, TKWS_SECTION_TRACES, TKWS_SECTION_OWN,
-}; /* those that may be missing last */
+/* The sections of an image, those that may be missing last. @return how many */
+static size_t list_types(const maker_content *content, uint32_t types[MOST_TYPES])
+{
+    static const uint32_t always[] = {
+        TKWS_SECTION_NUMBERS, TKWS_SECTION_NAME,      TKWS_SECTION_LABELS, TKWS_SECTION_THRESHOLDS,
+        TKWS_SECTION_WEIGHTS, TKWS_SECTION_TAPS,      TKWS_SECTION_DECAY,  TKWS_SECTION_TARGET,
+        TKWS_SECTION_LATENT,  TKWS_SECTION_SEQUENCES,
+    };
+    size_t n = sizeof always / sizeof always[0];
+    memcpy(types, always, sizeof always);
+    if (content->convolution.n_kernels > 0)
+        types[n++] = TKWS_SECTION_CONVOLUTION;
+    if (content->traces.rank > 0)
+        types[n++] = TKWS_SECTION_TRACES;
+    if (content->traces.rank > 0 && content->own.n_words > 0)
+        types[n++] = TKWS_SECTION_OWN;
+    return n;
+}
+
+/* Of section Conv, its head included; 0 when it is not there. */
+static size_t convolution_bytes(const tkws_convolution_form *form)
+{
+    size_t n = CONVOLUTION_HEAD_BYTES + 2 * (n_kernel_weights(form) + form->n_kernels);
+    return form->n_kernels > 0 ? TKWS_SECTION_HEAD_BYTES + padded(n) : 0;
+}
 
 /* Of section trac, its head included; 0 when it is not there. */
 static size_t traces_bytes(size_t n_neurons, size_t rank)
@@ -324,12 +392,13 @@ static size_t traces_bytes(size_t n_neurons, size_t rank)
 /* All that knows the layout of an image is this and maker_seal(). */
 uint8_t *maker_image(const tkws_model_header *h, const maker_content *content, size_t *n_bytes)
 {
-    bool has_traces = content->traces.rank > 0;
-    bool has_own = has_traces && content->own.n_words > 0;
-    const size_t n_types = sizeof types / sizeof types[0] - !has_traces - !has_own;
+    bool has_own = content->traces.rank > 0 && content->own.n_words > 0;
+    uint32_t types[MOST_TYPES];
+    size_t n_types = list_types(content, types);
     size_t n_extra = content->n_extra > 0 ? TKWS_SECTION_HEAD_BYTES + padded(content->n_extra) : 0;
     size_t n_image = tkws_model_image_bytes(h);
     CHECK(n_image > 0);
+    n_image += convolution_bytes(&content->convolution);
     n_image += n_extra + traces_bytes(h->n_neurons, content->traces.rank);
     n_image += has_own ? TKWS_SECTION_HEAD_BYTES + padded(OWN_BYTES) : 0;
     uint8_t *image = check_malloc(n_image);
@@ -421,6 +490,7 @@ uint8_t *maker_known(size_t which, size_t *n_bytes)
         content.traces = (tkws_trace_form){.rank = 2, .along_q = 9, .weight_q10 = 8 << 10};
         content.own = (tkws_own_form){3, 1 << 12, 1 << 13, 1 << 14, 1 << 13};
         content.parts[MAKER_MEAN].kind = MAKER_SMALL;
+        content.convolution = maker_shape(2, 12);
         h.method = TKWS_LEARN_ALL;
     }
     return maker_image(&h, &content, n_bytes);

@@ -40,12 +40,16 @@ enum {
     MAKER_MEAN, /**< of section trac, as are the next two */
     MAKER_SHRINK,
     MAKER_ALONG,
+    MAKER_KERNELS, /**< of section Conv, as is the next */
+    MAKER_KERNEL_BIAS,
     MAKER_PARTS,
 };
 
 /** What is in an image, its numbers aside. */
 typedef struct {
     maker_pattern parts[MAKER_PARTS];
+    tkws_convolution_form
+        convolution;        /**< numbers of section Conv, which is not there without kernels */
     tkws_trace_form traces; /**< numbers of section trac, which is not there when rank is 0 */
     tkws_own_form own; /**< of section ownw, which is not there when n_words is 0; with trac only */
     uint8_t first;     /**< section that comes first; the others follow in a ring */
@@ -57,6 +61,10 @@ maker_pattern maker_read_pattern(fuzz_input *in);
 
 /** Read any content. */
 void maker_read_content(fuzz_input *in, maker_content *content);
+
+#define MAKER_SHAPES 4
+/** Numbers of section Conv: one of MAKER_SHAPES, the first one with the largest patch. */
+tkws_convolution_form maker_shape(size_t which, uint32_t weight_q);
 
 /** Fill n numbers of int16. */
 void maker_fill16(int16_t *numbers, size_t n, maker_pattern pattern);

@@ -31,6 +31,8 @@ def test_a_file_says_what_differs_and_options_come_first(tmp_path):
     assert (config.neurons, config.words) == (50, ("cat", "dog"))
     assert config.classes == ("cat", "dog", "_unknown_", "_silence_")
     assert config.augment == replace(base.augment, gain_db=(-3.0, 3.0))
+    path.write_text("[convolution]\nkernels = 0\n")
+    assert load_config(str(path)).convolution == replace(base.convolution, kernels=0)
     assert replace(config, neurons=base.neurons, words=base.words, augment=base.augment) == base
 
 
@@ -46,6 +48,13 @@ def test_a_file_says_what_differs_and_options_come_first(tmp_path):
         ("batch = 0", "batch = 0, but at least 2 is possible"),
         ("clips_per_epoch = 100", "clips_per_epoch is less than batch = 128"),
         ("clips_per_epoch = 200", "clips_per_epoch is less than batch of [teacher] = 256"),
+        ("[convolution]\nkernels = 10", "kernels times bands (10) must be 80"),
+        ("[convolution]\nkernels = 5", "kernels are even"),
+        ("[convolution]\nwidth = 6", "width a multiple of 4"),
+        ("[convolution]\nmargin = 8", "margin less than width"),
+        ("[convolution]\nframes = 33", "frames times width is at most 256"),
+        ("[convolution]\nframes = 1", "frames = 1, but at least 2 is possible"),
+        ("[convolution]\nstride = 0", "stride = 0, but at least 1 is possible"),
         ("teacher = 3", "teacher is a section: [teacher]"),
         ("[teacher]\nchannels = []", "channels must be a list"),
         ("[teacher]\nchannels = [0]", "channels = 0, but at least 1 is possible"),

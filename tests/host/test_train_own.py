@@ -145,7 +145,7 @@ def test_a_poor_model_is_called_so(trained):
 
 def test_an_image_in_numbers_is_the_network_that_it_was_made_of():
     base = Model.load("base")
-    network = SpikingNetwork(80, 8, 196, 12)
+    network = SpikingNetwork(80, 8, 196, 12, load_config("quick").convolution)
     own.hold(network, base)
     arrays = arrays_of(base)
     clip = features(utterance(3, 1.0, np.random.default_rng(2)), base.front_end)

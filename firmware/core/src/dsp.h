@@ -30,6 +30,14 @@ static inline int16x2_t dsp_load(const int16_t *pair)
     return word;
 }
 
+/* The same from little-endian bytes of any alignment. */
+static inline int16x2_t dsp_load_bytes(const uint8_t *pair)
+{
+    int16x2_t word;
+    __builtin_memcpy(&word, pair, sizeof word);
+    return word;
+}
+
 static inline void dsp_store(int16_t *pair, int16x2_t word)
 {
     __builtin_memcpy(pair, &word, sizeof word);

@@ -14,6 +14,8 @@
 #define MAX_WEIGHT_RATE (1u << 24) /* times a feature, it must fit int32 */
 #define MAX_RATE (1u << 30)
 #define CRC_BYTES 4
+#define CONVOLUTION_HEAD_BYTES 12
+#define CONVOLUTION_BIAS_Q 8
 #define TRACES_HEAD_BYTES 8
 #define OWN_BYTES 10
 #define N_MATRICES 5 /* trainable */
@@ -30,12 +32,13 @@ enum {
     TARGET,
     LATENT,
     SEQUENCES,
+    CONVOLUTION,
     TRACES,
     OWN,
     N_KNOWN
 };
 
-#define N_SECTIONS TRACES /* that must be there: those before it */
+#define N_SECTIONS CONVOLUTION /* that must be there: those before it */
 
 static const struct {
     uint32_t type;
@@ -51,6 +54,7 @@ static const struct {
     [TARGET] = {TKWS_SECTION_TARGET, TKWS_E_MODEL_TARGET},
     [LATENT] = {TKWS_SECTION_LATENT, TKWS_E_MODEL_LATENT},
     [SEQUENCES] = {TKWS_SECTION_SEQUENCES, TKWS_E_MODEL_SEQUENCES},
+    [CONVOLUTION] = {TKWS_SECTION_CONVOLUTION, TKWS_E_MODEL_CONVOLUTION},
     [TRACES] = {TKWS_SECTION_TRACES, TKWS_E_MODEL_TRACES},
     [OWN] = {TKWS_SECTION_OWN, TKWS_E_MODEL_OWN},
 };
@@ -272,6 +276,45 @@ static bool all_positive(const uint8_t *numbers, size_t n)
     return true;
 }
 
+/* The numbers of section Conv. */
+static bool check_convolution(const tkws_convolution_form *form)
+{
+    size_t row = TKWS_CHANNELS + 2u * form->margin;
+    if (form->n_kernels == 0 || form->n_kernels % 2 != 0 ||
+        !within(form->n_frames, TKWS_STACK, TKWS_MAX_PATCH) ||
+        !within(form->width, 4, TKWS_CHANNELS) || form->width % 4 != 0 || form->stride == 0 ||
+        form->margin >= form->width || !within(form->weight_q, 4, 15) ||
+        (size_t)form->n_frames * form->width > TKWS_MAX_PATCH)
+        return false;
+    return form->n_kernels * ((row - form->width) / form->stride + 1) == TKWS_FEATURES;
+}
+
+/* Read section Conv, where it is there; else it has no kernels. */
+static int read_convolution(tkws_convolution_form *form, const section *payload)
+{
+    memset(form, 0, sizeof *form);
+    if (payload->at == NULL)
+        return TKWS_OK;
+    if (payload->n_bytes < CONVOLUTION_HEAD_BYTES)
+        return TKWS_E_MODEL_CONVOLUTION;
+    form->n_kernels = tkws_bytes_get_u16(payload->at);
+    form->n_frames = tkws_bytes_get_u16(payload->at + 2);
+    form->width = tkws_bytes_get_u16(payload->at + 4);
+    form->stride = tkws_bytes_get_u16(payload->at + 6);
+    form->margin = tkws_bytes_get_u16(payload->at + 8);
+    form->weight_q = tkws_bytes_get_u16(payload->at + 10);
+    if (!check_convolution(form))
+        return TKWS_E_MODEL_CONVOLUTION;
+    size_t weights_bytes = 2u * form->n_kernels * form->n_frames * form->width;
+    if (payload->n_bytes != CONVOLUTION_HEAD_BYTES + weights_bytes + 2u * form->n_kernels)
+        return TKWS_E_MODEL_CONVOLUTION;
+    form->n_bands = (uint16_t)(TKWS_FEATURES / form->n_kernels);
+    form->bias_unit = (int32_t)1 << (form->weight_q + TKWS_FEATURE_Q - CONVOLUTION_BIAS_Q);
+    form->weights = payload->at + CONVOLUTION_HEAD_BYTES;
+    form->bias = form->weights + weights_bytes;
+    return TKWS_OK;
+}
+
 /* Read section trac, where it is there; else its rank is 0. */
 static int read_traces(tkws_trace_form *form, const section *payload, size_t n_neurons)
 {
@@ -374,7 +417,9 @@ int tkws_model_parse(tkws_model *model, const uint8_t *image, size_t n_bytes)
     m.image = image;
     m.crc = tkws_bytes_get_u32(image + n_bytes - CRC_BYTES);
     point_into(&m, found);
-    error = read_traces(&m.traces, &found[TRACES], m.header.n_neurons);
+    error = read_convolution(&m.convolution, &found[CONVOLUTION]);
+    if (error == TKWS_OK)
+        error = read_traces(&m.traces, &found[TRACES], m.header.n_neurons);
     if (error == TKWS_OK)
         error = read_own(&m.own, &found[OWN], m.traces.rank > 0);
     if (error == TKWS_OK)

@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "dsp.h"
 #include "tracekws/bytes.h"
+#include "tracekws/convolution.h"
 #include "tracekws/errors.h"
 #include "tracekws/frontend.h"
 #include "tracekws/fx.h"
@@ -19,7 +20,8 @@ size_t tkws_network_memory_bytes(const tkws_model *model)
     size_t n = model->header.n_neurons;
     size_t c = model->header.n_classes;
     size_t i = model->header.n_inputs;
-    return arena_size(model->header.n_taps * i) + arena_size(i * 2) + 5 * arena_size(n * 2) +
+    return arena_size(tkws_convolution_numbers(&model->convolution) * 2) +
+           arena_size(model->header.n_taps * i) + arena_size(i * 2) + 5 * arena_size(n * 2) +
            arena_size(n * 4) + arena_size(model->header.window_steps * c * 4) + arena_size(c * 4);
 }
 
@@ -33,6 +35,7 @@ int tkws_network_init(tkws_network *network, const tkws_model *model, const tkws
     uint8_t *arena = memory;
     network->model = model;
     network->weights = *weights;
+    network->frames = arena_take(&arena, tkws_convolution_numbers(&model->convolution) * 2);
     network->features = arena_take(&arena, (size_t)model->header.n_taps * model->header.n_inputs);
     network->inputs = arena_take(&arena, (size_t)model->header.n_inputs * 2);
     network->membrane = arena_take(&arena, n * 2);
@@ -52,6 +55,8 @@ int tkws_network_init(tkws_network *network, const tkws_model *model, const tkws
 void tkws_network_reset(tkws_network *network)
 {
     const tkws_model_header *h = &network->model->header;
+    memset(network->frames, 0,
+           tkws_convolution_numbers(&network->model->convolution) * sizeof *network->frames);
     memset(network->features, 0, (size_t)h->n_taps * h->n_inputs);
     memset(network->inputs, 0, h->n_inputs * sizeof *network->inputs);
     memset(network->membrane, 0, h->n_neurons * sizeof *network->membrane);
@@ -91,7 +96,17 @@ static inline void filter_rows(const uint8_t *taps, const int8_t *features, size
             sums[i] = tkws_fx_add(sums[i], tkws_bytes_get_i8(taps + at + i) * features[at + i]);
 }
 
-/* Inputs from the features of the last steps; 16 * 2^7 * 2^7 fits int32 with room to spare. */
+/* What the taps hear of a step, in its place in the ring. */
+static void take_in(tkws_network *net, const int8_t *features, int8_t *row)
+{
+    const tkws_convolution_form *form = &net->model->convolution;
+    if (form->n_kernels > 0)
+        tkws_convolution_step(form, net->frames, features, row);
+    else
+        dsp_copy_bytes(row, features, TKWS_FEATURES);
+}
+
+/* Inputs from what was heard in the last steps; 16 * 2^7 * 2^7 fits int32 with room to spare. */
 static void filter(tkws_network *net, const int8_t *features)
 {
     const uint8_t *taps = net->model->taps;
@@ -100,7 +115,7 @@ static void filter(tkws_network *net, const int8_t *features)
     size_t n_recent = n_taps - newest; /* the others lie before them in the ring */
     int8_t *row = net->features + newest * TKWS_FEATURES;
     net->newest = (uint16_t)newest;
-    dsp_copy_bytes(row, features, TKWS_FEATURES);
+    take_in(net, features, row);
     for (size_t first = 0; first < TKWS_FEATURES; first += FILTERS) {
         int32_t sums[FILTERS] = {0};
         filter_rows(taps + first, row + first, n_recent, sums);

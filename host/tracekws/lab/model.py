@@ -12,6 +12,7 @@ from tracekws._core import ffi, lib
 from tracekws.core import Model, Weights
 from tracekws.lab.network import Constants, Dense, LabError, Network
 from tracekws.lab.rules.device import DeviceRule
+from tracekws.modelfile import Convolution, convolution_of
 
 FEATURE: float = 2.0**lib.TKWS_FEATURE_Q
 
@@ -119,9 +120,26 @@ def latent_of(model: Model, second: Second | None = None) -> tuple[Tensor, Tenso
     return rows[:, 1:] / 256, rows[:, 0].to(torch.int64)
 
 
+def convolved(convolution: Convolution, features: NDArray[np.int8]) -> NDArray[np.int8]:
+    """What the core's convolution makes of features (..., T, 80): (..., T, 80), exact."""
+    *others, steps, inputs = features.shape
+    _, n_frames, width = convolution.weights.shape
+    margin, before = convolution.margin, n_frames - lib.TKWS_STACK
+    frames = features.reshape(-1, lib.TKWS_STACK * steps, lib.TKWS_CHANNELS).astype(np.float64)
+    heard = np.pad(frames / FEATURE, ((0, 0), (before, 0), (margin, margin)))
+    patches = np.lib.stride_tricks.sliding_window_view(heard, (n_frames, width), axis=(1, 2))
+    patches = patches[:, :: lib.TKWS_STACK, :: convolution.stride]
+    sums = np.einsum("nsbfw,kfw->nskb", patches, convolution.weights)
+    sums += convolution.bias[:, None]
+    out: NDArray[np.int8] = np.clip(np.floor(sums * FEATURE + 0.5), 0, 127).astype(np.int8)
+    return out.reshape(*others, steps, inputs)
+
+
 def filtered(model: Model, features: NDArray[np.int8]) -> Tensor:
-    """What the core's filters in time make of features (..., T, 80): (..., T, 80), exact."""
+    """What the core's inputs are of features (..., T, 80): (..., T, 80), exact."""
     h = model.header
+    if convolution := convolution_of(model):
+        features = convolved(convolution, features)
     size = h.n_taps * h.n_inputs
     taps = np.frombuffer(bytes(ffi.buffer(model.c.taps, size)), np.int8).reshape(h.n_taps, -1)
     before = np.zeros((*features.shape[:-2], h.n_taps - 1, h.n_inputs), np.int32)

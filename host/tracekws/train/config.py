@@ -16,6 +16,9 @@ from tracekws.names import RULE, is_name, normalised
 FOLDER = Path(__file__).parent / "configs"
 LEAST = {
     "taps": 1,
+    "frames": lib.TKWS_STACK,
+    "width": 4,
+    "stride": 1,
     "neurons": 8,
     "epochs": 1,
     "batch": 2,
@@ -49,10 +52,21 @@ MOST = {
 }
 LARGEST = (1 << 31) - 1
 """Of numbers that MOST does not name."""
-OF_START = ("neurons", "taps", "own_words")
+OF_START = ("neurons", "taps", "own_words", "convolution")
 """Settings that are those of the model in `start`."""
 MOST_WORDS = 30
 """Classes that an image may have, unknown words and silence aside."""
+
+
+@dataclass(frozen=True)
+class ConvolutionConfig:
+    """What comes before the filters in time; base.toml explains each setting."""
+
+    kernels: int
+    frames: int
+    width: int
+    stride: int
+    margin: int
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,7 @@ class TrainConfig:
     teachers: int
     soft_weight: float
     temperature: float
+    convolution: ConvolutionConfig
     teacher: TeacherConfig
     augment: AugmentConfig
     sets: SetsConfig
@@ -244,7 +259,7 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def of_start(where: str, start: str, given: dict[str, Any]) -> dict[str, int]:
+def of_start(where: str, start: str, given: dict[str, Any]) -> dict[str, Any]:
     """The settings of OF_START.
 
     Raises:
@@ -254,11 +269,40 @@ def of_start(where: str, start: str, given: dict[str, Any]) -> dict[str, int]:
     if taken := sorted(set(OF_START) & set(given)):
         raise DataError(f"{where}: {taken[0]} is that of start = {start!r}: leave it out")
     model = Model.load(start)
+    form = model.c.convolution
     return {
         "neurons": int(model.header.n_neurons),
         "taps": int(model.header.n_taps),
         "own_words": model.own_words,
+        "convolution": {
+            "kernels": int(form.n_kernels),
+            "frames": int(form.n_frames),
+            "width": int(form.width),
+            "stride": int(form.stride),
+            "margin": int(form.margin),
+        },
     }
+
+
+def check_convolution(where: str, shape: ConvolutionConfig) -> None:
+    """See that a convolution gives as many numbers as it hears, and fits an image.
+
+    Raises:
+        DataError: it does not.
+    """
+    kernels, frames, width = shape.kernels, shape.frames, shape.width
+    if not kernels:
+        return
+    bands = (lib.TKWS_CHANNELS + 2 * shape.margin - width) // shape.stride + 1
+    if kernels % 2 or width % 4 or width > lib.TKWS_CHANNELS or shape.margin >= width:
+        wrong = "kernels are even, width a multiple of 4, margin less than width"
+    elif frames * width > lib.TKWS_MAX_PATCH:
+        wrong = f"frames times width is at most {lib.TKWS_MAX_PATCH}"
+    elif kernels * bands != lib.TKWS_FEATURES:
+        wrong = f"kernels times bands ({bands}) must be {lib.TKWS_FEATURES}"
+    else:
+        return
+    raise DataError(f"{where}: [convolution]: {wrong}")
 
 
 def load_config(name: str, **changes: Any) -> TrainConfig:
@@ -293,6 +337,8 @@ def load_config(name: str, **changes: Any) -> TrainConfig:
     for name, batch in batches.items():
         if settings["clips_per_epoch"] < batch:
             raise DataError(f"{where}: clips_per_epoch is less than {name} = {batch}")
+    settings["convolution"] = ConvolutionConfig(**settings["convolution"])
+    check_convolution(where, settings["convolution"])
     settings["teacher"] = TeacherConfig(**settings["teacher"])
     settings["augment"] = AugmentConfig(**settings["augment"])
     settings["sets"] = SetsConfig(**settings["sets"])

@@ -12,6 +12,7 @@ from tracekws.core import LATENT, READOUT, TAKES, FeatureConfig, Model, Network
 from tracekws.data import SILENCE, UNKNOWN
 from tracekws.modelfile import (
     Arrays,
+    Convolution,
     Detector,
     Learning,
     OwnForm,
@@ -39,6 +40,11 @@ def arrays_of(network: SpikingNetwork) -> Arrays:
     def numbers(tensor: torch.Tensor) -> NDArray[np.float64]:
         return tensor.detach().cpu().numpy().astype(np.float64)
 
+    convolution = None
+    if before := network.convolution:
+        shape = before.shape
+        kernels = numbers(before.weights)[:, 0]
+        convolution = Convolution(kernels, numbers(before.bias), shape.stride, shape.margin)
     return Arrays(
         weights=numbers(network.weights).T,
         recurrent=numbers(network.recurrent),
@@ -48,6 +54,7 @@ def arrays_of(network: SpikingNetwork) -> Arrays:
         taps=numbers(network.taps),
         decay=numbers(network.decay),
         target=numbers(network.target),
+        convolution=convolution,
     )
 
 

@@ -363,7 +363,13 @@ class Student(SpikingNetwork):
 
     def __init__(self, config: TrainConfig, words: int) -> None:
         """Draw the weights from torch's generator."""
-        super().__init__(lib.TKWS_FEATURES, config.taps, config.neurons, len(config.classes))
+        super().__init__(
+            lib.TKWS_FEATURES,
+            config.taps,
+            config.neurons,
+            len(config.classes),
+            config.convolution,
+        )
         self.words = nn.Linear(config.neurons, words)
 
 

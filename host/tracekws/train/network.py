@@ -12,6 +12,7 @@ from torch.nn import functional
 from tracekws._core import lib
 from tracekws.modelfile import CONTRAST_GAIN, TRACE_DECAY
 from tracekws.train.augment import STEPS
+from tracekws.train.config import ConvolutionConfig
 
 SURROGATE_DAMPING = 0.4
 READOUT_GAIN = 10.0
@@ -104,6 +105,36 @@ def drawn_layer(inputs: int, neurons: int, scale: float) -> tuple[nn.Parameter, 
     )
 
 
+class Convolution(nn.Module):
+    """Small filters over frames and channels, the same ones in every band, with a rectifier.
+
+    Args:
+        shape: what base.toml says of it; its kernels and bands give the features of a step.
+    """
+
+    def __init__(self, shape: ConvolutionConfig) -> None:
+        """Draw the weights from torch's generator."""
+        super().__init__()
+        self.shape = shape
+        scale = math.sqrt(2 / (shape.frames * shape.width))
+        self.weights = nn.Parameter(
+            torch.randn(shape.kernels, 1, shape.frames, shape.width) * scale
+        )
+        self.bias = nn.Parameter(torch.zeros(shape.kernels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """From features (T, B, 80) as many numbers, as the core has them (convolution.h)."""
+        steps, batch, inputs = features.shape
+        frames = features.transpose(0, 1).reshape(batch, 1, -1, lib.TKWS_CHANNELS)
+        margin = self.shape.margin
+        before = self.shape.frames - lib.TKWS_STACK
+        heard = functional.pad(frames, (margin, margin, before, 0))
+        stride = (lib.TKWS_STACK, self.shape.stride)
+        out = functional.conv2d(heard, self.weights, self.bias, stride=stride)
+        by_step = torch.relu(out).permute(2, 0, 1, 3).reshape(steps, batch, inputs)
+        return as_int8(by_step, lib.TKWS_FEATURE_Q)
+
+
 class SpikingNetwork(nn.Module):
     """Filters in time, one recurrent LIF layer, a linear readout, and the target path's matrix S.
 
@@ -112,11 +143,21 @@ class SpikingNetwork(nn.Module):
         taps: steps that the filter of each input spans.
         neurons: hidden neurons H.
         classes: C.
+        convolution: what comes before the filters; none if it has no kernels.
     """
 
-    def __init__(self, inputs: int, taps: int, neurons: int, classes: int) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        taps: int,
+        neurons: int,
+        classes: int,
+        convolution: ConvolutionConfig | None = None,
+    ) -> None:
         """Draw the weights from torch's generator; the filters let through what they hear."""
         super().__init__()
+        there = convolution is not None and convolution.kernels > 0
+        self.convolution = Convolution(convolution) if convolution and there else None
         self.taps = nn.Parameter(torch.zeros(taps, inputs))
         self.taps.data[0] = 1
         layer = drawn_layer(inputs, neurons, 1.0)
@@ -132,6 +173,8 @@ class SpikingNetwork(nn.Module):
 
     def filter(self, features: Tensor) -> Tensor:
         """Inputs of the layer from features, both (T, B, inputs), as the core has them."""
+        if self.convolution:
+            features = self.convolution(features)
         taps = as_int8(self.taps, lib.TKWS_TAP_Q)
         count, steps = len(taps), len(features)
         heard = functional.pad(features, (0, 0, 0, 0, count - 1, 0))

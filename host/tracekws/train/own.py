@@ -85,6 +85,9 @@ def hold(network: SpikingNetwork, model: Model) -> None:
         "bias": torch.from_numpy(arrays.bias),
         "decay_logit": torch.logit(decay),
     }
+    if arrays.convolution:
+        layer["convolution.weights"] = torch.from_numpy(arrays.convolution.weights)[:, None]
+        layer["convolution.bias"] = torch.from_numpy(arrays.convolution.bias)
     for name, parameter in network.named_parameters():
         if name in layer:
             parameter.data.copy_(layer[name])

@@ -29,6 +29,16 @@
  *   Late              n_latent x (class, n_neurons mean rates in Q8), bytes: replay vectors
  *   Sequ              n_sequences x (class, sequence_steps x n_inputs features), bytes: replay takes
  * These may be missing:
+ *   Conv              a convolution before the taps (convolution.h): uint16 up to the weights
+ *     n_kernels       even
+ *     n_frames        TKWS_STACK..TKWS_MAX_PATCH: how many frames each kernel spans
+ *     width           channels it spans, a multiple of 4
+ *     stride          channels from one band to the next, at least 1
+ *     margin          zeros beside the first and the last channel, below width
+ *     weight_q        4..15
+ *     weights         n_kernels x width x n_frames int16, Q weight_q: a row a channel, oldest frame first
+ *     bias            n_kernels x int16, Q8
+ *                     n_frames x width is at most TKWS_MAX_PATCH, and n_kernels times the bands that fit n_inputs
  *   trac              how traces of takes are compared (templates.h):
  *     rank            uint16, 1..TKWS_MAX_RANK
  *     along_q         uint16, 7..15
@@ -63,6 +73,7 @@ extern "C" {
 #define TKWS_MAX_NEURONS 1024
 #define TKWS_MAX_WINDOW_STEPS 200
 #define TKWS_MAX_RANK 64
+#define TKWS_MAX_PATCH 256 /**< numbers that a kernel of the convolution spans */
 #define TKWS_MAX_OWN 16
 #define TKWS_TAKES_COUNTED 16 /**< of a word; later ones fade it out */
 #define TKWS_TAP_Q 6          /**< Q format of taps */
@@ -80,6 +91,7 @@ extern "C" {
 #define TKWS_SECTION_TARGET 0x67726154
 #define TKWS_SECTION_LATENT 0x6574614c
 #define TKWS_SECTION_SEQUENCES 0x75716553
+#define TKWS_SECTION_CONVOLUTION 0x766e6f43
 #define TKWS_SECTION_TRACES 0x63617274
 #define TKWS_SECTION_OWN 0x776e776f
 
@@ -146,6 +158,20 @@ typedef struct {
 /** Bytes of tkws_model_header in an image: the payload of section Numb. */
 #define TKWS_MODEL_HEADER_BYTES 168
 
+/** Section Conv of an image. */
+typedef struct {
+    uint16_t n_kernels; /**< 0 where the image has no such section */
+    uint16_t n_frames;
+    uint16_t width;
+    uint16_t stride;
+    uint16_t margin;
+    uint16_t weight_q;
+    uint16_t n_bands;  /**< that a kernel is laid on */
+    int32_t bias_unit; /**< of a bias, in Q weight_q + TKWS_FEATURE_Q */
+    const uint8_t *weights;
+    const uint8_t *bias;
+} tkws_convolution_form;
+
 /** Section trac of an image. */
 typedef struct {
     uint16_t rank;       /**< 0 where the image has no such section */
@@ -179,6 +205,7 @@ typedef struct {
     const uint8_t *target;
     const uint8_t *latent;
     const uint8_t *sequences;
+    tkws_convolution_form convolution;
     tkws_trace_form traces;
     tkws_own_form own;
     uint32_t crc; /**< of the image: names the model in saved slots */

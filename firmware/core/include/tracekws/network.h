@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** @file network.h  A filter in time of each input, one recurrent layer of leaky integrate-and-fire
+/** @file network.h  A filter in time of each input, maybe behind a convolution, one recurrent layer of leaky integrate-and-fire
  * neurons, and a linear readout.
  *
- *     x_i = sum_k taps[k][i] f_i(t - k)        f the features, zero before the first step
+ *     x_i = sum_k taps[k][i] f_i(t - k)        f the features, or what a convolution makes of them
+ *                                              (convolution.h), zero before the first step
  *     u = decay v + W x + R s' + b      s = 1 where u > threshold      v = u - threshold s
  *
  * with s' the spikes of the step before (arXiv 2509.13053, eq. 1-2). W x is dense; R and the readout are
@@ -21,8 +22,9 @@ extern "C" {
 typedef struct {
     const tkws_model *model;
     tkws_weights weights;
-    int8_t *features;   /**< of the last n_taps steps, a ring with the older behind the newer, Q4 */
-    int16_t *inputs;    /**< x of the last step, within int8, Q4 */
+    int16_t *frames;  /**< that the convolution hears, if there is one */
+    int8_t *features; /**< f of the last n_taps steps, a ring with the older behind the newer, Q4 */
+    int16_t *inputs;  /**< x of the last step, within int8, Q4 */
     int16_t *membrane;  /**< v after reset, Q membrane_q */
     int16_t *potential; /**< u before reset, Q membrane_q */
     int16_t *decay;     /**< Q15 */
