@@ -4,20 +4,30 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from host_cli import HANG_SECONDS
+from loopback_device import APP, BOARDS
 from reference_device import Start
 from strangers import HELLO, connect
-from tracekws.device.announce import START_SECONDS, announced, running_boards
+from toolchain import CORE, find
+from tracekws.boards.line import READ_BYTES, PtyLine
+from tracekws.boards.running import running_board
+from tracekws.boards.virtual import VARIABLE, start_program
+from tracekws.device.announce import START_SECONDS, RunningBoard, announced, running_boards
+from tracekws.device.device import Device
+from tracekws.device.discover import ASK_SECONDS, open_when_free, port_of
 from tracekws.device.driver import Driver
 from tracekws.device.holders import holder
 from tracekws.device.link import Clock
-from tracekws.errors import BusyError
+from tracekws.device.transport import LET_GO_SECONDS, open_transport
+from tracekws.errors import BusyError, NoDeviceError
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +144,103 @@ def test_who_has_a_tcp_line_is_named(start: Start) -> None:
             with pytest.raises(BusyError, match=rf"has the line: .*\(process {other.pid}\)"):
                 Driver.open(board.port, 0.2)
         other.communicate(b"\n", timeout=HANG_SECONDS)
+
+
+def test_one_that_waits_for_a_pty_gets_another_one(tmp_path: Path) -> None:
+    """The board lets the silent holder go, and is found by its name, wherever its line is."""
+    time = [0.0]
+    with announced("virtual", tmp_path / "flash") as ready:
+        line = PtyLine(ready, lambda: time[0])
+        before = ready(line.url).port
+        holder = open_transport(before)
+        holder.write(HELLO)
+        while line.receive(READ_BYTES) != HELLO:
+            continue
+        time[0] = LET_GO_SECONDS - 1
+
+        def look() -> None:
+            time[0] += ASK_SECONDS
+            line.receive(READ_BYTES)
+
+        got = open_when_free(before, open_transport, 5, Waiting(look))
+        assert time[0] == LET_GO_SECONDS
+        assert port_of("virtual") == line.url != before
+        got.write(HELLO)
+        got.close()
+        holder.close()
+        line.close()
+
+
+def test_one_that_waits_for_a_pty_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with announced("virtual", tmp_path / "flash") as ready, closing(PtyLine(ready)) as line:
+        ready(line.url)
+        clock = Waiting()
+        with closing(open_transport(line.url)), pytest.raises(BusyError) as refused:
+            open_when_free(line.url, open_transport, 5, clock)
+        assert f"(process {os.getpid()}); a board lets it go" in str(refused.value)
+        assert str(refused.value).endswith(f"for {LET_GO_SECONDS} s: end it, or try again")
+        assert clock.time == pytest.approx(5, abs=1)
+
+
+def test_a_port_that_no_board_is_known_at_is_not_waited_for(start: Start) -> None:
+    board, clock = start(), Waiting()
+    with Driver.open(board.port), pytest.raises(BusyError, match="end that first"):
+        open_when_free(board.port, open_transport, 5, clock)
+    assert clock.time == 0
+
+
+def test_a_pty_that_is_not_let_go_is_not_waited_for(tmp_path: Path) -> None:
+    """Of a board in QEMU, whose pty is QEMU's own."""
+    clock = Waiting()
+    with (
+        announced("mps2-an386", tmp_path / "flash", lets_go=False) as ready,
+        closing(PtyLine()) as line,
+        closing(open_transport(line.url)),
+    ):
+        assert not ready(line.url).lets_go
+        with pytest.raises(BusyError, match="end that first"):
+            open_when_free(line.url, open_transport, 5, clock)
+    assert clock.time == 0
+
+
+def test_a_board_s_program_says_where_it_is_from_then_on() -> None:
+    moved = threading.Event()
+    program = ["sh", "-c", "echo /dev/pts/98; read line; echo /dev/pts/99; read line"]
+    board = start_program(program, "")
+    assert board.port == "/dev/pts/98"
+    board.moved = lambda port: moved.set()
+    assert board.process.stdin is not None
+    board.process.stdin.write("go on\n")
+    board.process.stdin.flush()
+    assert moved.wait(HANG_SECONDS)
+    assert board.port == "/dev/pts/99"
+    board.stop()
+
+
+def test_the_virtual_board_says_where_it_is_from_then_on(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole of it, on a board that lets a host go the first time that another one asks."""
+    sources = [*(CORE / "src").glob("*.c"), *APP.glob("*.c"), *(BOARDS / "virtual").glob("*.c")]
+    includes = [f"-I{folder}" for folder in (CORE / "include", CORE / "src", APP, BOARDS)]
+    flags = ["-std=c11", "-O1", "-DLINK_LET_GO_MS=0u"]
+    program = tmp_path / "tracekws-board"
+    subprocess.run([find("cc"), *flags, *includes, *sources, "-o", program], check=True)
+    monkeypatch.setenv(VARIABLE, str(program))
+    told: SimpleQueue[RunningBoard] = SimpleQueue()
+    flash = tmp_path / "flash"
+    with (
+        running_board(str(model), flash, None, None, None, told.put) as (running, known),
+        Device.open(known.name) as holder,
+    ):
+        holder.info()
+        with Device.open(known.name, HANG_SECONDS) as other:
+            assert other.info().board == "virtual"
+            moved = told.get(timeout=HANG_SECONDS)
+            assert (moved.name, moved.port) == (known.name, running.port)
+            assert [moved] == running_boards() != [known]
+            with pytest.raises(NoDeviceError, match="this program was silent"):
+                holder.info()
 
 
 @pytest.mark.parametrize("port", ["/dev/no-such-port", "socket://127.0.0.1:1", "socket://nobody"])

@@ -20,8 +20,8 @@ from toolchain import CORE, ROOT, find
 from tracekws.boards.line import READ_BYTES, Gate, PtyLine, TcpLine, open_line
 from tracekws.boards.virtual import VirtualBoard
 from tracekws.device import protocol
-from tracekws.device.driver import LET_GO_SECONDS, Driver
-from tracekws.device.transport import Transport, open_transport
+from tracekws.device.driver import Driver
+from tracekws.device.transport import LET_GO_SECONDS, Transport, ask_for, open_transport
 from tracekws.errors import NoDeviceError, ProtocolError, TraceKwsError, code
 
 Connect = Callable[[], socket.socket]
@@ -134,7 +134,11 @@ class Line:
             self.lib.link_open_tcp(self.state, 0) if tcp else self.lib.link_open_pty(self.state)
         )
         assert opened == 0
-        self.url = self.ffi.string(self.lib.virtual_line_url(self.state)).decode()
+
+    @property
+    def url(self) -> str:
+        """Where it is at this moment."""
+        return str(self.ffi.string(self.lib.virtual_line_url(self.state)).decode())
 
     def read(self, wait_ms: int = 0) -> bytes | int:
         """What the application would get; or an error."""
@@ -266,7 +270,7 @@ def test_a_silent_client_is_let_go_when_another_waits(tcp_line: Line) -> None:
     while not (data := tcp_line.read()):
         continue
     assert data == HELLO
-    with pytest.raises(NoDeviceError, match="gone"):
+    with pytest.raises(NoDeviceError, match=f"silent for {LET_GO_SECONDS} s"):
         holder.read()
     holder.close()
     other.close()
@@ -295,6 +299,88 @@ def test_one_that_takes_no_answers_is_let_go_too(tcp_line: Line) -> None:
     assert data == HELLO
     holder.close()
     other.close()
+
+
+@pytest.fixture
+def pty_line(library: Any) -> Iterator[Line]:
+    opened = Line(library, tcp=False)
+    yield opened
+    opened.lib.link_close(opened.state)
+
+
+def pass_silence(line: Line, waits: int) -> None:
+    """So many waits in which nothing happens; those that see a program come or go are none."""
+    line.read(0)
+    assert [line.read(1) for _ in range(waits)] == [b""] * waits
+
+
+def test_a_silent_client_of_a_pty_is_hung_up_when_another_asks(pty_line: Line) -> None:
+    holder, before = pty_line.connect(), pty_line.url
+    ask_for(before)
+    pass_silence(pty_line, 3 * LET_GO_WAITS)
+    assert pty_line.url == before, "one that asked in vain, and does not ask again, counts no more"
+    holder.write(SAVE)
+    while not (data := pty_line.read()):
+        continue
+    assert data == SAVE, "it has the line"
+    pass_silence(pty_line, LET_GO_WAITS - 2)
+    ask_for(before)
+    pass_silence(pty_line, 1)
+    assert pty_line.url == before, "it has been silent from its last byte on"
+    pass_silence(pty_line, 1)
+    ask_for(before)
+    line_is = [pty_line.read(1) for _ in range(3)]
+    assert code("LINK") in line_is
+    assert pty_line.url != before
+    with pytest.raises(NoDeviceError, match=f"silent for {LET_GO_SECONDS} s"):
+        holder.read()
+    with pytest.raises(NoDeviceError, match=f"silent for {LET_GO_SECONDS} s"):
+        holder.write(SAVE)
+    other = pty_line.connect()
+    other.close()
+    holder.close()
+
+
+def test_a_client_of_a_pty_that_goes_on_is_never_hung_up(pty_line: Line) -> None:
+    holder, before = pty_line.connect(), pty_line.url
+    for _ in range(3 * LET_GO_WAITS):
+        ask_for(before)
+        pass_silence(pty_line, LET_GO_WAITS - 1)
+        ask_for(before)
+        holder.write(SAVE)
+        while not (data := pty_line.read()):
+            continue
+        assert data == SAVE
+    assert pty_line.url == before
+    holder.close()
+
+
+def test_silence_before_it_came_is_not_its_own(pty_line: Line) -> None:
+    """Nor is one let go for what another was asked."""
+    for _ in range(2):
+        holder, before = pty_line.connect(), pty_line.url
+        pass_silence(pty_line, LET_GO_WAITS - 1)
+        ask_for(before)
+        holder.close()
+        assert pty_line.read(0) == code("LINK")
+        pass_silence(pty_line, 2 * LET_GO_WAITS)
+        with_another = open_transport(pty_line.url)
+        pass_silence(pty_line, LET_GO_WAITS - 1)
+        assert pty_line.url == before
+        with_another.close()
+        pty_line.read(0)
+
+
+def test_one_on_a_pty_that_takes_no_answers_is_hung_up_too(pty_line: Line) -> None:
+    holder, before = pty_line.connect(), pty_line.url
+    answer = bytes(1 << 14)
+    while pty_line.url == before:
+        ask_for(before)
+        sent = pty_line.lib.link_write(pty_line.state, answer, len(answer))
+    assert sent == code("LINK")
+    assert pty_line.read() == code("LINK")
+    holder.close()
+    pty_line.connect().close()
 
 
 # --- the line of the emulators
@@ -392,9 +478,42 @@ def test_an_emulator_lets_a_silent_client_go_when_another_waits() -> None:
     time[0] += 1
     assert line.receive(READ_BYTES) is None
     assert received(line) == HELLO
-    with pytest.raises(NoDeviceError, match="gone"):
+    with pytest.raises(NoDeviceError, match=f"silent for {LET_GO_SECONDS} s"):
         holder.read()
     holder.close()
+    other.close()
+    line.close()
+
+
+def test_an_emulator_s_pty_is_hung_up_when_another_asks() -> None:
+    time: list[float] = [0.0]
+    told: list[str] = []
+    line = PtyLine(told.append, lambda: time[0])
+    before = line.url
+    ask_for(before)
+    assert line.receive(READ_BYTES) == b""
+    holder = open_transport(before)
+    holder.write(HELLO)
+    assert received(line) == HELLO
+    time[0] = LET_GO_SECONDS - 1
+    ask_for(before)
+    assert line.receive(READ_BYTES) == b""
+    time[0] += 1
+    assert line.receive(READ_BYTES) == b"", "nobody asks any more"
+    ask_for(before)
+    holder.write(SAVE)
+    assert received(line) == SAVE
+    time[0] += LET_GO_SECONDS
+    assert line.receive(READ_BYTES) == b"", "asked before it spoke"
+    ask_for(before)
+    assert line.receive(READ_BYTES) is None
+    assert told == [line.url] != [before]
+    with pytest.raises(NoDeviceError, match=f"silent for {LET_GO_SECONDS} s"):
+        holder.read()
+    holder.close()
+    other = open_transport(line.url)
+    other.write(HELLO)
+    assert received(line) == HELLO
     other.close()
     line.close()
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -63,6 +64,7 @@ int link_open_pty(link_state *link)
     int other_end = open(link->url, O_RDWR | O_NOCTTY);
     if (other_end < 0 || close(other_end) != 0)
         return -1;
+    link->is_new = true;
     link->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     return link->watch < 0 || inotify_add_watch(link->watch, link->url, IN_OPEN | IN_CLOSE) < 0 ? -1
                                                                                                 : 0;
@@ -86,6 +88,7 @@ int link_open_tcp(link_state *link, unsigned port)
         return -1;
     (void)snprintf(link->url, sizeof link->url, "socket://127.0.0.1:%u",
                    (unsigned)ntohs(address.sin_port));
+    link->is_new = true;
     return 0;
 }
 
@@ -94,6 +97,7 @@ static void lose_client(link_state *link)
 {
     link->closed = link->closed || link->connected;
     link->connected = false;
+    link->idle_ms = 0;
     link->n_in = 0;
     link->at = 0;
     if (link->line < 0)
@@ -114,7 +118,6 @@ static void accept_client(link_state *link)
         return;
     link->line = link->next >= 0 ? link->next : accept(link->server, NULL, NULL);
     link->next = -1;
-    link->idle_ms = 0;
     if (link->line < 0)
         return;
     if (set_non_blocking(link->line) != 0 ||
@@ -151,16 +154,48 @@ static bool another_waits(link_state *link)
     return false;
 }
 
+/* Whether one has asked for the pty since the last look: it gave the window a size, which is of no other use. */
+static bool another_asks(const link_state *link)
+{
+    struct winsize size = {0};
+    const struct winsize none = {0};
+    return link->server < 0 && ioctl(link->line, TIOCGWINSZ, &size) == 0 &&
+           (size.ws_row != 0 || size.ws_col != 0) && ioctl(link->line, TIOCSWINSZ, &none) == 0;
+}
+
 /* Count time in which the client was silent. @return whether it is to be let go */
 static bool is_overdue(link_state *link, int waited_ms)
 {
-    if (link->server < 0 || link->line < 0)
+    if (link->line < 0 || (link->server < 0 && !link->connected))
         return false;
+    /* Looked at in any case: who asked earlier need not wait any more. */
+    bool asked = another_asks(link);
     link->idle_ms += (unsigned)waited_ms;
     if (link->idle_ms < LINK_LET_GO_MS)
         return false;
     link->idle_ms = LINK_LET_GO_MS;
-    return another_waits(link);
+    return asked || another_waits(link);
+}
+
+/* Take the line from the client. A pty cannot be closed for it alone: there is another one from then on, or,
+ * where that cannot be had, the client keeps its own. */
+static void let_go(link_state *link)
+{
+    if (link->server < 0) {
+        link_state another;
+        if (link_open_pty(&another) != 0) {
+            link_close(&another);
+            return;
+        }
+        (void)close(link->line);
+        (void)close(link->watch);
+        link->line = another.line;
+        link->watch = another.watch;
+        link->n_open = 0;
+        link->is_new = true;
+        memcpy(link->url, another.url, sizeof link->url);
+    }
+    lose_client(link);
 }
 
 /* Whoever started the board holds its standard input; when that ends, so does the board. */
@@ -193,7 +228,7 @@ int link_wait(link_state *link, int most_ms)
     if (n > 0 && link->line < 0 && fds[0].revents != 0)
         accept_client(link);
     if (n == 0 && is_overdue(link, most_ms))
-        lose_client(link);
+        let_go(link);
     return 0;
 }
 
@@ -335,8 +370,10 @@ int link_write(void *context, const uint8_t *bytes, size_t n_bytes)
         int ready = poll(&fd, 1, WAIT_MS);
         if (ready > 0 && (fd.revents & (POLLHUP | POLLERR)) != 0)
             break;
-        if (ready == 0 && is_overdue(link, WAIT_MS))
+        if (ready == 0 && is_overdue(link, WAIT_MS)) {
+            let_go(link);
             break;
+        }
     }
     if (at == n_bytes)
         return TKWS_OK;

@@ -19,14 +19,16 @@ typedef struct {
     bool connected; /**< somebody was there at the last look; on TCP somebody who has said HELLO */
     bool closed;    /**< the line was closed and the application has not been told */
     bool ends_with_stdin;
-    char url[128];
+    char url[128]; /**< where the line is; a pty gets another when its client is let go */
+    bool is_new;   /**< the url is another one since whoever tells of it has cleared this */
     uint8_t
         in[TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE)]; /**< what the application is given next */
     size_t n_in;
     size_t at; /**< bytes of it that it has had */
 } link_state;
 
-/** A client of TCP that has been silent for so long is let go when another one waits. */
+/** A client that has been silent for so long is let go when another one waits. One that waits for a pty says
+ * so by giving its window a size. */
 #ifndef LINK_LET_GO_MS
 #define LINK_LET_GO_MS 60000u
 #endif

@@ -62,7 +62,8 @@ static const char usage[] =
     "16 kHz\n"
     "  --by-requests  its sound goes on by 50 ms with each request, not by the clock (for tests)\n"
     "  --cut-after N  end at the Nth flash operation, as by a power cut (for tests)\n"
-    "Prints the line's URL, then serves it until SIGINT or SIGTERM.\n";
+    "Prints the line's URL, then serves it until SIGINT or SIGTERM; a pty's new URL, when another\n"
+    "program has got the line of one that was silent for long.\n";
 
 static const char *error_text(int number)
 {
@@ -181,14 +182,15 @@ static tkws_app *lay_out_ram(machine *m, const options *o)
 
 static int serve(machine *m, tkws_app *app)
 {
-    if (printf("%s\n", m->link.url) < 0 || fflush(stdout) != 0)
-        return complain("standard output", strerror(errno));
-    while (link_wait(&m->link, m->microphone.runs ? SAMPLES_MS : WAIT_MS) == 0) {
+    do {
         int n = 0;
+        if (m->link.is_new && (printf("%s\n", m->link.url) < 0 || fflush(stdout) != 0))
+            return complain("standard output", strerror(errno));
+        m->link.is_new = false;
         do
             n = tkws_app_poll(app);
         while (n > 0);
-    }
+    } while (link_wait(&m->link, m->microphone.runs ? SAMPLES_MS : WAIT_MS) == 0);
     return EXIT_SUCCESS;
 }
 

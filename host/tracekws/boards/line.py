@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end of a serial line that an emulated board has: a pty, or a TCP port of this machine.
 
-One host at a time; on TCP one that has been silent for long is let go when another one waits.
-One that has gone acts no more: what it sent and was not received is dropped. On
-TCP, where any program of this machine can connect, a browser too, nothing is received of a client
-whose first frame is no HELLO, and it is disconnected (docs/protocol.md).
+One host at a time; one that has been silent for long is let go when another one waits, who says so
+on a pty (ask_for()). One that has gone acts no more: what it sent and was not received is dropped.
+On TCP, where any program of this machine can connect, a browser too, nothing is received of a
+client whose first frame is no HELLO, and it is disconnected (docs/protocol.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tty
 from collections.abc import Callable
 
 from tracekws.device import protocol
-from tracekws.device.driver import LET_GO_SECONDS
+from tracekws.device.transport import LET_GO_SECONDS
 from tracekws.errors import ProtocolError, TraceKwsError
 
 READ_BYTES = 4096
@@ -151,17 +151,23 @@ class TcpLine:
 
 
 class PtyLine:
-    """A pseudo terminal."""
+    """A pseudo terminal; one that is hung up gives way to another one."""
 
-    def __init__(self) -> None:
-        """Open one."""
-        self._ours, theirs = os.openpty()
-        tty.setraw(theirs)
-        os.set_blocking(self._ours, False)
-        self.url = os.ttyname(theirs)
+    def __init__(
+        self,
+        moved: Callable[[str], object] = lambda url: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open one; `moved` is told its `url` when that is another one.
+
+        Raises TraceKwsError when that cannot be.
+        """
+        self._clock = clock
+        self._heard_at = clock()
+        self._ours, self.url = _open_pty()
         """What Device.open() takes."""
-        os.close(theirs)
         self._is_there = False
+        self._moved = moved
 
     @property
     def source(self) -> int | None:
@@ -175,10 +181,15 @@ class PtyLine:
         """
         events = _events(self._ours)
         was_there, self._is_there = self._is_there, not events & _GONE
+        asked = self._was_asked_for()
         if not self._is_there:
             if events & select.POLLIN:
                 termios.tcflush(self._ours, termios.TCIFLUSH)
             return None if was_there or events & select.POLLIN else b""
+        if events & select.POLLIN or not was_there:
+            self._heard_at = self._clock()
+        elif asked and self._clock() - self._heard_at >= LET_GO_SECONDS:
+            return self._hang_up()
         return os.read(self._ours, most) if events & select.POLLIN else b""
 
     def send(self, data: bytes) -> None:
@@ -196,10 +207,43 @@ class PtyLine:
         """Close it."""
         os.close(self._ours)
 
+    def _was_asked_for(self) -> bool:
+        """Whether somebody has asked since the last look (ask_for())."""
+        asked = termios.tcgetwinsize(self._ours) != (0, 0)
+        if asked:
+            termios.tcsetwinsize(self._ours, (0, 0))
+        return asked
 
-def open_line(tcp: int | None) -> TcpLine | PtyLine:
-    """Open a pty, or the TCP port that is named (0 for any free one)."""
-    return PtyLine() if tcp is None else TcpLine(tcp)
+    def _hang_up(self) -> bytes | None:
+        """Have another pty, and the host none; None then. It keeps its own where there is none."""
+        try:
+            ours, url = _open_pty()
+        except TraceKwsError:
+            return b""
+        os.close(self._ours)
+        self._ours, self.url, self._is_there = ours, url, False
+        self._moved(url)
+        return None
+
+
+def _open_pty() -> tuple[int, str]:
+    """Our end, and the name of the other one. Raises TraceKwsError when there is none."""
+    try:
+        ours, theirs = os.openpty()
+    except OSError as error:
+        raise TraceKwsError(f"no pty: {error.strerror}") from error
+    tty.setraw(theirs)
+    os.set_blocking(ours, False)
+    name = os.ttyname(theirs)
+    os.close(theirs)
+    return ours, name
+
+
+def open_line(
+    tcp: int | None, moved: Callable[[str], object] = lambda url: None
+) -> TcpLine | PtyLine:
+    """Open a pty, as PtyLine() does, or the TCP port that is named (0 for any free one)."""
+    return PtyLine(moved) if tcp is None else TcpLine(tcp)
 
 
 def _events(descriptor: int) -> int:

@@ -365,7 +365,7 @@ def main(arguments: Sequence[str]) -> int:
         flash = FlashFile(options.flash, options.cut_after)
         emulator = Emulator(read_firmware(options.firmware), flash)
         emulator.boot()
-        line = open_line(options.tcp)
+        line = open_line(options.tcp, lambda url: print(url, flush=True))
         print(line.url, flush=True)
         _Server(emulator, line, options.stdin).serve()
     except PowerCut:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,10 +12,10 @@ import numpy as np
 
 from tracekws.audio import read_clip
 from tracekws.boards.emulator import board_of, built_firmware, emulated_board
-from tracekws.boards.parts import BOARDS
+from tracekws.boards.parts import BOARDS, MACHINES
 from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.core import Model
-from tracekws.device.announce import RunningBoard, announced, running_boards
+from tracekws.device.announce import Ready, RunningBoard, announced, running_boards
 from tracekws.device.takes import chunks
 from tracekws.files import state_folder
 from tracekws.shipped import MODEL
@@ -40,21 +40,31 @@ def is_emulated(what: str) -> bool:
 
 @contextmanager
 def running_board(
-    what: str, flash: Path | None, tcp: int | None, ram: int | None, heard: Path | None
+    what: str,
+    flash: Path | None,
+    tcp: int | None,
+    ram: int | None,
+    heard: Path | None,
+    moved: Callable[[RunningBoard], object] = lambda board: None,
 ) -> Iterator[tuple[VirtualBoard, RunningBoard]]:
     """Run the board that the user named, by its name or by a file; commands find it meanwhile.
 
     `flash` is the file that is its flash, by default one in the user's state folder; `tcp` a port
     of 127.0.0.1 (0 for any free one) instead of a pty; `ram`, in bytes, and `heard`, a recording
-    that its microphone hears, are for a virtual board. Raises TraceKwsError for what keeps it from
-    starting, DataError and ModelError for the files.
+    that its microphone hears, are for a virtual board; `moved` is told, in a thread, when a board
+    on a pty has got another. Raises TraceKwsError for what keeps it from starting, DataError and
+    ModelError for the files.
     """
     if is_emulated(what):
         firmware = built_firmware(what) if what in BOARDS else Path(what)
         name = board_of(firmware)
         flash = flash or state_folder() / f"{name}.flash"
-        with announced(name, flash) as ready, emulated_board(firmware, flash, tcp) as running:
-            yield running, ready(running.port)
+        lets_go = tcp is not None or name not in MACHINES
+        with (
+            announced(name, flash, lets_go) as ready,
+            emulated_board(firmware, flash, tcp) as running,
+        ):
+            yield running, _followed(running, ready, moved)
     else:
         model = MODEL if what == "virtual" else Path(what)
         Model.load(model)
@@ -64,7 +74,15 @@ def running_board(
             sound_of(heard) as sound,
             virtual_board(model, flash, tcp, ram, sound) as running,
         ):
-            yield running, ready(running.port)
+            yield running, _followed(running, ready, moved)
+
+
+def _followed(
+    running: VirtualBoard, ready: Ready, moved: Callable[[RunningBoard], object]
+) -> RunningBoard:
+    """Announce where a board is, from now on."""
+    running.moved = lambda port: moved(ready(port))
+    return ready(running.port)
 
 
 def kept_flash() -> Path:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -35,12 +36,30 @@ class VirtualBoard:
         self.process = process
         self.port = port
         """What Device.open() takes: a pty's path, or a socket:// URL."""
+        self.moved: Callable[[str], object] = lambda port: None
+        """Told the port when it is another one: a pty is whose host was let go. In a thread."""
         self._line = line
+        self._follower: threading.Thread | None = None
 
     @property
     def pid(self) -> int:
         """Number of the process."""
         return self.process.pid
+
+    def move(self, port: str) -> None:
+        """Note that the line is somewhere else."""
+        self.port = port
+        self.moved(port)
+
+    def follow(self, ports: Iterable[str]) -> None:
+        """Move to each port that comes, in a thread that ends with them."""
+
+        def run() -> None:
+            for port in ports:
+                self.move(port.strip())
+
+        self._follower = threading.Thread(target=run, daemon=True)
+        self._follower.start()
 
     def wait(self) -> int:
         """Wait until the board ends by itself or by a signal; give its exit status."""
@@ -59,6 +78,8 @@ class VirtualBoard:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+        if self._follower is not None:
+            self._follower.join()  # the ports end with the process
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr, self._line):
             if stream is not None:
                 stream.close()
@@ -81,7 +102,8 @@ def board_program() -> Path:
 def start_program(command: Sequence[str], prefix: str) -> VirtualBoard:
     """Start a board's program that prints its port first, and ends with standard input.
 
-    Raises TraceKwsError with its complaint, without the prefix, when it does not start.
+    It prints the port again whenever that is another one. Raises TraceKwsError with its complaint,
+    without the prefix, when it does not start.
     """
     # in a session of its own: Ctrl-C is the host's, which then ends the board
     process = subprocess.Popen(
@@ -96,6 +118,7 @@ def start_program(command: Sequence[str], prefix: str) -> VirtualBoard:
     assert process.stderr is not None
     board = VirtualBoard(process, process.stdout.readline().strip())
     if board.port:
+        board.follow(process.stdout)
         return board
     complaint = process.stderr.read().strip().removeprefix(prefix)
     board.stop()

@@ -23,6 +23,7 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.options import Json
+from tracekws.device.announce import RunningBoard
 from tracekws.errors import NoDeviceError
 from tracekws.shipped import MODEL
 
@@ -72,11 +73,20 @@ def board(
     for option, value in (("--microphone", heard), ("--ram", ram)):
         if value is not None and is_emulated(what):
             raise typer.BadParameter("only a virtual board has it", param_hint=option)
-    with running_board(what, flash, tcp, ram, heard) as (running, known):
+
+    def moved(known: RunningBoard) -> None:
+        say(talk, "another program has the line: the one before was silent, and was let go")
+        show(known)
+
+    def show(known: RunningBoard) -> None:
         if as_json:
             print_line({**asdict(known), "pid": running.pid})
         else:
-            print(running.port, flush=True)
+            print(known.port, flush=True)
+
+    with running_board(what, flash, tcp, ram, heard, moved) as (running, known):
+        show(known)
+        if not as_json:
             say(talk, f"listen to it with: tracekws listen TAKE.wav (its name is {known.name})")
             say(talk, f"its flash is {known.flash}; Ctrl-C ends it")
         running.wait()

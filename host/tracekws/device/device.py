@@ -10,7 +10,7 @@ from typing import Self
 from tracekws.core import Model, known_model
 from tracekws.device import adapt
 from tracekws.device.adapt import Adaptation, Progress
-from tracekws.device.discover import find_port, port_of
+from tracekws.device.discover import find_port, open_when_free, port_of
 from tracekws.device.driver import Driver
 from tracekws.device.takes import Lesson, read_lesson, read_word
 from tracekws.device.teach import Teaching, teach
@@ -65,7 +65,10 @@ class Device(Driver):
             NoDeviceError, ProtocolError, VersionError, DeviceError: as of Driver.open().
             BusyError: another program has the line.
         """
-        return super().open(port_of(port), timeout, needs_model)
+        opening = super().open
+        return open_when_free(
+            port_of(port), lambda where: opening(where, timeout, needs_model), timeout
+        )
 
     def teach(
         self,

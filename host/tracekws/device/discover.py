@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from serial.tools import list_ports
 
 from tracekws.device.announce import running_boards
 from tracekws.device.driver import Driver
+from tracekws.device.link import Clock
+from tracekws.device.transport import END_IT, LET_GO, ask_for
 from tracekws.errors import BusyError, DeviceError, NoDeviceError, TraceKwsError, VersionError
 
 HELLO_SECONDS = 1.0
+ASK_SECONDS = 0.5
+"""How often a board is asked for its pty. It looks more often whether it is."""
+Opened = TypeVar("Opened")
 
 
 class NothingFound(NoDeviceError):
@@ -62,6 +70,43 @@ def find_port(timeout: float = HELLO_SECONDS) -> str:
     raise NothingFound(
         f"{where}, and no board runs: plug one in, or start a virtual one with `tracekws board`"
     )
+
+
+def open_when_free(
+    port: str, opening: Callable[[str], Opened], timeout: float, clock: Clock | None = None
+) -> Opened:
+    """Open the line of a board; ask one that runs, and is on a pty, to let a silent host go.
+
+    Args:
+        port: of the board.
+        opening: opens a port; raises BusyError where another program has it.
+        timeout: seconds of the clock, for which it is asked.
+        clock: this machine's by default.
+
+    Returns:
+        What `opening` gives, of the port that the board has by then. Raises what it raises.
+    """
+    clock = clock or Clock()
+    give_up = clock.now() + timeout
+    name = ""
+    while True:
+        try:
+            return opening(port)
+        except BusyError as error:
+            name = name or _name_at(port)
+            if not name or port.startswith("socket://"):
+                raise
+            if clock.now() >= give_up:
+                raise BusyError(f"{str(error).removesuffix(END_IT)}; {LET_GO}") from error
+        ask_for(port)
+        clock.sleep(ASK_SECONDS)
+        port = port_of(name)
+
+
+def _name_at(port: str) -> str:
+    """Of the running board that has this port and lets hosts go; empty where there is none."""
+    boards = (board for board in running_boards() if board.lets_go)
+    return next((board.name for board in boards if board.port == port), "")
 
 
 def port_of(name: str) -> str:

@@ -19,7 +19,7 @@ from tracekws.device import limits, protocol
 from tracekws.device.holders import holder
 from tracekws.device.link import Clock, Link
 from tracekws.device.protocol import Health, Hello, Position, RawEvent, RawWord
-from tracekws.device.transport import Transport, open_transport
+from tracekws.device.transport import LET_GO, Transport, open_transport
 from tracekws.errors import (
     BusyError,
     DataError,
@@ -35,10 +35,6 @@ from tracekws.errors import code as error_code
 from tracekws.learner import FULL_SCALE
 from tracekws.names import is_name, normalised
 from tracekws.recognizer import Event
-
-LET_GO_SECONDS = 60
-"""A board without hardware on TCP lets a silent host go after so long, when another one waits."""
-
 
 NO_MICROPHONE = (
     "this board has no microphone: wire one to it (docs/boards.md), or give a virtual one a"
@@ -182,10 +178,7 @@ class Driver:
             who = holder(port) if port.startswith("socket://") else ""
             if not who:
                 raise
-            raise BusyError(
-                f"{port}: another program has the line: {who}; a board lets it go when it has been"
-                f" silent for {LET_GO_SECONDS} s: end it, or try again"
-            ) from error
+            raise BusyError(f"{port}: another program has the line: {who}; {LET_GO}") from error
 
     @classmethod
     def over(

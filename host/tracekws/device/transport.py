@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import termios
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -22,6 +23,10 @@ SLICE = 0.05
 READ_BYTES = 4096
 PATIENCE = 5.0
 """Seconds to connect, or to wait for room on the line."""
+LET_GO_SECONDS = 60
+"""A board without hardware lets a silent host go after so long, when another one waits."""
+END_IT = "; end that first"
+LET_GO = f"a board lets it go when it has been silent for {LET_GO_SECONDS} s: end it, or try again"
 
 
 class Transport(Protocol):
@@ -48,8 +53,22 @@ def open_transport(port: str) -> Transport:
     except (serial.SerialException, OSError, ValueError) as error:
         if _number(error) in (errno.EAGAIN, errno.EBUSY):
             who = f": {named}" if (named := holder(port)) else ""
-            raise BusyError(f"{port}: another program has it open{who}; end that first") from error
+            raise BusyError(f"{port}: another program has it open{who}{END_IT}") from error
         raise NoDeviceError(f"{port}: cannot be opened ({_reason(error)})") from error
+
+
+def ask_for(port: str) -> None:
+    """Ask a board on a pty for its line, which another program has; at once, and once.
+
+    The board looks at the size of the window, which a serial line has no use for: any but none is
+    such a request (docs/protocol.md). What cannot be asked is not.
+    """
+    with suppress(OSError, termios.error):
+        file = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            termios.tcsetwinsize(file, (1, 1))
+        finally:
+            os.close(file)
 
 
 class SerialTransport:
@@ -134,7 +153,12 @@ class SocketTransport:
 
 
 def _gone(port: str) -> NoDeviceError:
-    return NoDeviceError(f"{port}: the device is gone (unplugged, or switched off)")
+    if not port.startswith(("socket://", "/dev/pts/")):
+        return NoDeviceError(f"{port}: the device is gone (unplugged, or switched off)")
+    return NoDeviceError(
+        f"{port}: the board has closed the line: it has ended, or this program was silent for"
+        f" {LET_GO_SECONDS} s and another one waited"
+    )
 
 
 def _stuck(port: str) -> NoDeviceError:
