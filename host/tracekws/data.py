@@ -130,6 +130,26 @@ class Recordings:
     """Of the clips, those longer than a second."""
     silent: tuple[Clip, ...] = ()
     """Of the clips and repeats, those in which nobody speaks."""
+    repeated: tuple[Clip, ...] = ()
+    """Of each of the repeats, the clip that it repeats."""
+
+    def said_of_repeats(self, words: Iterable[str]) -> str:
+        """What an error ends with, of words that lack clips, where some repeat others; or nothing.
+
+        Args:
+            words: those that lack clips.
+        """
+        wanted = {*words}
+        pairs = [
+            (clip.path, first.path)
+            for clip, first in zip(self.repeats, self.repeated, strict=True)
+            if clip.word in wanted
+        ]
+        if not pairs:
+            return ""
+        (clip, first), n = pairs[0], len(pairs)
+        what = "1 is a copy of another recording:" if n == 1 else f"{n} are copies of others, as"
+        return f"; left out: {what} {clip} of {first}"
 
     @property
     def digest(self) -> str:
@@ -240,14 +260,16 @@ def entries(folder: Path) -> list[tuple[str, bool]]:
 
 
 def recordings_in(folder: Path) -> Iterator[Path]:
-    """Files of a word in its folder, and in the folders of speakers below it, in order of names."""
+    """Recordings of a word in its folder, and in those of speakers below it, in order of names.
+
+    They are known by SUFFIXES: a text beside them is none. Folders may be links.
+    """
     for name, is_folder in entries(folder):
-        if not is_folder:
-            yield folder / name
-            continue
-        for below, is_deeper in entries(folder / name):
-            if not is_deeper:
-                yield folder / name / below
+        below = entries(folder / name) if is_folder else []
+        inside = [f"{name}/{deeper}" for deeper, is_deeper in below if not is_deeper]
+        for path in inside if is_folder else [name]:
+            if PurePath(path).suffix.lower() in SUFFIXES:
+                yield folder / path
 
 
 def scan_tree(root: Path) -> Tree:
@@ -261,8 +283,6 @@ def scan_tree(root: Path) -> Tree:
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         word = normalised(folder.name)
         for path in recordings_in(folder):
-            if path.suffix.lower() not in SUFFIXES:
-                continue
             inside = path.relative_to(folder)
             speaker = speaker_of(word, inside)
             key = Clip(path, word, speaker, "").key
@@ -358,10 +378,11 @@ def read_recordings(
     """Read clips, dropping repeated recordings (the first name stays) and unreadable files."""
     kept: list[Clip] = []
     repeats: list[Clip] = []
+    repeated: list[Clip] = []
     bad: list[tuple[Clip, str]] = []
     long: list[Clip] = []
     silent: list[Clip] = []
-    seen: set[bytes] = set()
+    seen: dict[bytes, Clip] = {}
     pcm = np.zeros((len(clips), CLIP_SAMPLES), dtype=np.int16)
     for done, clip in enumerate(clips):
         progress(done, len(clips))
@@ -372,18 +393,24 @@ def read_recordings(
             continue
         if is_silent(loudest_second(samples)):
             silent.append(clip)
-        key = recording_key(samples)
-        if key in seen:
+        first = seen.setdefault(recording_key(samples), clip)
+        if first is not clip:
             repeats.append(clip)
+            repeated.append(first)
             continue
-        seen.add(key)
         if len(samples) > CLIP_SAMPLES:
             long.append(clip)
         pcm[len(kept)] = one_second(samples)
         kept.append(clip)
     progress(len(clips), len(clips))
     return Recordings(
-        tuple(kept), pcm[: len(kept)], tuple(repeats), tuple(bad), tuple(long), tuple(silent)
+        tuple(kept),
+        pcm[: len(kept)],
+        tuple(repeats),
+        tuple(bad),
+        tuple(long),
+        tuple(silent),
+        tuple(repeated),
     )
 
 

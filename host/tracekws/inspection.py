@@ -88,6 +88,9 @@ KINDS: Mapping[str, Kind] = {
     "start": Kind(False, "the word is cut at the start in", "wait a moment before you speak"),
     "end": Kind(False, "the word is cut at the end in", "record until the word has ended"),
     "two": Kind(False, "more than one word is heard in", "say the word once a take"),
+    "copy": Kind(
+        False, "the same recording as an earlier take is", "it counts once; record another"
+    ),
     "unlike": Kind(
         False, "unlike the other takes of its word is", "listen to it: is it that word?"
     ),

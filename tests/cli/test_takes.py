@@ -142,8 +142,8 @@ def test_weak_points_are_named(files, said, tmp_path):
 
 
 def test_of_other_words_nothing_is_learned_where_takes_are_kept(tmp_path):
-    for name in ("yes/1", "yes/2", "_other/1", "_other/2"):
-        write(tmp_path / f"{name}.wav")
+    for seed, name in enumerate(("yes/1", "yes/2", "_other/1", "_other/2")):
+        write(tmp_path / f"{name}.wav", seed)
     labels = ("yes", "no", "_unknown_", "_silence_")
     where = (tmp_path, None, True, labels, "_unknown_", "_silence_")
     model = Model.load("base")
@@ -273,9 +273,25 @@ def test_longer_takes_are_cut_to_their_loudest_second_and_shorter_ones_filled(
     np.testing.assert_array_equal(short.pcm, np.pad(pcm[20000:28000], (0, 8000)))
 
 
+def test_a_recording_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    """Else it would be held out, and learned, too."""
+    for name, seed in (("no/1", 1), ("no/2", 2), ("yes/1", 1), ("yes/2", 3), ("yes/3", 3)):
+        write(tmp_path / f"{name}.wav", seed)
+    where = (tmp_path, tmp_path, False, LABELS, "_unknown_", "_silence_")
+    lesson = read_lesson(*where, TAKES, Model.load("base"))
+    kept = ["no/1.wav", "no/2.wav", "yes/2.wav"]
+    assert [take.name for take in lesson.learn] == kept
+    assert [take.name for take in lesson.others] == kept
+    (said,) = [text for text in lesson.weak_points if "the same recording" in text]
+    assert said == (
+        "the same recording as an earlier take is yes/1.wav (as no/1.wav), yes/3.wav (as"
+        " yes/2.wav): it counts once; record another"
+    )
+
+
 def test_takes_of_several_speakers_are_warned_of(tmp_path: Path) -> None:
-    for name in ("anna/1.wav", "anna/2.wav", "ben_1.wav"):
-        write_take(tmp_path / "yes" / name, len(name))
+    for seed, name in enumerate(("anna/1.wav", "anna/2.wav", "ben_1.wav")):
+        write_take(tmp_path / "yes" / name, seed)
     write_take(tmp_path / "_other" / "carla_1.wav", 9)
     takes = read_takes(tmp_path, ("yes", "_unknown_"), "_unknown_", "_silence_")
     assert [take.name for take in takes if take.label == "yes"] == [

@@ -16,7 +16,7 @@ from host_cli import tracekws, tracekws_json
 from recordings import write_take
 from tracekws import data
 from tracekws.bench.stream import read_background
-from tracekws.device.takes import read_takes, read_word
+from tracekws.device.takes import copies, distinct, read_takes, read_word
 from tracekws.errors import DataError
 
 
@@ -442,6 +442,32 @@ def test_who_speaks_is_the_same_for_training_and_for_takes(tmp_path, name):
     (taught,) = read_word([tmp_path / "lamp"], "lamp")
     assert adapted.speaker == taught.speaker == speaker
     assert (adapted.pcm == taught.pcm).all()
+
+
+def test_a_text_is_no_recording_and_a_linked_folder_is_a_folder(tmp_path):
+    """For training and for takes alike; what is there twice counts once."""
+    tree, far = tmp_path / "tree", tmp_path / "far"
+    for take in range(2):
+        write_take(tree / "lamp" / f"{take}.wav", take)
+        write_take(far / f"{take}.wav", 10 + take)
+    for folder in (tree / "lamp", far):
+        (folder / "notes.txt").write_text("no recording")
+        (folder / "gone").symlink_to("nowhere")
+    (tree / "lamp" / "anna").symlink_to(far)
+    (tree / "lamp" / "again").symlink_to(".")
+    trained = data.read_recordings(data.read_tree(tree).clips)
+    assert not trained.bad
+    files = [clip.path.relative_to(tree / "lamp").as_posix() for clip in trained.clips]
+    assert files == ["0.wav", "1.wav", "anna/0.wav", "anna/1.wav"]
+    labels = ("lamp", "_unknown_", "_silence_")
+    adapted = read_takes(tree, labels, "_unknown_", "_silence_")
+    taught = read_word([tree / "lamp"], "lamp")
+    for takes in (adapted, taught):
+        assert len(takes) == 6
+        assert [take.name for take in distinct(takes)] == [f"lamp/{file}" for file in files]
+        assert [(again.name, first.name) for again, first in copies(takes)] == [
+            (f"lamp/again/{n}.wav", f"lamp/{n}.wav") for n in range(2)
+        ]
 
 
 def test_a_tree_of_speakers_folders_is_split_and_listed_by_its_paths(tmp_path):

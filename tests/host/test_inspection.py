@@ -89,7 +89,7 @@ def test_bad_takes_are_found(name):
 
 def test_every_fault_has_a_case():
     found = {kind for _, kinds in BAD.values() for kind in kinds}
-    assert found == set(inspection.KINDS) - {"unlike"}
+    assert found == set(inspection.KINDS) - {"copy", "unlike"}
 
 
 @pytest.mark.parametrize("length", [560, 1000, 7999, 8000, 16000, 100000])
@@ -187,7 +187,7 @@ def test_what_is_not_refused_is_warned_of(force, tmp_path):
     assert "the word is cut at the end in yes/3.wav: record until" in told
     assert "more than one word is heard in up/3.wav: say the word once" in told
     assert ("the sound is badly clipped in no/2.wav" in told) is force
-    assert len(lesson.learn) == (9 if force else 3)
+    assert len(lesson.learn) == (8 if force else 3), "the hiss is there twice"
 
 
 def test_takes_unlike_the_others_are_warned_of(tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model of own words from few recordings: its layer, its thresholds, and what it is worth."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,27 @@ def test_what_cannot_be_trained_is_said(tmp_path, name):
     assert not job.output.exists()
 
 
+@pytest.mark.parametrize("start", ["base", ""], ids=["own-words", "from-scratch"])
+def test_clips_that_are_copies_of_another_word_s_are_named(tmp_path, start):
+    tree = tmp_path / "tree"
+    for take in range(5):
+        for word in ("lamp", "light"):
+            write_take(tree / word / f"{take}.wav", take)
+        write_take(tree / "_other" / f"{take}.wav", 10 + take)
+    write_take(tree / "_background_noise_" / "1.wav", 20, 64000)
+    config = replace(QUICK if start else load_config("small"), words=("lamp", "light"))
+    job = Job(tree, tmp_path / "run", tmp_path / "x.tkws", frozenset(), 1, 1)
+    with pytest.raises(DataError) as refused:
+        train(job, config, LEARNING, DETECTOR, silently, lambda epoch: None)
+    named = re.search(
+        r"(\d) are copies of others, as .*/light/(\d)\.wav of .*/lamp/(\d)\.wav", str(refused.value)
+    )
+    assert named
+    assert named[1] == "5" if start else int(named[1]) >= 1
+    assert named[2] == named[3]
+    assert "one voice" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -256,13 +278,14 @@ def test_few_takes_of_one_voice_are_held_out_one_by_one(tmp_path):
         write_take(tmp_path / "lamp" / f"{take}.wav", take)
     parts = own.in_parts(read_tree(tmp_path), read_tree(tmp_path).clips, ["lamp"])
     assert len({clip.split for clip in parts.clips}) == 4
-    own.check_parts(parts, ("lamp",))
+    read = read_recordings(parts.clips)
+    own.check_parts(parts, ("lamp",), read)
     few = replace(parts, clips=parts.clips[:3])
     with pytest.raises(DataError, match="too few takes of lamp: 4 in all at least"):
-        own.check_parts(few, ("lamp",))
+        own.check_parts(few, ("lamp",), read)
     clips = [Clip(Path(f"lamp/anna/{n}.wav"), "lamp", "anna", "0") for n in range(2)]
     with pytest.raises(DataError, match="all of one voice"):
-        own.check_parts(replace(parts, clips=tuple(clips)), ("lamp",))
+        own.check_parts(replace(parts, clips=tuple(clips)), ("lamp",), read)
 
 
 def test_every_part_has_a_word_in_it_where_few_speakers_say_it(tmp_path):
@@ -274,5 +297,5 @@ def test_every_part_has_a_word_in_it_where_few_speakers_say_it(tmp_path):
         write_take(tmp_path / "_other" / "dan" / f"{take}.wav", take)
     tree = read_tree(tmp_path)
     parts = own.in_parts(tree, tree.clips, ["lamp"])
-    own.check_parts(parts, ("lamp",))
+    own.check_parts(parts, ("lamp",), read_recordings(tree.clips))
     assert {clip.split for clip in parts.clips if clip.word == "lamp"} == {"0", "1", "2", "3"}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, one_second, read_clip
 from tracekws.core import TAKES, Model
-from tracekws.data import recordings_in, speaker_of
+from tracekws.data import recording_key, recordings_in, speaker_of
 from tracekws.errors import DataError
 from tracekws.inspection import faults, lines, odd_ones
 from tracekws.names import normalised
@@ -77,7 +77,7 @@ def read_takes(
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The takes of a word in a folder, and in those of speakers below it; hidden ones left out.
+    """The takes of a word in a folder, as recordings_in() has them; hidden ones left out.
 
     Raises DataError where there are none.
     """
@@ -142,6 +142,19 @@ def read_word(paths: Sequence[Path], word: str, force: bool = False) -> list[Tak
     return takes
 
 
+def copies(takes: Sequence[Take]) -> list[tuple[Take, Take]]:
+    """Takes whose recording is that of an earlier one, each with that one."""
+    first: dict[bytes, Take] = {}
+    pairs = [(take, first.setdefault(recording_key(take.pcm), take)) for take in takes]
+    return [(take, earlier) for take, earlier in pairs if earlier is not take]
+
+
+def distinct(takes: Sequence[Take]) -> list[Take]:
+    """Takes, each recording once: the first that has it, as in training."""
+    again = {id(take) for take, _ in copies(takes)}
+    return [take for take in takes if id(take) not in again]
+
+
 def by_fault(takes: Sequence[Take]) -> dict[str, list[str]]:
     """Names of takes by what is wrong with them."""
     found: dict[str, list[str]] = {}
@@ -156,8 +169,11 @@ def doubts(takes: Sequence[Take], unknown: str, model: Model) -> list[str]:
 
     `model` compares the takes of each word; it need not know them.
     """
-    found = by_fault(takes)
-    words = [take for take in takes if take.label != unknown]
+    kept = distinct(takes)
+    found = by_fault(kept)
+    for take, first in copies(takes):
+        found.setdefault("copy", []).append(f"{take.name} (as {first.name})")
+    words = [take for take in kept if take.label != unknown]
     odd = odd_ones([take.label for take in words], [take.pcm for take in words], model)
     for i, other in odd.items():
         like = f" (more like {other!r})" if other else ""
@@ -285,6 +301,7 @@ def read_lesson(
     """
     takes = read_takes(folder, labels, unknown, silence, force)
     doubtful = doubts(takes, unknown, model)
+    takes = distinct(takes)
     if hold_out:
         check_enough(folder, takes, unknown)
     learn, test = hold_back(takes) if hold_out else (takes, [])
@@ -293,6 +310,6 @@ def read_lesson(
         test += left_out
     if not learn:
         raise DataError(f"{folder}: only other words: nothing would be learned of them; add words")
-    strangers = read_takes(others, labels, unknown, silence, force) if others else []
+    strangers = distinct(read_takes(others, labels, unknown, silence, force)) if others else []
     weak = weak_points(learn, unknown, method != TAKES)
     return Lesson(learn, test, strangers, [*weak, *doubtful])

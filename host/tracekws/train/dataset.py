@@ -103,16 +103,20 @@ def check_words(root: Path, clips: Sequence[Clip], words: Sequence[str]) -> None
         )
 
 
-def check_classes(root: Path, clips: Sequence[Clip], classes: Sequence[str]) -> None:
-    """See that every class of words has clips.
+def check_classes(
+    root: Path, clips: Sequence[Clip], classes: Sequence[str], read: Recordings | None = None
+) -> None:
+    """See that every class of words has clips; `read` is what there are, once that is known.
 
     Raises:
         DataError: one has none.
     """
     there = {class_index(clip.word, classes) for clip in clips}
     if missing := [name for c, name in enumerate(classes) if c not in there and name != SILENCE]:
+        repeats = read.said_of_repeats(missing) if read else ""
         raise DataError(
             f"{root}: no clips to train on of {', '.join(missing)} ({UNKNOWN} is any other word)"
+            f"{repeats}"
         )
 
 
@@ -176,7 +180,7 @@ def read_training(
         if len(noise) <= CLIP_SAMPLES:
             raise DataError(f"{path}: shorter than two seconds; remove it")
     recordings = read_recordings(clips, progress)
-    check_classes(tree.root, recordings.clips, classes)
+    check_classes(tree.root, recordings.clips, classes, recordings)
     validation = read_evaluation(tree, "validation", config, classes)
     if not len(validation.labels):
         raise DataError(f"{tree.root}: the validation split has no readable clips")

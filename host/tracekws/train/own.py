@@ -241,8 +241,13 @@ def in_parts(tree: Tree, clips: Sequence[Clip], words: Sequence[str]) -> Tree:
     return replace(tree, clips=tuple(divided), has_lists=True)
 
 
-def check_parts(tree: Tree, words: Sequence[str]) -> None:
+def check_parts(tree: Tree, words: Sequence[str], read: Recordings) -> None:
     """See that every word has clips in two parts, and every part one of them.
+
+    Args:
+        tree: divided by in_parts().
+        words: to be learned.
+        read: what its clips are of.
 
     Raises:
         DataError: it is not so.
@@ -250,15 +255,18 @@ def check_parts(tree: Tree, words: Sequence[str]) -> None:
     for word in words:
         mine = [clip for clip in tree.clips if clip.word == word]
         if len({clip.split for clip in mine}) < 2:
-            what = "readable take" if len(mine) == 1 else "readable takes, all of one voice"
+            what = "readable take" if len(mine) == 1 else "readable takes"
+            voice = ", all of one voice" if len(mine) > 1 else ""
             raise DataError(
-                f"{tree.root}: {len(mine)} {what} of '{word}': record some by others, ten are"
-                " better (a few takes of your own voice are enough for `tracekws teach`)"
+                f"{tree.root}: {len(mine)} {what} of '{word}'{voice}"
+                f"{read.said_of_repeats([word])}: record some by others, ten are better (a few"
+                " takes of your own voice are enough for `tracekws teach`)"
             )
     if len({clip.split for clip in tree.clips if clip.word in words}) < PARTS:
         raise DataError(
-            f"{tree.root}: too few takes of {', '.join(words)}: {PARTS} in all at least, ten a word"
-            " are better (a few takes of your own voice are enough for `tracekws teach`)"
+            f"{tree.root}: too few takes of {', '.join(words)}{read.said_of_repeats(words)}:"
+            f" {PARTS} in all at least, ten a word are better (a few takes of your own voice are"
+            " enough for `tracekws teach`)"
         )
 
 
@@ -419,7 +427,7 @@ def learn(
     check_words(tree.root, clips, config.words)
     read = read_recordings(clips, stage("reading"))
     real = in_parts(tree, read.clips, config.words)
-    check_parts(real, config.words)
+    check_parts(real, config.words, read)
     splits = [*map(str, range(PARTS))]
     seed = config.augment.seed
     tree, told = completed(real, config.words, run / "made", seed, splits, always=True)
