@@ -77,8 +77,11 @@ def test_a_word_that_was_missed(run, board, take):
         ((), "give the word that it was, or --nothing"),
         (("lamp", "--nothing"), "give the word that it was, or --nothing"),
         (("two words",), "a word is a name"),
+        (("_unknown_",), "use `tracekws correct --nothing`"),
+        (("_silence_",), "use `tracekws correct --nothing`"),
+        (("_other",), "use `tracekws correct --nothing`"),
     ],
-    ids=["none", "word", "nothing said", "both", "no word"],
+    ids=["none", "word", "nothing said", "both", "no word", "unknown", "silence", "other"],
 )
 def test_what_cannot_be_corrected_is_told_and_changes_nothing(run, board, words, told):
     said = run("correct", *words, "--port", board.port)

@@ -64,10 +64,23 @@ def test_teach_words_and_forget(run, board, lamp, tmp_path):
     plain = run("words", "--port", board.port)
     assert "lamp" in plain.out
     assert f"1 of {ROOM} words of your own" in plain.out
+    about = json.loads(run("info", "--json", "--port", board.port).out)
+    assert {key: about[key] for key in ("own", "sounds", "room")} == {
+        key: listed[key] for key in ("own", "sounds", "room")
+    }
+    said = " ".join(run("info", "--port", board.port).out.split())
+    assert f"your own words lamp (5 takes), 1 of {ROOM} words of your own" in said
     gone = run("forget", "lamp", "--yes", "--json", "--port", board.port)
     assert json.loads(gone.out)["forgot"] == "lamp"
     assert json.loads(run("words", "--json", "--port", board.port).out)["own"] == []
     assert b"lamp" not in (tmp_path / "flash").read_bytes()
+
+
+def test_a_take_that_is_given_twice_counts_once(run, board, lamp):
+    said = run("teach", "lamp", lamp, lamp / "1.wav", "--json", "--port", board.port)
+    assert json.loads(said.out)["learned"] == 3
+    told = json.loads(said.out)["warnings"]
+    assert any("earlier take is lamp/1.wav (as lamp/1.wav)" in text for text in told)
 
 
 def test_a_word_of_the_model_is_heard_better(run, board, lamp):

@@ -163,7 +163,8 @@ def test_health_is_the_board_s(make: Make) -> None:
     for mv in (2700, 0, 0xFFFF):
         board.c.brown_out_mv = mv
         about = device.info()
-        rows.append((about.brown_out_mv, list(info_table(about).columns[1].cells)[-1].plain))
+        shown = info_table(about, device.taught())
+        rows.append((about.brown_out_mv, list(shown.columns[1].cells)[-1].plain))
     assert rows == [(2700, "2700 mV"), (0, "none"), (None, "not known")]
     device.save()
     device.save()

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words that a device is taught: over the line, in its storage, and as the host has them."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from images import Form, Own, with_own_words, with_traces
 from loopback_device import Board, Flash, connect
+from recordings import write_take
 from tracekws.core import Model, features
+from tracekws.device import protocol
+from tracekws.device.device import Device
 from tracekws.device.driver import Driver
 from tracekws.errors import DataError, DeviceError, StorageError
 from tracekws.learner import Learner
@@ -126,6 +131,57 @@ def test_forgetting_that_the_flash_refused_is_done_the_next_time(
     assert not device.info().changed
     with pytest.raises(DeviceError, match="no class of the model"):
         device.forget_word("lamp")
+
+
+def test_forgetting_that_the_flash_refused_is_done_after_a_restart_and_undo(
+    make: Make, pcm: np.ndarray
+) -> None:
+    """One slot has the word, and what runs has not."""
+    flash = Flash()
+    device = connect(make(flash=flash))
+    teach(device, "lamp", cut(pcm, 0))
+    device.save()
+    device.save()
+    probe = Flash()
+    probe.data[:] = flash.data
+    connect(make(flash=probe)).forget_word("lamp")
+    flash.fail_at = flash.n_operations + probe.n_operations // 2 + 1
+    with pytest.raises(StorageError):
+        device.forget_word("lamp")
+    flash.fail_at = 0
+    device = connect(make(flash=flash))
+    assert (device.words(), b"lamp" in bytes(flash.data)) == ({}, True)
+    with pytest.raises(DeviceError, match="no class of the model"):
+        device.forget_word("lamp")
+    device.undo()
+    assert list(device.words()) == ["lamp"]
+    device.forget_word("lamp")
+    assert (device.words(), b"lamp" in bytes(flash.data)) == ({}, False)
+
+
+def test_a_device_is_asked_once_what_it_is(
+    make: Make, pcm: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for word, seed in (("yes", 1), ("yes", 2), ("no", 3), ("no", 4)):
+        write_take(tmp_path / word / f"{seed}.wav", seed)
+    board, asked = make(), Counter[int]()
+    write = board.write
+
+    def note(data: bytes) -> None:
+        asked.update(message[0] for message in protocol.FrameReader().push(data))
+        write(data)
+
+    monkeypatch.setattr(board, "write", note)
+    with Device.over(board, "loopback", clock=board.clock) as device:
+        device.adapt(tmp_path)
+        assert asked[protocol.INFO] == 1
+        asked.clear()
+        device.teach("lamp", tmp_path / "yes", force=True)
+        assert (asked[protocol.INFO], asked[protocol.WORDS]) == (1, 2), "before it and after it"
+        asked.clear()
+        taught = device.taught()
+        assert asked[protocol.WORDS] == 1
+        assert (list(taught.words), taught.sounds, taught.room) == (["lamp"], 0, 3)
 
 
 def test_takes_of_a_word_of_the_model_are_forgotten(make: Make, pcm: np.ndarray) -> None:

@@ -19,10 +19,11 @@ from tracekws.cli.console import (
 )
 from tracekws.cli.devices import confirm, open_device, warn_of_slots
 from tracekws.cli.options import Json, Port, Virtual
+from tracekws.cli.teach import count, room_taken, taught_as_json
 from tracekws.core import Model
 from tracekws.device.device import Device
-from tracekws.device.driver import DeviceInfo
-from tracekws.errors import DataError, ModelError
+from tracekws.device.driver import DeviceInfo, Taught
+from tracekws.errors import DataError, ModelError, StorageError
 from tracekws.names import normalised
 
 
@@ -121,7 +122,7 @@ def forget_word(device: Device, word: str, about: DeviceInfo, yes: bool, as_json
         raise DataError(f"the device has no word {word!r}; it knows {known}")
     if about.changed and not yes:
         confirm(f"Forget {word!r}? What was learned and not saved is saved with it.")
-    device.forget_word(word)
+    forget_label(device, word, f"tracekws forget {word}")
     if as_json:
         print_json({"forgot": word, "generation": device.info().generation})
     else:
@@ -136,11 +137,23 @@ def forget_sounds(device: Device, about: DeviceInfo, yes: bool, as_json: bool) -
         raise DataError("no sound was taken back: there is none to forget")
     if about.changed and not yes:
         confirm("Forget them? What was learned and not saved is saved with it.")
-    device.forget_word(about.unknown)
+    forget_label(device, about.unknown, "tracekws forget --sounds")
     if as_json:
         print_json({"forgot_sounds": kept, "generation": device.info().generation})
     else:
         say(out, f"forgot {kept} {'sound' if kept == 1 else 'sounds'} taken back")
+
+
+def forget_label(device: Device, label: str, command: str) -> None:
+    """Forget a word; where the flash refuses, say by which command it is done in the end."""
+    try:
+        device.forget_word(label)
+    except StorageError as error:
+        told = (
+            f"{error}: a slot may still have what was to be forgotten; give the command again, or,"
+            f" when the device was restarted: tracekws undo, and then: {command}"
+        )
+        raise StorageError(error.code, error.name, told) from error
 
 
 def load(
@@ -199,10 +212,11 @@ def info(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> 
     """
     with open_device(port, virtual) as device:
         about = device.info()
+        taught = device.taught()
     if as_json:
-        print_json(asdict(about))
+        print_json(asdict(about) | taught_as_json(taught))
     else:
-        out.print(info_table(about))
+        out.print(info_table(about, taught))
 
 
 def _brown_out(level_mv: int | None) -> str:
@@ -211,7 +225,15 @@ def _brown_out(level_mv: int | None) -> str:
     return f"{level_mv} mV" if level_mv else "none"
 
 
-def info_table(about: DeviceInfo) -> Table:
+def own_words(taught: Taught) -> str:
+    """The words that a device was taught, with their takes, and the room that they take."""
+    if not taught.room:
+        return "none, the model has no room for any"
+    words = [f"{one.word} ({count(one.takes)})" for one in taught.words.values()]
+    return ", ".join([*words, room_taken(taught)])
+
+
+def info_table(about: DeviceInfo, taught: Taught) -> Table:
     """What a device says of itself, as a table."""
     table = Table.grid(padding=(0, 2))
     source = "loaded" if about.loaded else "the factory's"
@@ -221,6 +243,7 @@ def info_table(about: DeviceInfo) -> Table:
         ("protocol", about.protocol),
         ("model", f"{about.model_name}, CRC {about.model_crc:08x}, {source}"),
         ("words", " ".join(about.keywords)),
+        ("your own words", own_words(taught)),
         ("generation", about.generation or "0, nothing learned"),
         ("unsaved changes", "yes" if about.changed else "no"),
         ("slots", ", ".join(about.slots)),

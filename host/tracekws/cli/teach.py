@@ -24,6 +24,7 @@ from tracekws.cli.devices import open_device, prompt, say_saved, warn_of_slots
 from tracekws.cli.options import Json, Port, Virtual
 from tracekws.core import Model
 from tracekws.device import microphone
+from tracekws.device.driver import Taught
 from tracekws.device.teach import Teaching
 from tracekws.errors import TraceKwsError
 from tracekws.files import check_folder
@@ -94,6 +95,19 @@ def teach(
         print_json(asdict(result))
 
 
+def taught_as_json(taught: Taught) -> dict[str, object]:
+    """What a device holds of its user's own, as plain data."""
+    own = [asdict(one) for one in taught.words.values()]
+    return {"own": own, "sounds": taught.sounds, "room": taught.room}
+
+
+def room_taken(taught: Taught) -> str:
+    """How much of the room for own words is taken, in one line."""
+    n = taught.sounds
+    also = f", {n} {'sound' if n == 1 else 'sounds'} taken back" if n else ""
+    return f"{len(taught.words)} of {taught.room} words of your own{also}"
+
+
 def standing(result: Teaching) -> str:
     """How a word stands, in one line."""
     more = "" if result.learned == result.takes else f", {result.takes} in all"
@@ -136,28 +150,18 @@ def words(port: Port = None, virtual: Virtual = False, as_json: Json = False) ->
     """
     with open_device(port, virtual) as device:
         known = device.info().keywords
-        own = device.words()
-        room = device.room()
-        sounds = device.taken_back()
+        taught = device.taught()
     if as_json:
-        print_json(
-            {
-                "model": list(known),
-                "own": [asdict(one) for one in own.values()],
-                "sounds": sounds,
-                "room": room,
-            }
-        )
+        print_json({"model": list(known), **taught_as_json(taught)})
         return
     table = Table("word", "from", "takes", "agreement")
     for word in known:
         table.add_row(word, "the model", "", "")
-    for one in own.values():
+    for one in taught.words.values():
         agreement = "" if one.agreement is None else f"{one.agreement:.2f}"
         table.add_row(one.word, "you", str(one.takes), agreement)
     out.print(table)
-    if room:
-        also = f", {sounds} {'sound' if sounds == 1 else 'sounds'} taken back" if sounds else ""
-        say(out, f"{len(own)} of {room} words of your own{also}; `tracekws teach WORD` adds one")
+    if taught.room:
+        say(out, f"{room_taken(taught)}; `tracekws teach WORD` adds one")
     else:
         say(out, "this model has no room for words of your own")

@@ -12,7 +12,7 @@ import numpy as np
 
 from tracekws.columns import Columns, Share, share_of
 from tracekws.core import GUARDED, TAKES, FeatureConfig
-from tracekws.device.driver import Driver
+from tracekws.device.driver import DeviceInfo, Driver
 from tracekws.device.takes import Take, count
 from tracekws.errors import DeviceError, TraceKwsError
 from tracekws.learner import check_refused, keeps, schedule
@@ -69,22 +69,22 @@ def hear(device: Driver, takes: Sequence[Take], what: str, progress: Progress) -
 
 def columns(
     device: Driver,
+    about: DeviceInfo,
     own: Sequence[Take],
     others: Sequence[Take],
     what: str,
     progress: Progress,
 ) -> Columns:
     """Measure the four columns on takes of the user and of other speakers."""
-    info = device.info()
     heard = hear(device, [*own, *others], what, progress)
 
     def share(takes: Sequence[Take], heard: Sequence[str], keywords: bool) -> Share | None:
         pairs = [
             (h, t.label)
             for t, h in zip(takes, heard, strict=True)
-            if keywords != (t.label == info.unknown)
+            if keywords != (t.label == about.unknown)
         ]
-        return share_of([h for h, _ in pairs], [truth for _, truth in pairs], info.keywords)
+        return share_of([h for h, _ in pairs], [truth for _, truth in pairs], about.keywords)
 
     heard_own, heard_others = heard[: len(own)], heard[len(own) :]
     return Columns(
@@ -103,6 +103,7 @@ def teach(
     seed: int,
     config: FeatureConfig | None,
     method: int | None = None,
+    about: DeviceInfo | None = None,
     progress: Progress,
 ) -> set[int]:
     """Learn takes in several passes, in a fresh order in each, at falling rates.
@@ -111,6 +112,7 @@ def teach(
     eighth of the bytes.  A take that is kept is sent with its renditions (renditions.py), as
     features.  `config` is the front end of the device's model; where it is not known (None) every
     pass sends PCM, and no renditions.  `seed` is of the order and of the device's generator.
+    `about` is what info() gave already.
 
     When anything fails, or is interrupted, the device is back at its last saved weights.
 
@@ -118,9 +120,9 @@ def teach(
     """
     refused: set[int] = set()
     order = np.random.default_rng(seed)
-    info = device.info()
-    flags = info.method if method is None else method
-    kept = [keeps(flags, take.label, info.keywords) for take in takes]
+    about = about or device.info()
+    flags = about.method if method is None else method
+    kept = [keeps(flags, take.label, about.keywords) for take in takes]
     heard = (
         [take_features(take.pcm, config, k) for take, k in zip(takes, kept, strict=True)]
         if config
@@ -163,6 +165,7 @@ def adapt(
     passes: int | None = None,
     seed: int = 1,
     config: FeatureConfig | None = None,
+    about: DeviceInfo | None = None,
     save: bool = True,
     force: bool = False,
     warnings: Sequence[str] = (),
@@ -172,7 +175,8 @@ def adapt(
     """Measure, teach, measure, save.
 
     `learn` is taught, `test` are other takes of the same user, `others` takes of other speakers
-    (both may be empty).  `passes` defaults to the model's.  See `teach` for `seed` and `config`.
+    (both may be empty).  `passes` defaults to the model's.  See `teach` for `seed`, `config`
+    and `about`.
     Where the model keeps takes, the device refuses those that sound like another word, unless
     `force`; a warning names them. Where most of them do, nothing is learned: DataError.
     `before_save` is given the result before anything is saved: whatever else is wanted of it is
@@ -181,17 +185,24 @@ def adapt(
     Whatever fails, or interrupts, before the weights are saved leaves the device at its last saved
     weights.
     """
-    info = device.info()
-    passes = passes or info.passes
-    before = columns(device, test, others, "before", progress)
-    method = guarded(device, info.method, force)
+    about = about or device.info()
+    passes = passes or about.passes
+    before = columns(device, about, test, others, "before", progress)
+    method = guarded(device, about.method, force)
     refused = teach(
-        device, learn, passes=passes, seed=seed, config=config, method=method, progress=progress
+        device,
+        learn,
+        passes=passes,
+        seed=seed,
+        config=config,
+        method=method,
+        about=about,
+        progress=progress,
     )
     learned = [take for i, take in enumerate(learn) if i not in refused]
     warnings = [*warnings, *refusals([learn[i].name for i in sorted(refused)])]
     try:
-        after = columns(device, test, others, "after", progress)
+        after = columns(device, about, test, others, "after", progress)
         result = Adaptation(
             count(learned), count(test), passes, seed, before, after, None, tuple(warnings)
         )

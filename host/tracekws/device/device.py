@@ -108,7 +108,8 @@ class Device(Driver):
         word = word_of(word)
         given = [takes] if isinstance(takes, Path | str) else takes
         read = read_word([Path(path) for path in given], word, force)
-        known = known_model(self.info().model_crc, model)
+        about = self.info()
+        known = known_model(about.model_crc, model)
         return teach(
             self,
             word,
@@ -117,6 +118,7 @@ class Device(Driver):
             force=force,
             progress=progress,
             config=known.front_end if known else None,
+            about=about,
             before_save=before_save,
         )
 
@@ -182,6 +184,7 @@ class Device(Driver):
             passes=passes,
             seed=seed,
             config=own.front_end if own else None,
+            about=about,
             save=save,
             force=force,
             warnings=lesson.weak_points,

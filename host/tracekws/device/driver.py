@@ -19,6 +19,7 @@ from tracekws.device import limits, protocol
 from tracekws.device.holders import holder
 from tracekws.device.link import Clock, Link
 from tracekws.device.protocol import Health, Hello, Position, RawEvent, RawWord
+from tracekws.device.takes import OTHER
 from tracekws.device.transport import LET_GO, Transport, open_transport
 from tracekws.errors import (
     BusyError,
@@ -95,6 +96,18 @@ class DeviceInfo:
     def keywords(self) -> tuple[str, ...]:
         """Labels that are words."""
         return tuple(label for label in self.labels if label not in (self.unknown, self.silence))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a device holds of its user's own."""
+
+    words: dict[str, OwnWord]
+    """Words that teaching made, by name, in the order of their numbers."""
+    sounds: int
+    """That are no word: correct() takes events back. Each takes the room of a word."""
+    room: int
+    """Words that there may be, those that there are with them; 0 where the model has none."""
 
 
 @dataclass(frozen=True)
@@ -429,18 +442,27 @@ class Driver:
             self._abort()
             raise
 
+    def taught(self) -> Taught:
+        """Ask at once for what words(), taken_back() and room() give.
+
+        Returns:
+            What the device holds of its user's own.
+        """
+        room, raw = self._raw_words()
+        words = {
+            word.name: OwnWord.of(word.name, word.takes, word.agreement_q15)
+            for word in raw
+            if word.name
+        }
+        return Taught(words, sum(not word.name for word in raw), room)
+
     def words(self) -> dict[str, OwnWord]:
         """Ask for the words of the user's own, that teaching made.
 
         Returns:
             They by name, in the order of their numbers.
         """
-        _, words = self._raw_words()
-        return {
-            word.name: OwnWord.of(word.name, word.takes, word.agreement_q15)
-            for word in words
-            if word.name
-        }
+        return self.taught().words
 
     def taken_back(self) -> int:
         """Ask how many sounds are kept that are no word: correct() takes events back.
@@ -448,7 +470,7 @@ class Driver:
         Returns:
             How many; each takes the room of a word of the user's own.
         """
-        return sum(not word.name for word in self._raw_words()[1])
+        return self.taught().sounds
 
     def room(self) -> int:
         """Ask how many words of the user's own there may be.
@@ -456,7 +478,7 @@ class Driver:
         Returns:
             Those that there are with them; 0 where the model, or the firmware, has none.
         """
-        return self._raw_words()[0]
+        return self.taught().room
 
     def correct(self, word: str | None) -> Correction:
         """Say what it was that the device heard last.
@@ -484,7 +506,14 @@ class Driver:
             number = error_code("REQUEST")
             raise DeviceError(number, "REQUEST", "this firmware takes nothing back: update it")
         body = b"" if word is None else protocol.pack_word(word)
-        answer = protocol.parse_correction(self._link.request(protocol.CORRECT, body))
+        if word is not None and normalised(word) == OTHER:
+            raise _soundless(word)
+        try:
+            answer = protocol.parse_correction(self._link.request(protocol.CORRECT, body))
+        except DeviceError as error:
+            if error.name != "LABEL" or word is None:
+                raise
+            raise _soundless(word) from error
         limits.check_correction(*answer, len(self._known_labels()))
         _, takes, pause_ms = answer
         return Correction(word and normalised(word), takes, pause_ms / 1000)
@@ -796,6 +825,15 @@ class LearnSession:
         credit = self._device._take(kind, method, scale, label)
         self._device._send(data, credit)
         self._device._link.request(protocol.TAKE_END)
+
+
+def _soundless(word: str) -> DeviceError:
+    return DeviceError(
+        error_code("LABEL"),
+        "LABEL",
+        f"{word!r} is no word, and has no one sound: to say that nothing was to be heard, use"
+        " `tracekws correct --nothing`, or type - while it listens",
+    )
 
 
 def _event(event: RawEvent, words: Mapping[int, str], n_samples: int) -> Event:

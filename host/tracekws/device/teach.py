@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tracekws.core import TAKES, FeatureConfig, Model, OwnWord
 from tracekws.device.adapt import Progress, guarded, refusals, revert
-from tracekws.device.driver import Driver, LearnSession
-from tracekws.device.takes import OTHER, Take, doubts
+from tracekws.device.driver import DeviceInfo, Driver, LearnSession
+from tracekws.device.takes import OTHER, Take, distinct, doubts
 from tracekws.errors import DataError, DeviceError, TraceKwsError
 from tracekws.learner import FULL_SCALE, check_refused
 from tracekws.names import word_of
@@ -40,8 +40,8 @@ class Teaching:
     warnings: tuple[str, ...]
 
 
-def check_room(device: Driver, word: str) -> bool:
-    """See that a device can be taught a word, before anything in it changes.
+def check_room(device: Driver, word: str, about: DeviceInfo) -> bool:
+    """See that a device, about which info() has told, can be taught a word.
 
     Returns:
         Whether it is one of the model's.
@@ -49,17 +49,18 @@ def check_room(device: Driver, word: str) -> bool:
     Raises:
         DataError: the word has no one sound, or there is no room for another.
     """
-    about = device.info()
     if word in (about.unknown, about.silence, OTHER):
         raise DataError(f"{word!r} has no one sound: it is no word to teach")
-    own, room = device.words(), device.room()
     known = word in about.keywords
-    if known or word in own or len(own) < room:
+    if known:
         return known
-    if room:
+    own = device.taught()
+    if word in own.words or len(own.words) < own.room:
+        return known
+    if own.room:
         raise DataError(
-            f"there is no room for {word!r}: the device has {room} words of your own; forget one by"
-            " `tracekws forget WORD`"
+            f"there is no room for {word!r}: the device has {own.room} words of your own; forget"
+            " one by `tracekws forget WORD`"
         )
     raise DataError(f"the model {about.model_name} has no room for words of your own: load base")
 
@@ -113,21 +114,25 @@ def teach(
     force: bool = False,
     progress: Progress = lambda what, done, total: None,
     config: FeatureConfig | None = None,
+    about: DeviceInfo | None = None,
     before_save: Callable[[Teaching], None] = lambda result: None,
 ) -> Teaching:
     """Teach a word by takes, and save it; no weight changes.
 
     Takes of a word of the model's that sound like another one are refused as adapting does it,
     unless `force`.  `config` is the front end of the device's model, for the renditions of a take
-    (renditions.py); where it is not known, the take is sent alone.
+    (renditions.py); where it is not known, the take is sent alone.  `about` is what info() gave
+    already.
     `before_save` is given the result before anything is saved.  Whatever fails, or interrupts,
-    before that leaves the device at what was saved last.
+    before that leaves the device at what was saved last.  Copies of a take count once.
     """
     word = word_of(word)
     refused: list[str] = []
+    given, takes = takes, distinct(takes)
     if not takes:
         raise DataError(f"no takes of {word!r}: one at least, three are better")
-    method = guarded(device, TAKES, force) if check_room(device, word) else None
+    known = check_room(device, word, about or device.info())
+    method = guarded(device, TAKES, force) if known else None
     try:
         with device.learn(1) as session:
             for done, take in enumerate(takes):
@@ -146,7 +151,7 @@ def teach(
             own.agreement if own else None,
             own is not None,
             None,
-            tuple([*warnings_of(word, own, takes), *refusals(refused)]),
+            tuple([*warnings_of(word, own, given), *refusals(refused)]),
         )
         before_save(result)
         return replace(result, generation=device.save()) if save else result
