@@ -303,6 +303,22 @@ def set_field(image: bytes, name: str, value: int) -> bytes:
     return replaced(image, "Numb", numbers)
 
 
+def make_correctable_image(own: Own | None, **fields: int) -> bytes:
+    """Hears one word or the other of three in every sound, and keeps takes."""
+    bare = make_image(
+        seed=8,
+        n_neurons=24,
+        smoothing_shift=0,
+        arrays={
+            "word_threshold": np.full(5, 13000),
+            "readout_bias": np.array([0, 0, 0, -3000, -3000]),
+        },
+        **fields,
+    )
+    kept = with_traces(bare, Form.random(24, rank=4, seed=6))
+    return with_own_words(kept, own) if own else kept
+
+
 def make_eventful_image() -> bytes:
     """A random model of ten words that hears many, and now and then the right one."""
     bias = np.zeros(12)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from images import Form, Own, make_image, with_own_words, with_traces
+from images import Own, make_correctable_image, make_image
 from machine import E, Machine
 from tracekws._core import ffi, lib
 from tracekws.core import Model, Network, features, features_and_loudness, own_words
@@ -24,21 +24,8 @@ NOTHING = lib.TKWS_OWN_NOTHING / 32768
 
 
 def image_of(own: Own | None) -> bytes:
-    """Hears something everywhere, one word or the other; own words are hardly ever heard."""
-    bare = make_image(
-        seed=8,
-        n_neurons=N,
-        window_steps=WINDOW,
-        smoothing_shift=0,
-        refractory_steps=0,
-        gap_steps=2,
-        arrays={
-            "word_threshold": np.full(CLASSES, 13000),
-            "readout_bias": np.array([0, 0, 0, -3000, -3000]),
-        },
-    )
-    kept = with_traces(bare, Form.random(N, rank=4, seed=6))
-    return with_own_words(kept, own) if own else kept
+    """Hears something everywhere; own words are hardly ever heard."""
+    return make_correctable_image(own, window_steps=WINDOW, refractory_steps=0, gap_steps=2)
 
 
 IMAGE = image_of(Own(n_words=ROOM, least_q15=32767, single_q15=32767))

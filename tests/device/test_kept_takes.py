@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes that a device keeps: learned, stored and heard as on the host, in memory that is shared."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ import pytest
 import reference_device as reference
 from images import Form, make_image, with_traces
 from loopback_device import Board, Flash, connect
-from reference_device import Start
 from tracekws._core import lib
 from tracekws.core import READOUT, TAKES, TRACES, Model, Network
 from tracekws.device.driver import Driver, Event
@@ -23,26 +20,9 @@ Make = Callable[..., Board]
 
 
 @pytest.fixture(scope="module")
-def taking(image: bytes) -> bytes:
+def open_image(image: bytes) -> bytes:
     """The model of the other tests, which keeps takes; a word that sounds like them is heard."""
     return with_traces(image, Form.random(16, rank=3, seed=1, weight_q10=12000, floor_q15=6000))
-
-
-@pytest.fixture
-def make(folder: Path, taking: bytes, pcm: np.ndarray) -> Make:
-    def board(**options: Any) -> Board:
-        options.setdefault("sound", pcm)
-        return Board(folder, options.pop("image", taking), **options)
-
-    return board
-
-
-@pytest.fixture
-def virtual(start: Start, taking: bytes, tmp_path: Path) -> Iterator[Driver]:
-    model = tmp_path / "taking.tkws"
-    model.write_bytes(taking)
-    with Driver.open(start(model=model).port) as device:
-        yield device
 
 
 def teach(device: Driver, pcm: np.ndarray, *words: str, method: int = TAKES) -> bytes:
@@ -66,8 +46,8 @@ def live_events(device: Driver, seconds: float) -> list[Event]:
     return found
 
 
-def test_takes_equal_the_hosts(virtual: Driver, taking: bytes, pcm: np.ndarray) -> None:
-    pupil = reference.Pupil(taking, 3)
+def test_takes_equal_the_hosts(virtual: Driver, open_image: bytes, pcm: np.ndarray) -> None:
+    pupil = reference.Pupil(open_image, 3)
     factory = pupil.weights
     words = ("yes", "no", "yes", "_unknown_", "_silence_")
     learned = teach(virtual, pcm, *words)
@@ -78,15 +58,15 @@ def test_takes_equal_the_hosts(virtual: Driver, taking: bytes, pcm: np.ndarray) 
     assert virtual.info().changed
     clip = pcm[:9001]
     scores = virtual.classify(clip)[1]
-    network = Network(Model(taking), learned)
+    network = Network(Model(open_image), learned)
     assert scores.tolist() == network.scores(pupil.features(clip)).tolist()
-    assert scores.tolist() != Network(Model(taking)).scores(pupil.features(clip)).tolist()
-    expected = events(taking, learned, pcm)
-    assert expected != events(taking, factory, pcm)
+    assert scores.tolist() != Network(Model(open_image)).scores(pupil.features(clip)).tolist()
+    expected = events(open_image, learned, pcm)
+    assert expected != events(open_image, factory, pcm)
     assert list(virtual.listen([pcm])) == expected
 
 
-def test_takes_are_stored(make: Make, taking: bytes, pcm: np.ndarray) -> None:
+def test_takes_are_stored(make: Make, open_image: bytes, pcm: np.ndarray) -> None:
     flash = Flash()
     device = connect(make(flash=flash))
     factory = device.weights()
@@ -97,21 +77,21 @@ def test_takes_are_stored(make: Make, taking: bytes, pcm: np.ndarray) -> None:
     assert len({factory, first, second}) == 3
     device = connect(make(flash=flash))
     assert device.weights() == second
-    assert list(device.listen([pcm])) == events(taking, second, pcm)
+    assert list(device.listen([pcm])) == events(open_image, second, pcm)
     device.undo()
     assert device.weights() == first
-    assert list(device.listen([pcm])) == events(taking, first, pcm)
+    assert list(device.listen([pcm])) == events(open_image, first, pcm)
     assert connect(make(flash=flash)).weights() == first
     device.forget()
     assert device.weights() == factory
-    assert list(device.listen([pcm])) == events(taking, factory, pcm)
+    assert list(device.listen([pcm])) == events(open_image, factory, pcm)
 
 
 class Interrupted(Exception):
     pass
 
 
-def test_takes_that_are_given_up_are_gone(make: Make, taking: bytes, pcm: np.ndarray) -> None:
+def test_takes_that_are_given_up_are_gone(make: Make, open_image: bytes, pcm: np.ndarray) -> None:
     def leave(device: Driver) -> None:
         with device.learn(3) as session:
             session.take_pcm("no", pcm[:9001], 32767, TAKES)
@@ -128,7 +108,7 @@ def test_takes_that_are_given_up_are_gone(make: Make, taking: bytes, pcm: np.nda
     with pytest.raises(Interrupted):
         leave(device)
     assert device.weights() == kept
-    assert list(device.listen([pcm])) == events(taking, kept, pcm)
+    assert list(device.listen([pcm])) == events(open_image, kept, pcm)
 
 
 BEFORE: dict[str, Callable[[Driver, np.ndarray], object]] = {
@@ -155,30 +135,30 @@ def test_learning_does_not_see_what_was_in_its_memory(
 
 @pytest.mark.parametrize("between", ["listen", "classify", "hear", "record", "learn", "nothing"])
 def test_hearing_does_not_see_what_was_in_its_memory(
-    make: Make, taking: bytes, pcm: np.ndarray, between: str
+    make: Make, open_image: bytes, pcm: np.ndarray, between: str
 ) -> None:
     """And hears the takes of the last learning, not those before it."""
     device = connect(make())
     learned = teach(device, pcm, "yes")
-    assert list(device.listen([pcm])) == events(taking, learned, pcm)
+    assert list(device.listen([pcm])) == events(open_image, learned, pcm)
     if between == "learn":
         learned = teach(device, pcm, "no", "no")
     elif between != "nothing":
         BEFORE[between](device, pcm)
     assert device.weights() == learned
-    assert list(device.listen([pcm])) == events(taking, learned, pcm)
-    features = reference.Pupil(taking, 1).features(pcm[:8000])
-    scores = Network(Model(taking), learned).scores(features)
+    assert list(device.listen([pcm])) == events(open_image, learned, pcm)
+    features = reference.Pupil(open_image, 1).features(pcm[:8000])
+    scores = Network(Model(open_image), learned).scores(features)
     assert device.classify(pcm[:8000])[1].tolist() == scores.tolist()
 
 
 def test_the_boards_own_microphone_is_heard_with_takes(
-    make: Make, taking: bytes, pcm: np.ndarray
+    make: Make, open_image: bytes, pcm: np.ndarray
 ) -> None:
     device = connect(make(burst=160))
     learned = teach(device, pcm, "yes")
-    expected = events(taking, learned, pcm)
-    assert expected != events(taking, Network(Model(taking)).weights, pcm)
+    expected = events(open_image, learned, pcm)
+    assert expected != events(open_image, Network(Model(open_image)).weights, pcm)
     assert live_events(device, 3) == expected
 
 
