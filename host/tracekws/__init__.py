@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         VersionError,
     )
     from tracekws.learner import Learner
+    from tracekws.profile import Profile
     from tracekws.recognizer import Event, Recognizer
 
     __version__: str
@@ -34,6 +35,7 @@ _MODULES = {
     "Recognizer": "tracekws.recognizer",
     "Event": "tracekws.recognizer",
     "Learner": "tracekws.learner",
+    "Profile": "tracekws.profile",
     "Device": "tracekws.device.device",
     "read_clip": "tracekws.audio",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "ModelError",
     "NoDeviceError",
     "OwnWord",
+    "Profile",
     "ProtocolError",
     "Recognizer",
     "StorageError",

@@ -31,7 +31,9 @@ def state_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TraceKwsError(f"{folder}: {error.strerror}; name a file with --flash") from error
+        raise TraceKwsError(
+            f"{folder}: {error.strerror}; set XDG_STATE_HOME to a folder that can be written"
+        ) from error
     return folder
 
 

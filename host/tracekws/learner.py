@@ -14,8 +14,9 @@ from tracekws.audio import is_silent
 from tracekws.core import GUARDED, TAKES, Model, Network, OwnWord, check_pcm, own_words
 from tracekws.errors import DataError, ModelError, check, code
 from tracekws.files import read_bytes, write
-from tracekws.names import normalised, word_of
-from tracekws.renditions import take_features
+from tracekws.names import OTHER, normalised, word_of
+from tracekws.profile import Profile, Session, begun, keep
+from tracekws.renditions import take_alone, take_features
 
 FULL_SCALE = 32767
 """Scale of the learning rates in Q15: the model's own."""
@@ -97,6 +98,7 @@ class Learner(Network):
         passes: int | None = None,
         seed: int = 1,
         force: bool = False,
+        profile: str | None = None,
     ) -> tuple[int, ...]:
         """Learn takes as `tracekws adapt` teaches them to a device.
 
@@ -107,26 +109,24 @@ class Learner(Network):
             seed: of the order of takes.
             force: whether takes that sound like another word, or like none, are learned, too,
                 where the model keeps takes.
+            profile: name of the one that all takes are kept in, as Profile has it; those of silence
+                are not.
 
         Returns:
             Places of the takes that were not learned, since they do.
 
         Raises:
             DataError: a word that the model does not have, samples that are none or too few, a
-                take in which nobody speaks, most takes sound like other words, or no pass; nothing
-                is learned then. For more of what may be wrong see tracekws.inspection.
+                take in which nobody speaks, most takes sound like other words, no pass, or a
+                profile that cannot be added to; nothing is learned then. For more of what may be
+                wrong see tracekws.inspection.
         """
         labels = self.model.labels
         if strange := [word for word, _ in takes if word not in labels]:
             raise DataError(f"{self.model.name} has no word {strange[0]!r}")
-        method = int(self.model.header.method)
-        heard = [
-            take_features(
-                check_pcm(pcm), self.model.front_end, keeps(method, word, self.model.keywords)
-            )
-            for word, pcm in takes
-        ]
-        if short := [word for (word, _), steps in zip(takes, heard, strict=True) if not len(steps)]:
+        rendered = [take_features(check_pcm(pcm), self.model.front_end, True) for _, pcm in takes]
+        words = [word for word, _ in takes]
+        if short := [word for word, steps in zip(words, rendered, strict=True) if not len(steps)]:
             raise DataError(f"a take of {short[0]!r} is shorter than a step of 20 ms")
         silent = [
             f"take {number} ({word!r})"
@@ -137,23 +137,55 @@ class Learner(Network):
             raise DataError(f"nothing is heard in {', '.join(silent)}: record again, or leave out")
         if passes is not None and passes < 1:
             raise DataError(f"{passes} passes: one at least")
-        order = np.random.default_rng(seed)
-        if method == TAKES and not force:
-            method |= GUARDED
+        if profile is not None:
+            begun(profile, self.model.front_end, self.model.name)
         before = self.weights
-        refused = set()
-        for _, i, scale in schedule(len(takes), passes or self.model.header.passes, order):
-            if not self.take(heard[i], labels.index(takes[i][0]), method, scale):
-                refused.add(i)
         try:
+            refused = self._adapt(words, rendered, passes, seed, force)
             check_refused(len(refused), len(takes))
-        except DataError:
+            if profile is not None:
+                other = {labels[self.model.unknown]: OTHER}
+                pairs = zip((other.get(word, word) for word in words), rendered, strict=True)
+                silence = labels[self.model.silence]
+                keep(profile, self.model, (pair for pair in pairs if pair[0] != silence), False)
+        except BaseException:
             self.weights = before
             raise
         return tuple(sorted(refused))
 
+    def _adapt(
+        self,
+        words: Sequence[str],
+        rendered: Sequence[NDArray[np.int8]],
+        passes: int | None,
+        seed: int,
+        force: bool,
+    ) -> set[int]:
+        """Learn takes by the model's method, guarded unless `force`; places of those refused.
+
+        `words` are the labels of takes whose features, with renditions, are `rendered`.
+        """
+        method = int(self.model.header.method)
+        labels = [self.model.labels.index(word) for word in words]
+        heard = [
+            steps if keeps(method, word, self.model.keywords) else take_alone(steps)
+            for word, steps in zip(words, rendered, strict=True)
+        ]
+        if method == TAKES and not force:
+            method |= GUARDED
+        order = np.random.default_rng(seed)
+        refused = set()
+        for _, i, scale in schedule(len(words), passes or self.model.header.passes, order):
+            if not self.take(heard[i], labels[i], method, scale):
+                refused.add(i)
+        return refused
+
     def teach(
-        self, word: str, takes: Sequence[NDArray[np.int16]], force: bool = False
+        self,
+        word: str,
+        takes: Sequence[NDArray[np.int16]],
+        force: bool = False,
+        profile: str | None = None,
     ) -> OwnWord | None:
         """Teach a word, of the user's own or of the model, by its takes alone: no weight changes.
 
@@ -162,35 +194,86 @@ class Learner(Network):
             takes: recordings of it (int16, 16 kHz, mono, a second or less), one to five.
             force: whether takes of a word of the model's that sound like another one are learned,
                 too; otherwise they are left out.
+            profile: as of learn().
 
         Returns:
             How the word stands; None of one of the model's.
 
         Raises:
             DataError: no name, a class that has no one sound, samples that are none, silent or
-                too few, or most takes sound like another word of the model; nothing is learned
-                then.
+                too few, most takes sound like another word of the model, or a profile that cannot
+                be added to; nothing is learned then.
             TraceKwsError: there is no room for another word; nothing is learned then.
         """
         word = word_of(word)
-        if word in self.model.labels and word not in self.model.keywords:
+        if word == OTHER or (word in self.model.labels and word not in self.model.keywords):
             raise DataError(f"{word!r} has no one sound: it is no word to teach")
         heard = [take_features(check_pcm(pcm), self.model.front_end, True) for pcm in takes]
         if not heard or not all(len(steps) for steps in heard):
             raise DataError(f"a take of {word!r} is shorter than a step of 20 ms, or there is none")
         if silent := [str(n) for n, pcm in enumerate(takes, 1) if is_silent(pcm)]:
             raise DataError(f"nothing is heard in take {', '.join(silent)} of {word!r}")
-        name = word.encode()
-        number = check(lib.tkws_own_add(self.model.c, self._weights.c, name, len(name)))
-        method = TAKES | GUARDED if word in self.model.keywords and not force else TAKES
+        if profile is not None:
+            begun(profile, self.model.front_end, self.model.name)
         before = self.weights
-        kept = [self.take(steps, number, method, FULL_SCALE) for steps in heard]
         try:
+            kept = [self._teach(word, steps, force) for steps in heard]
             check_refused(kept.count(False), len(kept))
-        except DataError:
+            if profile is not None:
+                keep(profile, self.model, ((word, steps) for steps in heard), True)
+        except BaseException:
             self.weights = before
             raise
         return self.words.get(word)
+
+    def _teach(self, word: str, heard: NDArray[np.int8], force: bool) -> bool:
+        """Keep a take of a word, which need not be there; whether it was kept."""
+        name = word.encode()
+        number = check(lib.tkws_own_add(self.model.c, self._weights.c, name, len(name)))
+        method = TAKES | GUARDED if word in self.model.keywords and not force else TAKES
+        return self.take(heard, number, method, FULL_SCALE)
+
+    def learn_profile(
+        self, profile: Profile, words: Sequence[str] | None = None, force: bool = False
+    ) -> tuple[str, ...]:
+        """Learn the takes of a profile as they were learned before, with the model's passes.
+
+        What was learned already stays; a take that is in it counts twice then.
+
+        Args:
+            profile: as Profile.load() gives it.
+            words: only these; all by default.
+            force: as of learn().
+
+        Returns:
+            Takes that were not learned, since they sound like another word: `yes 2` is the second
+            one of that word.
+
+        Raises:
+            DataError: as of Profile.sessions(), or most takes sound like other words; nothing is
+                learned then.
+            TraceKwsError: there is no room for another word; nothing is learned then.
+        """
+        sessions = profile.sessions(self.model, words)
+        before = self.weights
+        refused: list[str] = []
+        try:
+            for session in sessions:
+                refused += self._repeat(session, force)
+            check_refused(len(refused), sum(len(session.takes) for session in sessions))
+        except BaseException:
+            self.weights = before
+            raise
+        return tuple(refused)
+
+    def _repeat(self, session: Session, force: bool) -> list[str]:
+        """Learn a session of a profile; names of the takes that were refused."""
+        if session.taught:
+            kept = [self._teach(take.word, take.features, force) for take in session.takes]
+            return [name for name, there in zip(session.names, kept, strict=True) if not there]
+        labels = session.labels(self.model)
+        heard = [take.features for take in session.takes]
+        return [session.names[i] for i in sorted(self._adapt(labels, heard, None, 1, force))]
 
     @property
     def words(self) -> dict[str, OwnWord]:

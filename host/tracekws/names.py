@@ -21,6 +21,8 @@ RULE = (
     " and without a full stop in front"
 )
 """What a name is, for people."""
+OTHER = "_other"
+"""Name of takes that are learned as a model's class for other words."""
 
 
 def normalised(text: str) -> str:

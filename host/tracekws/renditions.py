@@ -17,6 +17,8 @@ SPEEDS = (0.88, 1.12)
 SHIFTS_S = (0.08, -0.08)
 NOISE_DB = 20.0
 """White noise, below the recording."""
+RENDITIONS = 1 + len(SHIFTS_S) + len(SPEEDS) + 1
+"""Of a take, itself among them."""
 
 
 def at_speed(pcm: NDArray[np.int16], speed: float) -> NDArray[np.int16]:
@@ -85,3 +87,12 @@ def take_features(pcm: NDArray[np.int16], config: FeatureConfig, is_kept: bool) 
     if not is_kept or not len(alone):
         return alone
     return np.concatenate([features(one, config) for one in renditions(pcm)])
+
+
+def take_alone(heard: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Features of a take itself, among those of its renditions.
+
+    Args:
+        heard: int8 (steps, 80), of take_features() of a take that is kept.
+    """
+    return heard[-(len(heard) // RENDITIONS) :]

@@ -22,6 +22,7 @@ from tracekws.core import Model
 from tracekws.device.takes import read_takes
 from tracekws.errors import TraceKwsError
 from tracekws.files import read_text
+from tracekws.profile import Profile
 from tracekws.sensitivity import expected
 from tracekws.train.config import FOLDER, load_config
 
@@ -156,6 +157,18 @@ def test_model_images(content, folder):
     path = folder / "model.tkws"
     path.write_bytes(content)
     assert survives(lambda: Model.load(path)) == (content == IMAGE)
+
+
+PROFILE = Profile(7).plus(
+    [(word, np.full((6, 80), level, np.int8)) for level, word in enumerate(LABELS[:2])], taught=True
+)
+
+
+@given(content=st.binary(max_size=300) | spoilt(PROFILE.content))
+def test_profiles(content, folder):
+    path = folder / "a.profile"
+    path.write_bytes(content)
+    assert survives(lambda: Profile.read(path)) == (content == PROFILE.content)
 
 
 VALUES = st.recursive(

@@ -93,6 +93,14 @@ def test_learning_changes_what_is_kept(desk: Path, capsys: pytest.CaptureFixture
     assert learner.weights != before
 
 
+def test_takes_are_kept_for_another_model(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
+    assert run(PROGRAMS[2], capsys) == "{'yes': 2} are learned again\n"
+    assert tracekws.Profile.names() == ["anna"]
+
+
 def test_adapting_a_device(
     board: VirtualBoard,
     desk: Path,
@@ -102,7 +110,7 @@ def test_adapting_a_device(
     from tracekws.device import device
 
     monkeypatch.setattr(device, "find_port", lambda: board.port)
-    printed = run(PROGRAMS[2], capsys)
+    printed = run(PROGRAMS[3], capsys)
     assert "learned 4 takes, generation 1" in printed
     assert "keywords_self" in printed
     with tracekws.Device.open(board.port) as opened:
@@ -118,7 +126,7 @@ def test_teaching_a_device_a_word(
     from tracekws.device import device
 
     monkeypatch.setattr(device, "find_port", lambda: board.port)
-    printed = run(PROGRAMS[3], capsys)
+    printed = run(PROGRAMS[4], capsys)
     assert "lamp: 3 takes, which agree by 0." in printed
     assert "1 of 16 words" in printed
     with tracekws.Device.open(board.port) as opened:
@@ -138,13 +146,13 @@ def test_taking_a_mistake_back(
     pcm, rate = soundfile.read(SPEECH / "stream.flac", dtype="int16")
     soundfile.write(desk / "door.wav", pcm, rate)
     monkeypatch.setattr(device, "find_port", lambda: board.port)
-    assert run(PROGRAMS[4], capsys) == "1 sounds that are no word\n"
+    assert run(PROGRAMS[5], capsys) == "1 sounds that are no word\n"
     with tracekws.Device.open(board.port) as opened:
         assert opened.info().generation == 1
 
 
 def test_the_results_of_the_lab_are_read(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    printed = run(PROGRAMS[5], capsys).splitlines()
+    printed = run(PROGRAMS[6], capsys).splitlines()
     assert any(line.startswith("digits ") and " tp " in line for line in printed)
 
 
@@ -167,6 +175,7 @@ def test_the_examples_of_the_docstrings_run(
 
     from tracekws.device import device
 
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
     if name == "Device":
         port = request.getfixturevalue("board").port
         monkeypatch.setattr(device, "find_port", lambda: port)
@@ -182,11 +191,20 @@ def test_the_examples_of_the_docstrings_run(
 
 
 def test_what_does_something_has_an_example() -> None:
-    assert EXAMPLES == ["Device", "Event", "Learner", "Model", "OwnWord", "Recognizer", "read_clip"]
+    assert EXAMPLES == [
+        "Device",
+        "Event",
+        "Learner",
+        "Model",
+        "OwnWord",
+        "Profile",
+        "Recognizer",
+        "read_clip",
+    ]
 
 
 def test_every_program_of_the_page_is_run_here() -> None:
-    assert len(PROGRAMS) == 6
+    assert len(PROGRAMS) == 7
     for program in PROGRAMS:
         imported = [n for n in ast.walk(ast.parse(program)) if isinstance(n, ast.ImportFrom)]
         names = {a.name for n in imported if n.module == "tracekws" for a in n.names}
@@ -216,7 +234,15 @@ def test_the_page_says_what_a_line_of_the_lab_has(what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [tracekws.Model, tracekws.Device, tracekws.Learner, tracekws.Recognizer, LearnSession]
+    "kind",
+    [
+        tracekws.Model,
+        tracekws.Device,
+        tracekws.Learner,
+        tracekws.Recognizer,
+        tracekws.Profile,
+        LearnSession,
+    ],
 )
 def test_every_public_method_says_what_it_takes_and_gives(kind: type) -> None:
     for name, method in inspect.getmembers(kind, callable):

@@ -22,10 +22,9 @@ from tracekws.cli.console import (
 from tracekws.cli.devices import open_device, prompt
 from tracekws.cli.options import Json, Port
 from tracekws.device.microphone import level, record_word
-from tracekws.device.takes import OTHER
 from tracekws.errors import code, device_error
 from tracekws.files import check_folder
-from tracekws.names import word_of
+from tracekws.names import OTHER, word_of
 
 
 def record(

@@ -18,11 +18,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from tracekws.audio import FULL_SCALE, SAMPLE_RATE, loudest_second
-from tracekws.device.takes import OTHER
 from tracekws.errors import DataError, DeviceError, TraceKwsError
 from tracekws.files import write
 from tracekws.inspection import KINDS, faults, is_steady
-from tracekws.names import normalised, path_of
+from tracekws.names import OTHER, normalised, path_of
 from tracekws.shipped import pip_command
 
 TAKES = 3
