@@ -16,7 +16,6 @@ from tracekws.device.driver import DeviceInfo, Driver
 from tracekws.device.takes import Take, count
 from tracekws.errors import DeviceError, TraceKwsError
 from tracekws.learner import check_refused, keeps, schedule
-from tracekws.renditions import take_features
 
 UNLIKE = "not learned, since it sounds like another word, or like none, is"
 
@@ -110,38 +109,36 @@ def teach(
 
     The first pass sends PCM; later ones send features, computed by the same C code, which are an
     eighth of the bytes.  A take that is kept is sent with its renditions (renditions.py), as
-    features.  `config` is the front end of the device's model; where it is not known (None) every
-    pass sends PCM, and no renditions.  `seed` is of the order and of the device's generator.
-    `about` is what info() gave already.
+    features, as is a take without sound.  `config` is the front end of the device's model; where it
+    is not known (None) every pass sends PCM, and no renditions.  `seed` is of the order and of the
+    device's generator.  `about` is what info() gave already.
 
     When anything fails, or is interrupted, the device is back at its last saved weights.
 
-    Returns the places of takes that the device refused, since `method` is guarded.
+    Returns the places of takes that the device refused, since `method` is guarded: whether they are
+    too many is not asked.
     """
     refused: set[int] = set()
     order = np.random.default_rng(seed)
     about = about or device.info()
     flags = about.method if method is None else method
     kept = [keeps(flags, take.label, about.keywords) for take in takes]
-    heard = (
-        [take_features(take.pcm, config, k) for take, k in zip(takes, kept, strict=True)]
-        if config
-        else None
-    )
+    heard = [take.heard(config, k) for take, k in zip(takes, kept, strict=True)]
     total = passes * len(takes)
     with device.learn(seed) as session:
         for done, (number, i, scale) in enumerate(schedule(len(takes), passes, order)):
             progress("learning", done, total)
+            steps = heard[i]
+            first = number == 0 and not kept[i] and takes[i].rendered is None
             try:
-                if heard is None or (number == 0 and not kept[i]):
+                if steps is None or first:
                     session.take_pcm(takes[i].label, takes[i].pcm, scale, method)
                 else:
-                    session.take_features(takes[i].label, heard[i], scale, method)
+                    session.take_features(takes[i].label, steps, scale, method)
             except DeviceError as error:
                 if error.name != "UNLIKE":
                     raise
                 refused.add(i)
-        check_refused(len(refused), len(takes))
     progress("learning", total, total)
     return refused
 
@@ -202,6 +199,7 @@ def adapt(
     learned = [take for i, take in enumerate(learn) if i not in refused]
     warnings = [*warnings, *refusals([learn[i].name for i in sorted(refused)])]
     try:
+        check_refused(len(refused), len(learn))
         after = columns(device, about, test, others, "after", progress)
         result = Adaptation(
             count(learned), count(test), passes, seed, before, after, None, tuple(warnings)

@@ -12,9 +12,17 @@ from tracekws.device import adapt
 from tracekws.device.adapt import Adaptation, Progress
 from tracekws.device.discover import find_port, open_when_free, port_of
 from tracekws.device.driver import Driver
+from tracekws.device.relearn import (
+    Relearning,
+    check_profile,
+    keep_takes,
+    model_of,
+    relearn,
+)
 from tracekws.device.takes import Lesson, read_lesson, read_word
 from tracekws.device.teach import Teaching, teach
 from tracekws.names import word_of
+from tracekws.profile import Profile
 
 
 class Device(Driver):
@@ -78,6 +86,7 @@ class Device(Driver):
         model: Model | None = None,
         save: bool = True,
         force: bool = False,
+        profile: str | None = None,
         progress: Progress = lambda what, done, total: None,
         before_save: Callable[[Teaching], None] = lambda result: None,
     ) -> Teaching:
@@ -93,6 +102,7 @@ class Device(Driver):
             model: as of adapt().
             save: whether it is kept; a device that is restarted forgets it otherwise.
             force: as of adapt().
+            profile: as of adapt().
             progress: told what is being done, how many takes of it are done, and of how many.
             before_save: given the result, without a generation; what it raises leaves nothing
                 saved.
@@ -101,15 +111,21 @@ class Device(Driver):
             How the word stands now.
 
         Raises:
-            DataError: it is no word, takes are missing or not usable, or the device has as many
-                words as it has room for; nothing is learned then. A failure later leaves the device
-                at what was saved last.
+            DataError: it is no word, takes are missing or not usable, the device has as many words
+                as it has room for, or the profile cannot be added to; nothing is learned then. A
+                failure later leaves the device at what was saved last.
         """
         word = word_of(word)
         given = [takes] if isinstance(takes, Path | str) else takes
         read = read_word([Path(path) for path in given], word, force)
         about = self.info()
         known = known_model(about.model_crc, model)
+        check_profile(profile, about, model)
+
+        def finish(result: Teaching) -> None:
+            before_save(result)
+            keep_takes(profile, about, model, read, taught=True)
+
         return teach(
             self,
             word,
@@ -119,7 +135,7 @@ class Device(Driver):
             progress=progress,
             config=known.front_end if known else None,
             about=about,
-            before_save=before_save,
+            before_save=finish,
         )
 
     def adapt(
@@ -133,6 +149,7 @@ class Device(Driver):
         model: Model | None = None,
         save: bool = True,
         force: bool = False,
+        profile: str | None = None,
         progress: Progress = lambda what, done, total: None,
         before_learning: Callable[[Lesson], None] = lambda lesson: None,
         before_save: Callable[[Adaptation], None] = lambda result: None,
@@ -149,6 +166,8 @@ class Device(Driver):
                 Without it takes are learned without their renditions (renditions.py).
             force: whether takes that are silent, noise, far too quiet or badly clipped are learned
                 all the same, with a warning.
+            profile: name of the one that the takes that are learned are kept in, as Profile has it;
+                the model must be known for it.
             save: whether the weights are kept; a device that is restarted forgets them otherwise.
             progress: told what is being done, how many takes of it are done, and of how many.
             before_learning: given the takes before the device hears any; what it raises ends it.
@@ -159,8 +178,9 @@ class Device(Driver):
             What was learned, and how takes that were held out are heard before and after.
 
         Raises:
-            DataError: takes are missing or not usable, all of which are named; nothing is learned
-                then. Whatever fails later leaves the device at its last saved weights.
+            DataError: takes are missing or not usable, all of which are named, or the profile
+                cannot be added to; nothing is learned then. Whatever fails later leaves the device
+                at its last saved weights.
         """
         about = self.info()
         own = known_model(about.model_crc, model)
@@ -175,7 +195,13 @@ class Device(Driver):
             own or Model.load("base"),
             force,
         )
+        check_profile(profile, about, model)
         before_learning(lesson)
+
+        def finish(result: Adaptation) -> None:
+            before_save(result)
+            keep_takes(profile, about, model, lesson.learn, taught=False)
+
         return adapt.adapt(
             self,
             lesson.learn,
@@ -188,6 +214,55 @@ class Device(Driver):
             save=save,
             force=force,
             warnings=lesson.weak_points,
+            progress=progress,
+            before_save=finish,
+        )
+
+    def learn_profile(
+        self,
+        profile: Profile,
+        *,
+        words: Sequence[str] | None = None,
+        forget_first: bool = False,
+        model: Model | None = None,
+        save: bool = True,
+        force: bool = False,
+        progress: Progress = lambda what, done, total: None,
+        before_save: Callable[[Relearning], None] = lambda result: None,
+    ) -> Relearning:
+        """Teach the device the takes of a profile as they were taught before, and save it.
+
+        They are added to what it has learned; a take that is in it already counts twice then.
+
+        Args:
+            profile: as Profile.load() gives it.
+            words: only these; all by default.
+            forget_first: whether the device first forgets all that it has learned, which cannot be
+                taken back. That is done when all else has been checked.
+            model: the device's, if it is none that comes with the package.
+            save: as of adapt().
+            force: whether takes that sound like another word are learned, too.
+            progress: told what is being done, how many takes of it are done, and of how many.
+            before_save: given the result, without a generation; what it raises leaves nothing
+                saved.
+
+        Returns:
+            What was learned.
+
+        Raises:
+            ModelError: the device's model is not known.
+            DataError: the model has another front end, or no room for the words; or most takes
+                sound like other words. Nothing is learned then. Whatever fails later leaves the
+                device at what was saved last.
+        """
+        return relearn(
+            self,
+            profile,
+            model_of(self.info(), model),
+            words=words,
+            forget_first=forget_first,
+            save=save,
+            force=force,
             progress=progress,
             before_save=before_save,
         )

@@ -19,7 +19,6 @@ from tracekws.device import limits, protocol
 from tracekws.device.holders import holder
 from tracekws.device.link import Clock, Link
 from tracekws.device.protocol import Health, Hello, Position, RawEvent, RawWord
-from tracekws.device.takes import OTHER
 from tracekws.device.transport import LET_GO, Transport, open_transport
 from tracekws.errors import (
     BusyError,
@@ -34,7 +33,7 @@ from tracekws.errors import (
 )
 from tracekws.errors import code as error_code
 from tracekws.learner import FULL_SCALE
-from tracekws.names import is_name, normalised
+from tracekws.names import OTHER, is_name, normalised
 from tracekws.recognizer import Event
 
 NO_MICROPHONE = (

@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, one_second, read_clip
-from tracekws.core import TAKES, Model
+from tracekws.core import TAKES, FeatureConfig, Model
 from tracekws.data import recording_key, recordings_in, speaker_of
 from tracekws.errors import DataError
 from tracekws.inspection import faults, lines, odd_ones
-from tracekws.names import normalised
-
-OTHER = "_other"
-"""Name of the folder whose takes are learned as the model's class for other words."""
+from tracekws.names import OTHER, normalised
+from tracekws.renditions import take_alone, take_features
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,7 @@ class Take:
 
     `label` is a class of the model, `name` the folder and file, `pcm` one second
     of int16 at 16 kHz, `faults` what is wrong with the recording (inspection.faults()).
+    Of a take without sound, of a profile, `rendered` are its features and its renditions'.
     """
 
     label: str
@@ -38,6 +37,16 @@ class Take:
     faults: tuple[str, ...] = ()
     speaker: str = ""
     """Empty where its name does not say."""
+    rendered: NDArray[np.int8] | None = None
+
+    def heard(self, config: FeatureConfig | None, is_kept: bool) -> NDArray[np.int8] | None:
+        """Features that it is learned by; None where `config`, of a front end, is not known.
+
+        `is_kept` is whether its trace is kept: they are those of its renditions then.
+        """
+        if self.rendered is not None:
+            return self.rendered if is_kept else take_alone(self.rendered)
+        return take_features(self.pcm, config, is_kept) if config else None
 
 
 def read_takes(

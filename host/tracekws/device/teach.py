@@ -7,17 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tracekws.core import TAKES, FeatureConfig, Model, OwnWord
 from tracekws.device.adapt import Progress, guarded, refusals, revert
 from tracekws.device.driver import DeviceInfo, Driver, LearnSession
-from tracekws.device.takes import OTHER, Take, distinct, doubts
+from tracekws.device.takes import Take, distinct, doubts
 from tracekws.errors import DataError, DeviceError, TraceKwsError
 from tracekws.learner import FULL_SCALE, check_refused
-from tracekws.names import word_of
-from tracekws.renditions import take_features
+from tracekws.names import OTHER, word_of
 
 LITTLE = 0.3
 """Agreement below which takes of a word are told to agree little."""
@@ -40,29 +36,32 @@ class Teaching:
     warnings: tuple[str, ...]
 
 
-def check_room(device: Driver, word: str, about: DeviceInfo) -> bool:
-    """See that a device, about which info() has told, can be taught a word.
+def check_room(
+    device: Driver, words: Sequence[str], about: DeviceInfo, forgotten: bool = False
+) -> None:
+    """See that a device, about which info() has told, can be taught words.
 
-    Returns:
-        Whether it is one of the model's.
+    `forgotten` is whether it will have forgotten all that it has learned.
 
     Raises:
-        DataError: the word has no one sound, or there is no room for another.
+        DataError: a word has no one sound, or there is no room for those that are new.
     """
-    if word in (about.unknown, about.silence, OTHER):
-        raise DataError(f"{word!r} has no one sound: it is no word to teach")
-    known = word in about.keywords
-    if known:
-        return known
-    own = device.taught()
-    if word in own.words or len(own.words) < own.room:
-        return known
-    if own.room:
+    if strange := [word for word in words if word in (about.unknown, about.silence, OTHER)]:
+        raise DataError(f"{strange[0]!r} has no one sound: it is no word to teach")
+    there = device.taught()
+    own, sounds = ({}, 0) if forgotten else (there.words, there.sounds)
+    new = [word for word in words if word not in about.keywords and word not in own]
+    if not new or len(own) + sounds + len(new) <= there.room:
+        return
+    if not there.room:
         raise DataError(
-            f"there is no room for {word!r}: the device has {own.room} words of your own; forget"
-            " one by `tracekws forget WORD`"
+            f"the model {about.model_name} has no room for words of your own: load base"
         )
-    raise DataError(f"the model {about.model_name} has no room for words of your own: load base")
+    back = f" and {sounds} of sounds that are no word" if sounds else ""
+    raise DataError(
+        f"there is no room for {', '.join(map(repr, new))}: the device has {len(own)} words of your"
+        f" own{back}, {there.room} at most; forget one by `tracekws forget WORD`"
+    )
 
 
 def warnings_of(word: str, own: OwnWord | None, takes: Sequence[Take]) -> list[str]:
@@ -81,23 +80,25 @@ def warnings_of(word: str, own: OwnWord | None, takes: Sequence[Take]) -> list[s
 def give(
     session: LearnSession,
     word: str,
-    pcm: NDArray[np.int16],
-    heard: NDArray[np.int8] | None,
+    take: Take,
+    config: FeatureConfig | None,
     method: int | None,
 ) -> bool:
     """Teach a take, as features where there are any. Give whether the device has kept it.
 
-    `method` is that of a word of the model that is guarded, else None.
+    `config` is the front end of the device's model, where it is known. `method` is that of a word
+    of the model that is guarded, else None.
     """
+    heard = take.heard(config, True)
     try:
         if method is not None and heard is not None:
             session.take_features(word, heard, FULL_SCALE, method)
         elif method is not None:
-            session.take_pcm(word, pcm, FULL_SCALE, method)
+            session.take_pcm(word, take.pcm, FULL_SCALE, method)
         elif heard is not None:
             session.teach_features(word, heard)
         else:
-            session.teach_pcm(word, pcm)
+            session.teach_pcm(word, take.pcm)
     except DeviceError as error:
         if error.name != "UNLIKE":
             raise
@@ -131,14 +132,14 @@ def teach(
     given, takes = takes, distinct(takes)
     if not takes:
         raise DataError(f"no takes of {word!r}: one at least, three are better")
-    known = check_room(device, word, about or device.info())
-    method = guarded(device, TAKES, force) if known else None
+    about = about or device.info()
+    check_room(device, [word], about)
+    method = guarded(device, TAKES, force) if word in about.keywords else None
     try:
         with device.learn(1) as session:
             for done, take in enumerate(takes):
                 progress("learning", done, len(takes))
-                heard = take_features(take.pcm, config, True) if config else None
-                if not give(session, word, take.pcm, heard, method):
+                if not give(session, word, take, config, method):
                     refused.append(take.name)
             check_refused(len(refused), len(takes))
         progress("learning", len(takes), len(takes))
