@@ -31,6 +31,7 @@ from tracekws.device.takes import read_takes
 from tracekws.errors import DataError, ModelError
 from tracekws.modelfile import with_sections, with_words
 from tracekws.names import RULE, is_name, normalised, path_of
+from tracekws.profile import Profile
 from tracekws.shipped import MODEL
 from tracekws.train.config import load_config
 
@@ -63,6 +64,7 @@ COMMANDS = {
     "listen --live": ("listen", "--live", "--seconds", "1"),
     "load": ("load", "model.tkws", "--yes"),
     "microphone": ("microphone", "--seconds", "0.1"),
+    "profile load": ("profile", "load", "anna", "--model", "model.tkws"),
     "record": ("record", "yes", "--takes", "1", "--out", "recorded"),
     "save": ("save",),
     "bench stream": ("bench", "stream", "model.tkws", "--background", "takes/yes"),
@@ -73,6 +75,8 @@ COMMANDS = {
 NEEDS_NO_NAMES = {"microphone", "record"}
 """They do not ask for names, and do their work; all others refuse."""
 RECORDED = {"a/b/c/recorded/yes/1.wav"}
+NEEDS_THE_MODEL = {"bench stream", "profile load"}
+"""They refuse a device that runs another model than theirs."""
 ASKS_FOR_WORDS = {"forget --yes", "listen", "listen --json", "listen --live", "teach", "words"}
 """They ask for words that were taught."""
 
@@ -96,6 +100,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number in (1, 2):
             write_take(folder / "takes" / word / f"{number}.wav", number)
     write_image(folder, make_image())
+    Profile(1).plus([("yes", np.zeros((6, 80), np.int8))], taught=False).save("anna")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n" * 10))
     return folder
@@ -182,7 +187,7 @@ def test_names_that_look_like_markup_are_shown(run, work: Path, command: str) ->
     with lying_device(LEGAL) as port:
         result = run(*words, "--port", port)
     assert "Traceback" not in result.err
-    assert result.code == (1 if command == "bench stream" else 0), result.err
+    assert result.code == (1 if command in NEEDS_THE_MODEL else 0), result.err
     shown = {
         "adapt": "2 takes are learned, 2 held back",
         "info": "[red]x [b]",
@@ -194,6 +199,7 @@ def test_names_that_look_like_markup_are_shown(run, work: Path, command: str) ->
         "teach": "lamp: 2 takes learned, 3 in all",
         "words": "[red]x",
         "bench stream": "another model, [i]m with CRC",
+        "profile load": "the device runs [i]m with CRC",
     }
     assert shown.get(command, "") in result.out + result.err
     if command == "info":

@@ -21,6 +21,7 @@ from tracekws.cli import (
     evaluate,
     lab,
     listen,
+    profile,
     record,
     storage,
     teach,
@@ -108,7 +109,12 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
-for name, group in (("data", data.app), ("bench", bench.app), ("lab", lab.app)):
+for name, group in (
+    ("profile", profile.app),
+    ("data", data.app),
+    ("bench", bench.app),
+    ("lab", lab.app),
+):
     app.add_typer(group, name=name)
 
 

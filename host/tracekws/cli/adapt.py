@@ -23,10 +23,11 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import columns_table, open_device, prompt, say_saved, warn_of_slots
-from tracekws.cli.options import Json, Port, Virtual
+from tracekws.cli.options import Json, KeepIn, Port, Virtual
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
+from tracekws.device.relearn import check_profile
 from tracekws.device.takes import Lesson
 from tracekws.errors import DataError
 from tracekws.files import check_folder
@@ -75,6 +76,7 @@ def adapt(
     model: Annotated[
         Path, typer.Option(help="The device's model, if it is none that comes with this package.")
     ] = MODEL,
+    profile: KeepIn = None,
     port: Port = None,
     virtual: Virtual = False,
     as_json: Json = False,
@@ -142,6 +144,7 @@ def adapt(
         about = device.info()
         if keep:
             warn_of_slots(about)
+        check_profile(profile, about, known)
         if record:
             record_guided(folder, chosen(words or (), about.keywords), others=not words)
         with stages() as stage:
@@ -154,11 +157,14 @@ def adapt(
                 model=known,
                 save=keep,
                 force=force,
+                profile=profile,
                 progress=stage.report,
                 before_learning=tell,
                 before_save=show,
             )
     say_saved(result.generation)
+    if profile is not None:
+        say(talk, f"takes kept in the profile {profile}")
     if as_json:
         print_json(as_plain(result))
 

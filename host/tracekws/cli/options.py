@@ -35,6 +35,16 @@ Virtual = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+KeepIn = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Keep the takes that are learned as features in this profile, so that `profile load`"
+        " teaches them to another model.",
+        show_default=False,
+    ),
+]
 Isolated = Annotated[
     bool | None,
     typer.Option(

@@ -21,10 +21,11 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import open_device, prompt, say_saved, warn_of_slots
-from tracekws.cli.options import Json, Port, Virtual
+from tracekws.cli.options import Json, KeepIn, Port, Virtual
 from tracekws.core import Model
 from tracekws.device import microphone
 from tracekws.device.driver import Taught
+from tracekws.device.relearn import check_profile
 from tracekws.device.teach import Teaching
 from tracekws.errors import TraceKwsError
 from tracekws.files import check_folder
@@ -51,6 +52,7 @@ def teach(
     model: Annotated[
         Path, typer.Option(help="The device's model, if it is none that comes with this package.")
     ] = MODEL,
+    profile: KeepIn = None,
     port: Port = None,
     virtual: Virtual = False,
     as_json: Json = False,
@@ -64,6 +66,7 @@ def teach(
     Example: `tracekws teach lamp my-takes/lamp`
     """
     word = word_of(word)
+    known = Model.load(model) if model != MODEL or model.exists() else None
 
     def show(result: Teaching) -> None:
         """Give all that can fail, so that nothing is saved when it does."""
@@ -77,20 +80,25 @@ def teach(
             say(out, standing(result))
 
     with open_device(port, virtual) as device:
+        about = device.info()
         if keep:
-            warn_of_slots(device.info())
+            warn_of_slots(about)
+        check_profile(profile, about, known)
         paths = takes or record_takes(folder, word)
         with stages() as stage:
             result = device.teach(
                 word,
                 paths,
-                model=Model.load(model) if model != MODEL or model.exists() else None,
+                model=known,
                 save=keep,
                 force=force,
+                profile=profile,
                 progress=stage.report,
                 before_save=show,
             )
     say_saved(result.generation)
+    if profile is not None:
+        say(talk, f"takes kept in the profile {profile}")
     if as_json:
         print_json(asdict(result))
 
