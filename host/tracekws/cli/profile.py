@@ -89,7 +89,7 @@ def list_all(as_json: Json = False) -> None:
 
 @app.command()
 def load(
-    name: Name,
+    profile: Name,
     words: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,10 +125,10 @@ def load(
 
     Example: `tracekws profile load anna --forget-first`
     """
-    profile = Profile.load(name)
+    kept = Profile.load(profile)
 
     def as_plain(result: Relearning) -> dict[str, object]:
-        return {"profile": normalised(name), **asdict(result)}
+        return {"profile": normalised(profile), **asdict(result)}
 
     def show(result: Relearning) -> None:
         """Give all that can fail, so that nothing is saved when it does."""
@@ -140,7 +140,7 @@ def load(
             say(talk, f"warning: {warning}")
         with printing():
             learned = count(sum(result.learned.values()))
-            say(out, f"{learned} learned from {name}: {takes_of(result.learned)}")
+            say(out, f"{learned} learned from {profile}: {takes_of(result.learned)}")
 
     with open_device(port, virtual) as device:
         about = device.info()
@@ -152,7 +152,7 @@ def load(
             confirm("Erase everything that was learned?")
         with stages() as stage:
             result = device.learn_profile(
-                profile,
+                kept,
                 words=words,
                 forget_first=forget_first,
                 model=Model.load(model) if model != MODEL or model.exists() else None,
@@ -168,7 +168,7 @@ def load(
 
 @app.command()
 def export(
-    name: Name,
+    profile: Name,
     file: Annotated[Path, typer.Argument(help="Where it goes; a file there is replaced.")],
     as_json: Json = False,
 ) -> None:
@@ -178,18 +178,18 @@ def export(
 
     Example: `tracekws profile export anna anna.profile`
     """
-    profile = Profile.load(name)
-    profile.write(file)
+    kept = Profile.load(profile)
+    kept.write(file)
     if as_json:
-        print_json(facts(name, profile) | {"file": str(file)})
+        print_json(facts(profile, kept) | {"file": str(file)})
     else:
-        say(out, f"{file}: {count(len(profile.takes))}, {len(profile.content) / 1024:.0f} KB")
+        say(out, f"{file}: {count(len(kept.takes))}, {len(kept.content) / 1024:.0f} KB")
 
 
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="That `profile export` wrote.")],
-    name: Annotated[
+    profile: Annotated[
         str | None,
         typer.Option("--as", help="Name of the profile; the file's by default."),
     ] = None,
@@ -199,20 +199,20 @@ def import_file(
 
     Example: `tracekws profile import anna.profile --as anna`
     """
-    name = normalised(file.stem if name is None else name)
-    profile = Profile.read(file)
+    name = normalised(file.stem if profile is None else profile)
+    kept = Profile.read(file)
     if name in Profile.names():
         raise DataError(f"there is a profile {name!r} already: give another name by --as")
-    profile.save(name)
+    kept.save(name)
     if as_json:
-        print_json(facts(name, profile))
+        print_json(facts(name, kept))
     else:
-        say(out, f"profile {name}: {takes_of(profile.words)}")
+        say(out, f"profile {name}: {takes_of(kept.words)}")
 
 
 @app.command()
 def forget(
-    name: Name,
+    profile: Name,
     word: Annotated[
         str | None, typer.Argument(help="Forget the takes of this word alone.", show_default=False)
     ] = None,
@@ -230,19 +230,19 @@ def forget(
     if take is not None and word is None:
         raise typer.BadParameter("--take is for a word: name it, too")
     if word is None:
-        if normalised(name) in Profile.names() and not yes:
-            confirm(f"Erase the profile {name!r}?")
-        Profile.remove(name)
+        if normalised(profile) in Profile.names() and not yes:
+            confirm(f"Erase the profile {profile!r}?")
+        Profile.remove(profile)
         left = Profile(0)
     else:
-        left = Profile.load(name).without(word, take)
+        left = Profile.load(profile).without(word, take)
         what = f"{word!r}" if take is None else f"take {take} of {word!r}"
         if not yes:
-            confirm(f"Erase {what} from the profile {name!r}?")
-        left.save(name)
+            confirm(f"Erase {what} from the profile {profile!r}?")
+        left.save(profile)
     if as_json:
-        print_json({"name": normalised(name), "words": left.words})
+        print_json({"name": normalised(profile), "words": left.words})
     elif word is None:
-        say(out, f"erased profile {name}")
+        say(out, f"erased profile {profile}")
     else:
-        say(out, f"profile {name}: {takes_of(left.words) or 'empty'}")
+        say(out, f"profile {profile}: {takes_of(left.words) or 'empty'}")
