@@ -78,6 +78,7 @@ def test_teach_words_and_forget(run, board, lamp, tmp_path):
 
 def test_a_take_that_is_given_twice_counts_once(run, board, lamp):
     said = run("teach", "lamp", lamp, lamp / "1.wav", "--json", "--port", board.port)
+    assert said.code == 0, said.out
     assert json.loads(said.out)["learned"] == 3
     told = json.loads(said.out)["warnings"]
     assert any("earlier take is lamp/1.wav (as lamp/1.wav)" in text for text in told)

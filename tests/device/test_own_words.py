@@ -164,7 +164,7 @@ def test_a_device_is_asked_once_what_it_is(
 ) -> None:
     for word, seed in (("yes", 1), ("yes", 2), ("no", 3), ("no", 4)):
         write_take(tmp_path / word / f"{seed}.wav", seed)
-    board, asked = make(), Counter[int]()
+    board, asked = make(flash=Flash()), Counter[int]()
     write = board.write
 
     def note(data: bytes) -> None:
