@@ -96,9 +96,9 @@ def test_every_command_with_a_device_is_here() -> None:
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder deep in another, with takes and a model; commands run in it."""
     folder = tmp_path / "a" / "b" / "c"
-    for word in ("yes", "_other"):
+    for word, first in (("yes", 1), ("_other", 3)):
         for number in (1, 2):
-            write_take(folder / "takes" / word / f"{number}.wav", number)
+            write_take(folder / "takes" / word / f"{number}.wav", first + number)
     write_image(folder, make_image())
     Profile(1).plus([("yes", np.zeros((6, 80), np.int8))], taught=False).save("anna")
     monkeypatch.chdir(folder)

@@ -81,7 +81,7 @@ def test_the_target_paths_of_training_and_of_the_lab_are_one(made):
     with torch.no_grad():
         wanted = network(loop.to_input(features[:1])).contrast
     assert wanted.shape == (1, 6, 12)  # of three steps in each layer
-    torch.testing.assert_close(contrast, wanted[:, -1], rtol=0.05, atol=0.05)
+    torch.testing.assert_close(contrast, wanted[:, -1], rtol=0.1, atol=0.05)
 
 
 def test_replay_is_of_the_second_layer(made, program):
