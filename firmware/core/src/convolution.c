@@ -28,7 +28,7 @@ static void take_in(const tkws_convolution_form *form, int16_t *frames, const in
     for (size_t i = 0; i < TKWS_CHANNELS; i++, row += n_frames) {
         dsp_copy(row, row + TKWS_STACK, n_kept);
         for (size_t f = 0; f < TKWS_STACK; f++)
-            row[n_kept + f] = features[f * TKWS_CHANNELS + i];
+            row[n_kept + f] = (int16_t)features[f * TKWS_CHANNELS + i];
     }
 }
 
