@@ -94,17 +94,19 @@ def parse_json(text: str) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file: it appears complete, or what was there stays.
+def write(path: Path, content: bytes, private: bool = False) -> None:
+    """Write a file: it appears complete, or what was there stays; see write_all().
 
     Raises:
         DataError: it cannot be written.
     """
-    write_all({path: content})
+    write_all({path: content}, private)
 
 
-def write_all(contents: Mapping[Path, bytes]) -> None:
+def write_all(contents: Mapping[Path, bytes], private: bool = False) -> None:
     """Write files that belong together: all are on disk before the first one takes its name.
+
+    `private` files are for no other account to read.
 
     Raises:
         DataError: one cannot be written; what was there stays.
@@ -114,6 +116,8 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     try:
         for path, part in parts.items():
             with part.open("wb") as file:
+                if private:
+                    os.fchmod(file.fileno(), 0o600)
                 file.write(contents[path])
                 file.flush()
                 os.fsync(file.fileno())

@@ -167,13 +167,13 @@ class Profile:
             takes = None
         if takes is None:
             raise DataError(
-                f"{path}: the profile is damaged: take a copy of it, or forget it by `tracekws"
-                " profile forget`"
+                f"{path}: the profile is damaged: take a copy of it, or erase it (`tracekws profile"
+                " forget` does, by the name of one of this machine)"
             )
         return cls(front_end, takes)
 
     def write(self, path: Path | str) -> None:
-        """Write it to a file, completely or not at all.
+        """Write it to a file that no other account reads, completely or not at all.
 
         Args:
             path: of the file, which is replaced.
@@ -188,7 +188,7 @@ class Profile:
                 " some, or begin another"
             )
         check_writable(Path(path))
-        write(Path(path), content)
+        write(Path(path), content, private=True)
 
     def save(self, name: str) -> None:
         """Write it into the user's folder, in the place of what is there of that name.

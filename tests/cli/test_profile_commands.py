@@ -189,6 +189,17 @@ def test_forgetting_asks(run, anna, monkeypatch, tmp_path):
     assert Profile.load("anna").words == {"no": 2, "yes": 2, "lamp": 3}
 
 
+def test_what_is_added_while_forgetting_asks_stays(run, anna, monkeypatch):
+    """Another program learns into the profile before the answer is given."""
+
+    def answer(question):
+        Profile.load("anna").plus([("radio", np.ones((6, 80), np.int8))], taught=True).save("anna")
+
+    monkeypatch.setattr("tracekws.cli.profile.confirm", answer)
+    assert "has changed meanwhile" in run("profile", "forget", "anna", "yes").err
+    assert Profile.load("anna").words == {"no": 2, "yes": 2, "lamp": 3, "radio": 1}
+
+
 def test_a_damaged_profile_can_be_forgotten(run, profiles):
     profiles.mkdir(parents=True)
     (profiles / "anna.profile").write_bytes(b"TKPR")

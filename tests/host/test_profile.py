@@ -379,7 +379,7 @@ def test_a_profile_that_cannot_be_written_leaves_nothing_learned(
     learner = Learner(A)
     before = learner.weights
 
-    def refuse(path: Path, content: bytes) -> None:
+    def refuse(path: Path, content: bytes, private: bool) -> None:
         raise DataError("no space is left")
 
     monkeypatch.setattr("tracekws.profile.write", refuse)
@@ -416,9 +416,11 @@ def test_names_of_profiles(users_folder: Path) -> None:
     }
 
 
-def test_nobody_else_reads_the_folder(users_folder: Path) -> None:
+def test_nobody_else_reads_the_folder_or_a_file(users_folder: Path, tmp_path: Path) -> None:
     Profile(1).save("anna")
-    assert users_folder.stat().st_mode & 0o077 == 0
+    Profile(1).write(tmp_path / "exported")
+    for path in (users_folder, users_folder / "anna.profile", tmp_path / "exported"):
+        assert path.stat().st_mode & 0o077 == 0
 
 
 def test_users_of_the_machine_have_profiles_of_their_own(

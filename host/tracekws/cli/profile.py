@@ -235,10 +235,13 @@ def forget(
         Profile.remove(profile)
         left = Profile(0)
     else:
-        left = Profile.load(profile).without(word, take)
+        before = Profile.load(profile)
+        left = before.without(word, take)
         what = f"{word!r}" if take is None else f"take {take} of {word!r}"
         if not yes:
             confirm(f"Erase {what} from the profile {profile!r}?")
+        if Profile.load(profile) != before:
+            raise DataError(f"the profile {profile!r} has changed meanwhile: nothing was erased")
         left.save(profile)
     if as_json:
         print_json({"name": normalised(profile), "words": left.words})

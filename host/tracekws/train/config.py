@@ -32,6 +32,11 @@ LEAST = {
 """Smallest values; of other numbers it is 0 (of those in a pair there is none)."""
 MOST = {
     "taps": lib.TKWS_MAX_TAPS,
+    "kernels": lib.TKWS_FEATURES,
+    "frames": lib.TKWS_MAX_PATCH // 4,
+    "width": lib.TKWS_CHANNELS,
+    "stride": lib.TKWS_CHANNELS,
+    "margin": lib.TKWS_CHANNELS,
     "own_words": lib.TKWS_MAX_OWN,
     "neurons": 1024,
     "stretch": 0.5,
@@ -294,7 +299,7 @@ def check_convolution(where: str, shape: ConvolutionConfig) -> None:
     if not kernels:
         return
     bands = (lib.TKWS_CHANNELS + 2 * shape.margin - width) // shape.stride + 1
-    if kernels % 2 or width % 4 or width > lib.TKWS_CHANNELS or shape.margin >= width:
+    if kernels % 2 or width % 4 or shape.margin >= width:
         wrong = "kernels are even, width a multiple of 4, margin less than width"
     elif frames * width > lib.TKWS_MAX_PATCH:
         wrong = f"frames times width is at most {lib.TKWS_MAX_PATCH}"
