@@ -23,7 +23,7 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import columns_table, open_device, prompt, say_saved, warn_of_slots
-from tracekws.cli.options import Json, KeepIn, Port, Virtual
+from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, Virtual
 from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
@@ -62,10 +62,8 @@ def adapt(
             help="Draw before and after into this PNG, SVG or PDF.", callback=picture_file
         ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Learn takes, too, that would be refused.")
-    ] = False,
-    keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
+    force: Force = False,
+    keep: Save = True,
     passes: Annotated[
         int | None,
         typer.Option(help="Passes over the takes; the model's by default.", min=1, max=100),
@@ -73,9 +71,7 @@ def adapt(
     seed: Annotated[
         int, typer.Option(help="Of the order of takes and of rounding.", min=1, max=2**32 - 1)
     ] = 1,
-    model: Annotated[
-        Path, typer.Option(help="The device's model, if it is none that comes with this package.")
-    ] = MODEL,
+    model: DeviceModel = MODEL,
     profile: KeepIn = None,
     port: Port = None,
     virtual: Virtual = False,

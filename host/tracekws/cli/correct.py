@@ -10,7 +10,7 @@ import typer
 
 from tracekws.cli.console import check_output, out, print_json, say
 from tracekws.cli.devices import open_device, say_saved, warn_of_slots
-from tracekws.cli.options import Json, Port
+from tracekws.cli.options import Json, Port, Save
 from tracekws.cli.teach import count
 from tracekws.device.driver import Correction
 
@@ -23,7 +23,7 @@ def correct(
     nothing: Annotated[
         bool, typer.Option("--nothing", help="It was no word: nothing is to be heard there.")
     ] = False,
-    keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
+    keep: Save = True,
     port: Port = None,
     as_json: Json = False,
 ) -> None:

@@ -84,6 +84,11 @@ Against = Annotated[
     Path | None,
     typer.Option(help="Another image of the same words: the difference to it, in every column."),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Learn takes, too, that would be refused.")]
+Save = Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")]
+DeviceModel = Annotated[
+    Path, typer.Option(help="The device's model, if it is none that comes with this package.")
+]
 Shots = Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)]
 Passes = Annotated[int, typer.Option(help="Passes over them.", min=1)]
 Negatives = Annotated[

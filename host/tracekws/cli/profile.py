@@ -22,7 +22,7 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import confirm, open_device, say_saved, warn_of_slots
-from tracekws.cli.options import Json, Port, Virtual
+from tracekws.cli.options import DeviceModel, Force, Json, Port, Save, Virtual
 from tracekws.cli.teach import count
 from tracekws.core import Model
 from tracekws.device.relearn import Relearning
@@ -103,13 +103,9 @@ def load(
         typer.Option("--forget-first", help="First forget all that the device has learned."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Learn takes, too, that would be refused.")
-    ] = False,
-    keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
-    model: Annotated[
-        Path, typer.Option(help="The device's model, if it is none that comes with this package.")
-    ] = MODEL,
+    force: Force = False,
+    keep: Save = True,
+    model: DeviceModel = MODEL,
     port: Port = None,
     virtual: Virtual = False,
     as_json: Json = False,

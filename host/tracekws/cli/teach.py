@@ -21,7 +21,7 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import open_device, prompt, say_saved, warn_of_slots
-from tracekws.cli.options import Json, KeepIn, Port, Virtual
+from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, Virtual
 from tracekws.core import Model
 from tracekws.device import microphone
 from tracekws.device.driver import Taught
@@ -45,13 +45,9 @@ def teach(
     folder: Annotated[
         Path, typer.Option("--out", help="Where takes go that are recorded: FOLDER/WORD/1.wav.")
     ] = Path("takes"),
-    force: Annotated[
-        bool, typer.Option("--force", help="Learn takes, too, that would be refused.")
-    ] = False,
-    keep: Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")] = True,
-    model: Annotated[
-        Path, typer.Option(help="The device's model, if it is none that comes with this package.")
-    ] = MODEL,
+    force: Force = False,
+    keep: Save = True,
+    model: DeviceModel = MODEL,
     profile: KeepIn = None,
     port: Port = None,
     virtual: Virtual = False,
