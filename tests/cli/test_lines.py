@@ -4,6 +4,7 @@
 import os
 import re
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -116,8 +117,10 @@ def test_at_a_terminal_there_are_bars_instead(monkeypatch, capsys, lasting) -> N
         monkeypatch.setattr(console, "talk", console.Console(file=terminal, force_terminal=True))
         with stages() as stage:
             stage.report("reading", 1, 2)
-        terminal.flush()
-        said = os.read(ours, 1 << 16).decode()
+    said = b""
+    with suppress(OSError):  # a terminal whose other side is closed has an end
+        while part := os.read(ours, 1 << 16):
+            said += part
     os.close(ours)
-    assert "reading" in said
-    assert not re.search(LINE, said.replace("\r", ""))
+    assert "reading" in said.decode()
+    assert not re.search(LINE, said.decode().replace("\r", ""))
