@@ -153,7 +153,7 @@ def test_a_profile_that_cannot_be_written_leaves_the_device(
 ) -> None:
     device = opened(A)
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, private: bool) -> None:
         raise DataError("no space is left")
 
     monkeypatch.setattr("tracekws.profile.write", full)
