@@ -156,8 +156,7 @@ class SpikingNetwork(nn.Module):
     ) -> None:
         """Draw the weights from torch's generator; the filters let through what they hear."""
         super().__init__()
-        there = convolution is not None and convolution.kernels > 0
-        self.convolution = Convolution(convolution) if convolution and there else None
+        self.convolution = Convolution(convolution) if convolution and convolution.kernels else None
         self.taps = nn.Parameter(torch.zeros(taps, inputs))
         self.taps.data[0] = 1
         layer = drawn_layer(inputs, neurons, 1.0)
