@@ -12,8 +12,7 @@ import typer
 
 from tracekws import columns
 from tracekws.cli.console import (
-    check_output,
-    json_text,
+    check_json,
     out,
     picture_file,
     print_json,
@@ -22,9 +21,15 @@ from tracekws.cli.console import (
     stages,
     talk,
 )
-from tracekws.cli.devices import columns_table, open_device, prompt, say_saved, warn_of_slots
+from tracekws.cli.devices import (
+    columns_table,
+    device_model,
+    open_device,
+    prompt,
+    say_saved,
+    warn_of_slots,
+)
 from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, Virtual
-from tracekws.core import Model
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
 from tracekws.device.relearn import check_profile
@@ -92,7 +97,7 @@ def adapt(
     """
     if words and not record:
         raise typer.BadParameter("--word is for --record; takes are learned as the folder has them")
-    known = Model.load(model) if model != MODEL or model.exists() else None
+    known = device_model(model)
 
     told: set[str] = set()
 
@@ -126,7 +131,7 @@ def adapt(
             columns.picture(picture, result.before, result.after, title)
         if as_json:
             longest = as_plain(replace(result, generation=2**32 - 1))
-            check_output(len(json_text(longest, 2)) + 1)
+            check_json(longest)
             return
         with printing():
             if result.before.items():

@@ -212,6 +212,15 @@ def printing() -> Iterator[None]:
         raise TraceKwsError("standard output cannot be written (nobody reads it)") from end
 
 
+def check_json(value: Mapping[str, object]) -> None:
+    """See, before anything changes, that print_json() can give an object of this length.
+
+    Raises:
+        TraceKwsError: as check_output() does.
+    """
+    check_output(len(json_text(value, 2)) + 1)
+
+
 def print_json(value: Mapping[str, object]) -> None:
     """One JSON object on standard output.
 

@@ -14,11 +14,18 @@ from rich.table import Table
 from tracekws.boards.running import kept_board, kept_flash
 from tracekws.cli.console import say, talk
 from tracekws.columns import CAPTIONS, Columns
+from tracekws.core import Model
 from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.discover import NothingFound, find_port
 from tracekws.device.driver import DeviceInfo
 from tracekws.errors import NoDeviceError, TraceKwsError
+from tracekws.shipped import MODEL
+
+
+def device_model(path: Path) -> Model | None:
+    """The model of --model; without that option `base`, or None where it is not there."""
+    return Model.load(path) if path != MODEL or path.exists() else None
 
 
 @contextmanager

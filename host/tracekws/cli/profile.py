@@ -12,8 +12,7 @@ import typer
 from rich.table import Table
 
 from tracekws.cli.console import (
-    check_output,
-    json_text,
+    check_json,
     out,
     print_json,
     printing,
@@ -21,10 +20,9 @@ from tracekws.cli.console import (
     stages,
     talk,
 )
-from tracekws.cli.devices import confirm, open_device, say_saved, warn_of_slots
+from tracekws.cli.devices import confirm, device_model, open_device, say_saved, warn_of_slots
 from tracekws.cli.options import DeviceModel, Force, Json, Port, Save, Virtual
 from tracekws.cli.teach import count
-from tracekws.core import Model
 from tracekws.device.relearn import Relearning
 from tracekws.errors import DataError
 from tracekws.names import normalised
@@ -130,7 +128,7 @@ def load(
         """Give all that can fail, so that nothing is saved when it does."""
         if as_json:
             longest = as_plain(replace(result, generation=2**32 - 1))
-            check_output(len(json_text(longest, 2)) + 1)
+            check_json(longest)
             return
         for warning in result.warnings:
             say(talk, f"warning: {warning}")
@@ -151,7 +149,7 @@ def load(
                 kept,
                 words=words,
                 forget_first=forget_first,
-                model=Model.load(model) if model != MODEL or model.exists() else None,
+                model=device_model(model),
                 save=keep,
                 force=force,
                 progress=stage.report,

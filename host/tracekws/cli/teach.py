@@ -11,8 +11,7 @@ import typer
 from rich.table import Table
 
 from tracekws.cli.console import (
-    check_output,
-    json_text,
+    check_json,
     out,
     print_json,
     printing,
@@ -20,9 +19,8 @@ from tracekws.cli.console import (
     stages,
     talk,
 )
-from tracekws.cli.devices import open_device, prompt, say_saved, warn_of_slots
+from tracekws.cli.devices import device_model, open_device, prompt, say_saved, warn_of_slots
 from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, Virtual
-from tracekws.core import Model
 from tracekws.device import microphone
 from tracekws.device.driver import Taught
 from tracekws.device.relearn import check_profile
@@ -62,13 +60,13 @@ def teach(
     Example: `tracekws teach lamp my-takes/lamp`
     """
     word = word_of(word)
-    known = Model.load(model) if model != MODEL or model.exists() else None
+    known = device_model(model)
 
     def show(result: Teaching) -> None:
         """Give all that can fail, so that nothing is saved when it does."""
         if as_json:
             longest = asdict(replace(result, generation=2**32 - 1))
-            check_output(len(json_text(longest, 2)) + 1)
+            check_json(longest)
             return
         for warning in result.warnings:
             say(talk, f"warning: {warning}")

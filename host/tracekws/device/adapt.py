@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -54,6 +54,18 @@ def revert(device: Driver) -> None:
     """Go back to the last saved weights: open a learning session and abort it."""
     with suppress(_Revert), device.learn(1):
         raise _Revert
+
+
+@contextmanager
+def reverted_on_error(device: Driver) -> Iterator[None]:
+    """Go back to the last saved weights when anything fails, or is interrupted, inside."""
+    try:
+        yield
+    except BaseException:
+        # When the line is gone there is nothing to revert: what is in RAM goes with the power.
+        with suppress(TraceKwsError):
+            revert(device)
+        raise
 
 
 def hear(device: Driver, takes: Sequence[Take], what: str, progress: Progress) -> list[str]:
@@ -198,7 +210,7 @@ def adapt(
     )
     learned = [take for i, take in enumerate(learn) if i not in refused]
     warnings = [*warnings, *refusals([learn[i].name for i in sorted(refused)])]
-    try:
+    with reverted_on_error(device):
         check_refused(len(refused), len(learn))
         after = columns(device, about, test, others, "after", progress)
         result = Adaptation(
@@ -206,8 +218,3 @@ def adapt(
         )
         before_save(result)
         return replace(result, generation=device.save()) if save else result
-    except BaseException:
-        # When the line is gone there is nothing to revert: what is in RAM goes with the power.
-        with suppress(TraceKwsError):
-            revert(device)
-        raise

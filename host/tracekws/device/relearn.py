@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tracekws.core import TAKES, Model, known_model
 from tracekws.device import adapt, teach
-from tracekws.device.adapt import Progress, guarded, refusals, revert
+from tracekws.device.adapt import Progress, guarded, refusals, reverted_on_error
 from tracekws.device.driver import DeviceInfo, Driver
 from tracekws.device.takes import Take
-from tracekws.errors import ModelError, TraceKwsError
+from tracekws.errors import ModelError
 from tracekws.learner import Learner, check_refused
 from tracekws.names import OTHER
 from tracekws.profile import Profile, Session, begun, keep, words_to_teach
@@ -121,7 +120,7 @@ def relearn(
         Learner(model).learn_profile(profile, words, force or not device.guards)
         device.forget()
     refused: list[str] = []
-    try:
+    with reverted_on_error(device):
         for session in sessions:
             refused += _repeat(device, session, model, force, progress)
         check_refused(len(refused), n_takes)
@@ -131,10 +130,6 @@ def relearn(
         result = Relearning(_learned(sessions, refused), tuple(refused), None, tuple(warnings))
         before_save(result)
         return replace(result, generation=device.save()) if save else result
-    except BaseException:
-        with suppress(TraceKwsError):
-            revert(device)
-        raise
 
 
 def _repeat(

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tracekws.core import TAKES, FeatureConfig, Model, OwnWord
-from tracekws.device.adapt import Progress, guarded, refusals, revert
+from tracekws.device.adapt import Progress, guarded, refusals, reverted_on_error
 from tracekws.device.driver import DeviceInfo, Driver, LearnSession
 from tracekws.device.takes import Take, distinct, doubts
-from tracekws.errors import DataError, DeviceError, TraceKwsError
+from tracekws.errors import DataError, DeviceError
 from tracekws.learner import FULL_SCALE, check_refused
 from tracekws.names import OTHER, word_of
 
@@ -135,7 +134,7 @@ def teach(
     about = about or device.info()
     check_room(device, [word], about)
     method = guarded(device, TAKES, force) if word in about.keywords else None
-    try:
+    with reverted_on_error(device):
         with device.learn(1) as session:
             for done, take in enumerate(takes):
                 progress("learning", done, len(takes))
@@ -156,7 +155,3 @@ def teach(
         )
         before_save(result)
         return replace(result, generation=device.save()) if save else result
-    except BaseException:
-        with suppress(TraceKwsError):
-            revert(device)
-        raise
