@@ -21,8 +21,6 @@ MEMBRANE_Q = 8
 With a range of +-16 a trained network loses ten points; with one of +-64 or +-256 at most one."""
 TRACE_DECAY = 0.95
 """What an eligibility trace keeps each step: the same in pre-training and on the device."""
-CONVOLUTION_BIAS_Q = 8
-"""Q format of the convolution's biases."""
 CONTRAST_GAIN = 300.0
 """Gain of the contrast logits, to be divided by the square root of the number of neurons."""
 
@@ -281,7 +279,7 @@ def convolution_bytes(convolution: Convolution) -> bytes:
     weight_q = fraction_bits(weights, 1.0, 4)
     shape = (*weights.shape, convolution.stride, convolution.margin, weight_q)
     rows = weights.transpose(0, 2, 1)
-    numbers = to_int16(rows, weight_q) + to_int16(convolution.bias, CONVOLUTION_BIAS_Q)
+    numbers = to_int16(rows, weight_q) + to_int16(convolution.bias, lib.TKWS_CONVOLUTION_BIAS_Q)
     return struct.pack("<6H", *shape) + numbers
 
 
@@ -295,7 +293,7 @@ def convolution_of(model: Model) -> Convolution | None:
     weights, bias = np.split(integers.astype(np.float64), [-form.n_kernels])
     return Convolution(
         weights.reshape(rows).transpose(0, 2, 1) / 2.0**form.weight_q,
-        bias / 2.0**CONVOLUTION_BIAS_Q,
+        bias / 2.0**lib.TKWS_CONVOLUTION_BIAS_Q,
         form.stride,
         form.margin,
     )

@@ -15,7 +15,6 @@
 #define MAX_RATE (1u << 30)
 #define CRC_BYTES 4
 #define CONVOLUTION_HEAD_BYTES 12
-#define CONVOLUTION_BIAS_Q 8
 #define TRACES_HEAD_BYTES 8
 #define OWN_BYTES 10
 #define N_MATRICES 5 /* trainable */
@@ -309,7 +308,7 @@ static int read_convolution(tkws_convolution_form *form, const section *payload)
     if (payload->n_bytes != CONVOLUTION_HEAD_BYTES + weights_bytes + 2u * form->n_kernels)
         return TKWS_E_MODEL_CONVOLUTION;
     form->n_bands = (uint16_t)(TKWS_FEATURES / form->n_kernels);
-    form->bias_unit = (int32_t)1 << (form->weight_q + TKWS_FEATURE_Q - CONVOLUTION_BIAS_Q);
+    form->bias_unit = (int32_t)1 << (form->weight_q + TKWS_FEATURE_Q - TKWS_CONVOLUTION_BIAS_Q);
     form->weights = payload->at + CONVOLUTION_HEAD_BYTES;
     form->bias = form->weights + weights_bytes;
     return TKWS_OK;

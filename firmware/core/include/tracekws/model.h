@@ -75,9 +75,10 @@ extern "C" {
 #define TKWS_MAX_RANK 64
 #define TKWS_MAX_PATCH 256 /**< numbers that a kernel of the convolution spans */
 #define TKWS_MAX_OWN 16
-#define TKWS_TAKES_COUNTED 16 /**< of a word; later ones fade it out */
-#define TKWS_TAP_Q 6          /**< Q format of taps */
-#define TKWS_LOGIT_Q 10       /**< Q format of readout weights, scores and contrast logits */
+#define TKWS_TAKES_COUNTED 16     /**< of a word; later ones fade it out */
+#define TKWS_CONVOLUTION_BIAS_Q 8 /**< Q format of the convolution's biases */
+#define TKWS_TAP_Q 6              /**< Q format of taps */
+#define TKWS_LOGIT_Q 10           /**< Q format of readout weights, scores and contrast logits */
 
 #define TKWS_MODEL_START_BYTES 16  /**< of an image before its sections */
 #define TKWS_SECTION_HEAD_BYTES 12 /**< of a section before its payload */
