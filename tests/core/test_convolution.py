@@ -2,6 +2,7 @@
 """The convolution against its equation in floating point, and its section in an image."""
 
 import struct
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from images import Patches, join, make_image, sections, with_convolution
 from machine import E, Machine, random_features
 from tracekws._core import ffi, lib
+from tracekws.errors import DataError
+from tracekws.train.config import load_config
 
 SHAPES = {
     "as shipped": Patches.random(1),
@@ -137,3 +140,41 @@ def test_numbers_out_of_range_are_refused(shape: tuple[int, ...], good: bool) ->
     weights = bytes(2 * shape[0] * (shape[1] * shape[2] + 1))
     payload = struct.pack("<6H", *shape) + weights
     assert parsed(payload) == (0 if good else E["MODEL_CONVOLUTION"])
+
+
+def shapes() -> list[tuple[int, int, int, int, int]]:
+    """Kernels, frames, width, stride, margin: a grid at and beyond every bound."""
+    frames, widths = (1, 2, 21, 22, 64, 65), (4, 10, 12, 40, 44)
+    strides, margins = (0, 2, 4, 41, 78, 0xFFFF), (1, 3, 4, 39, 40)
+    found = []
+    for frame, width, stride, margin in product(frames, widths, strides, margins):
+        if frame * width > lib.TKWS_MAX_PATCH + 12:
+            continue
+        bands = max(40 + 2 * margin - width, 0) // max(stride, 1) + 1
+        fit = max(80 // bands, 1)
+        found += [(kernels, frame, width, stride, margin) for kernels in (fit, fit + 1)]
+    return found
+
+
+def trained(shape: tuple[int, ...]) -> bool:
+    """Whether a training configuration may have it."""
+    names = ("kernels", "frames", "width", "stride", "margin")
+    try:
+        load_config("base", convolution=dict(zip(names, shape, strict=True)))
+    except DataError:
+        return False
+    return True
+
+
+def test_training_and_the_core_find_the_same_shapes_possible() -> None:
+    possible = []
+    for shape in shapes():
+        kernels, frames, width, _, _ = shape
+        weights = bytes(2 * kernels * (frames * width + 1))
+        core = parsed(struct.pack("<6H", *shape, 12) + weights) == 0
+        assert trained(shape) == core, shape
+        if core:
+            possible.append(shape)
+    assert len(possible) > 40
+    for values in zip(*possible, strict=True):
+        assert len(set(values)) > 1

@@ -35,7 +35,7 @@ MOST = {
     "kernels": lib.TKWS_FEATURES,
     "frames": lib.TKWS_MAX_PATCH // 4,
     "width": lib.TKWS_CHANNELS,
-    "stride": lib.TKWS_CHANNELS,
+    "stride": (1 << 16) - 1,
     "margin": lib.TKWS_CHANNELS,
     "own_words": lib.TKWS_MAX_OWN,
     "neurons": 1024,
@@ -205,18 +205,15 @@ def converted(where: str, key: str, value: Any, model: Any, least: float = 0) ->
     return wanted(value)
 
 
-def merged(
-    where: str, base: dict[str, Any], given: dict[str, Any], section: str = ""
-) -> dict[str, Any]:
+def merged(where: str, base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The base's settings with those of a file in their place.
 
     Raises:
         DataError: a key that the base does not have, or a value that is not possible.
     """
     if unknown := sorted(set(given) - set(base)):
-        inside = f" in [{section}]" if section else ""
         raise DataError(
-            f"{where}: unknown setting '{unknown[0]}'{inside}; there are {', '.join(sorted(base))}"
+            f"{where}: unknown setting '{unknown[0]}'; there are {', '.join(sorted(base))}"
         )
     out: dict[str, Any] = {}
     for key, model in base.items():
@@ -224,7 +221,7 @@ def merged(
         if isinstance(model, dict):
             if not isinstance(value, dict):
                 raise DataError(f"{where}: {key} is a section: [{key}]")
-            out[key] = merged(where, model, value, key)
+            out[key] = merged(f"{where}: [{key}]", model, value)
         else:
             out[key] = converted(where, key, value, model, LEAST.get(key, 0))
     return out
@@ -290,21 +287,25 @@ def of_start(where: str, start: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_convolution(where: str, shape: ConvolutionConfig) -> None:
-    """See that a convolution gives as many numbers as it hears, and fits an image.
+    """Say in a line what the core would refuse of a convolution's shape (check_convolution() of C).
 
     Raises:
-        DataError: it does not.
+        DataError: it would.
     """
-    kernels, frames, width = shape.kernels, shape.frames, shape.width
+    kernels, frames, width, margin = shape.kernels, shape.frames, shape.width, shape.margin
     if not kernels:
         return
-    bands = (lib.TKWS_CHANNELS + 2 * shape.margin - width) // shape.stride + 1
-    if kernels % 2 or width % 4 or shape.margin >= width:
-        wrong = "kernels are even, width a multiple of 4, margin less than width"
+    bands = (lib.TKWS_CHANNELS + 2 * margin - width) // shape.stride + 1
+    if kernels % 2:
+        wrong = f"kernels = {kernels}, but even numbers are possible"
+    elif width % 4:
+        wrong = f"width = {width}, but multiples of 4 are possible"
+    elif margin >= width:
+        wrong = f"margin = {margin}, but less than width = {width} is possible"
     elif frames * width > lib.TKWS_MAX_PATCH:
-        wrong = f"frames times width is at most {lib.TKWS_MAX_PATCH}"
+        wrong = f"frames = {frames} times width = {width} is at most {lib.TKWS_MAX_PATCH}"
     elif kernels * bands != lib.TKWS_FEATURES:
-        wrong = f"kernels times bands ({bands}) must be {lib.TKWS_FEATURES}"
+        wrong = f"kernels = {kernels} times bands ({bands}) must be {lib.TKWS_FEATURES}"
     else:
         return
     raise DataError(f"{where}: [convolution]: {wrong}")
