@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that the user names: read with a bound, written completely or not at all."""
 
+import fcntl
 import json
 import os
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -19,6 +21,10 @@ TEXT_BYTES = 16 * MIB
 """Most of a list, a table, settings or a card."""
 ROOM = 1 << 16
 """Bytes that a folder must take before work begins whose result goes there."""
+LOCK_TRIES = 200
+"""How often a lock that another program has is asked for."""
+LOCK_PAUSE = 0.05
+"""Seconds from one time to the next."""
 
 
 def state_folder() -> Path:
@@ -129,6 +135,45 @@ def write_all(contents: Mapping[Path, bytes], private: bool = False) -> None:
         for part in parts.values():
             with suppress(OSError):
                 part.unlink()
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Keep others out who lock the same file, in this process or another.
+
+    Args:
+        path: of the file, which is made when it is missing, stays empty, and is left there.
+        what: it stands for, for errors.
+
+    Raises:
+        DataError: another program has it and keeps it, or it cannot be made or locked.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    try:
+        _take_lock(file, path, what)
+        yield
+    finally:
+        os.close(file)  # and the lock goes with it
+
+
+def _take_lock(file: int, path: Path, what: str) -> None:
+    """Lock an open file as soon as nobody else has it. Errors are those of locked()."""
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if not left:
+                raise DataError(
+                    f"{path}: another program is changing {what} and does not end: end it, or"
+                    " try again"
+                ) from error
+        except OSError as error:
+            raise DataError(f"{path}: cannot be locked ({error.strerror})") from error
+        time.sleep(LOCK_PAUSE)
 
 
 def check_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ what would be learned of the sound.
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -25,7 +26,15 @@ from numpy.typing import NDArray
 
 from tracekws.core import FEATURES, TAKES, FeatureConfig, Model, features
 from tracekws.errors import DataError, TraceKwsError
-from tracekws.files import MIB, check_folder, check_writable, read_bytes, state_folder, write
+from tracekws.files import (
+    MIB,
+    check_folder,
+    check_writable,
+    locked,
+    read_bytes,
+    state_folder,
+    write,
+)
 from tracekws.names import NAME_BYTES, OTHER, is_name, normalised, path_of
 from tracekws.renditions import RENDITIONS
 from tracekws.shipped import SHIPPED, shipped_model
@@ -209,15 +218,16 @@ class Profile:
             name: of it.
 
         Raises:
-            DataError: there is none, or it cannot be erased.
+            DataError: there is none, it cannot be erased, or as of changing().
         """
         path = path_in_folder(name)
-        try:
-            path.unlink()
-        except FileNotFoundError as error:
-            raise DataError(f"there is no profile {name!r}") from error
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror}") from error
+        with changing():
+            try:
+                path.unlink()
+            except FileNotFoundError as error:
+                raise DataError(f"there is no profile {name!r}") from error
+            except OSError as error:
+                raise DataError(f"{path}: {error.strerror}") from error
 
     @property
     def content(self) -> bytes:
@@ -440,6 +450,15 @@ def path_in_folder(name: str) -> Path:
     return path_of(folder(), normalised(name), SUFFIX)
 
 
+def changing() -> AbstractContextManager[None]:
+    """Keep other programs of this user from changing profiles, from a look at one to its save().
+
+    Raises:
+        DataError: another one is changing some, and does not end; or as of files.locked().
+    """
+    return locked(state_folder() / "profiles.lock", "profiles")
+
+
 def begun(name: str, config: FeatureConfig, of: str) -> Profile:
     """The profile of a name, to add takes to: that of the user's folder, or an empty one.
 
@@ -468,8 +487,11 @@ def keep(
 ) -> Profile:
     """Add takes that a model has learned to the profile of a name; give that profile.
 
-    `takes` and `taught` are those of Profile.plus(). Errors are those of begun() and write().
+    `takes` and `taught` are those of Profile.plus(). Errors are those of begun(), write() and
+    changing(): what another program adds meanwhile stays.
     """
-    profile = begun(name, model.front_end, model.name).plus(takes, taught)
-    profile.save(name)
+    given = list(takes)
+    with changing():
+        profile = begun(name, model.front_end, model.name).plus(given, taught)
+        profile.save(name)
     return profile

@@ -17,7 +17,7 @@ from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.core import Model
 from tracekws.device.device import Device
 from tracekws.learner import Learner
-from tracekws.profile import Profile
+from tracekws.profile import Profile, changing
 
 
 def write_model(folder: Path, seed: int, **fields: int) -> Path:
@@ -198,6 +198,25 @@ def test_what_is_added_while_forgetting_asks_stays(run, anna, monkeypatch):
     monkeypatch.setattr("tracekws.cli.profile.confirm", answer)
     assert "has changed meanwhile" in run("profile", "forget", "anna", "yes").err
     assert Profile.load("anna").words == {"no": 2, "yes": 2, "lamp": 3, "radio": 1}
+
+
+def test_nothing_is_taken_in_or_out_while_another_program_adds(run, monkeypatch, tmp_path):
+    take = Profile(1).plus([("yes", np.zeros((6, 80), np.int8))], taught=False)
+    take.save("anna")
+    take.write(tmp_path / "anna.p")
+    monkeypatch.setattr("tracekws.files.LOCK_TRIES", 1)
+    for words in (
+        ("forget", "anna", "yes", "--yes"),
+        ("forget", "anna", "--yes"),
+        ("import", tmp_path / "anna.p", "--as", "bert"),
+    ):
+        with changing():
+            refused = run("profile", *words)
+        assert (refused.code, refused.out) == (1, "")
+        assert "another program is changing profiles and does not end" in refused.err
+        assert refused.err.count("\n") == 1
+    assert Profile.names() == ["anna"]
+    assert Profile.load("anna") == take
 
 
 def test_a_damaged_profile_can_be_forgotten(run, profiles):

@@ -2,6 +2,8 @@
 """Profiles: their files, what is kept in them, and that a model learns of them what it had."""
 
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from tracekws.core import TAKES, FeatureConfig, Model, features
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.files import state_folder
 from tracekws.learner import Learner
-from tracekws.profile import MOST_BYTES, KeptTake, Profile, front_end_crc
+from tracekws.profile import MOST_BYTES, KeptTake, Profile, begun, changing, front_end_crc, keep
 from tracekws.renditions import renditions, take_features
 
 PCM = changing_noise(60, 1600)
@@ -389,6 +391,62 @@ def test_a_profile_that_cannot_be_written_leaves_nothing_learned(
         learner.teach("radio", [cut(12)], profile="anna")
     assert learner.weights == before
     assert (users_folder / "anna.profile").read_bytes() == there
+
+
+def test_what_is_added_between_a_look_and_its_save_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program adds takes when this one has read the profile, and not yet written it."""
+    refused = []
+
+    def looked(*given: object) -> Profile:
+        found = begun(*given)  # type: ignore[arg-type]
+        if not refused:
+            refused.append(True)
+            for change in (
+                lambda: keep("anna", A, rendered("lamp", 1), True),
+                lambda: Profile.remove("anna"),
+            ):
+                with pytest.raises(DataError, match="another program is changing profiles"):
+                    change()
+        return found
+
+    monkeypatch.setattr("tracekws.files.LOCK_TRIES", 1)
+    monkeypatch.setattr("tracekws.profile.begun", looked)
+    keep("anna", A, rendered("no", 1), False)
+    keep("anna", A, rendered("lamp", 1), True)
+    assert Profile.load("anna").words == {"no": 1, "lamp": 1}
+    with pytest.raises(KeyboardInterrupt), changing():
+        raise KeyboardInterrupt
+    keep("anna", A, rendered("up", 1), True)
+    assert Profile.load("anna").words == {"no": 1, "lamp": 1, "up": 1}
+
+
+ADDING = """
+import sys
+import numpy as np
+from tracekws import files
+from tracekws.core import Model
+from tracekws.profile import keep
+
+files.LOCK_TRIES = 10**6
+base = Model.load("base")
+word, count = sys.argv[1], int(sys.argv[2])
+sys.stdin.readline()
+for number in range(count):
+    keep("anna", base, [(word, np.full((6, 80), number, np.int8))], True)
+"""
+
+
+def test_processes_that_add_at_once_lose_no_take() -> None:
+    words, count = ("lamp", "radio", "door"), 20
+    processes = [
+        subprocess.Popen([sys.executable, "-c", ADDING, word, str(count)], stdin=subprocess.PIPE)
+        for word in words
+    ]
+    for process in processes:  # then each goes on from its readline()
+        assert process.stdin is not None
+        process.stdin.close()
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert Profile.load("anna").words == dict.fromkeys(words, count)
 
 
 def test_names_of_profiles(users_folder: Path) -> None:

@@ -63,7 +63,10 @@ def test_a_file_says_what_differs_and_options_come_first(tmp_path):
         ("[teacher]\nchannels = []", "[teacher]: channels must be a list"),
         ("[teacher]\nchannels = [0]", "[teacher]: channels = 0, but at least 1 is possible"),
         ("[augment]\nnoise_db = [1]", "[augment]: noise_db must be a list of two"),
-        ("[augment]\nnoise_db = [9, 1]", "[augment]: noise_db: the first number is above the second"),
+        (
+            "[augment]\nnoise_db = [9, 1]",
+            "[augment]: noise_db: the first number is above the second",
+        ),
         ("[augment]\nnoise_share = 2", "[augment]: noise_share = 2, but 0 to 1.0 is possible"),
         ("words = []", "words must be a list"),
         ("words = ['cat', 'cat']", "'cat': words are distinct"),

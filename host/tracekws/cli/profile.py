@@ -26,7 +26,7 @@ from tracekws.cli.teach import count
 from tracekws.device.relearn import Relearning
 from tracekws.errors import DataError
 from tracekws.names import normalised
-from tracekws.profile import Profile, folder
+from tracekws.profile import Profile, changing, folder
 from tracekws.shipped import MODEL
 
 app = typer.Typer(
@@ -195,9 +195,10 @@ def import_file(
     """
     name = normalised(file.stem if profile is None else profile)
     kept = Profile.read(file)
-    if name in Profile.names():
-        raise DataError(f"there is a profile {name!r} already: give another name by --as")
-    kept.save(name)
+    with changing():
+        if name in Profile.names():
+            raise DataError(f"there is a profile {name!r} already: give another name by --as")
+        kept.save(name)
     if as_json:
         print_json(facts(name, kept))
     else:
@@ -234,9 +235,12 @@ def forget(
         what = f"{word!r}" if take is None else f"take {take} of {word!r}"
         if not yes:
             confirm(f"Erase {what} from the profile {profile!r}?")
-        if Profile.load(profile) != before:
-            raise DataError(f"the profile {profile!r} has changed meanwhile: nothing was erased")
-        left.save(profile)
+        with changing():
+            if Profile.load(profile) != before:
+                raise DataError(
+                    f"the profile {profile!r} has changed meanwhile: nothing was erased"
+                )
+            left.save(profile)
     if as_json:
         print_json({"name": normalised(profile), "words": left.words})
     elif word is None:
