@@ -170,6 +170,36 @@ def test_a_profile_goes_to_another_machine(run, anna, profiles, tmp_path, monkey
     assert "there is a profile 'anna' already" in again.err
 
 
+SAVED = Profile(1).plus([("yes", np.zeros((6, 80), np.int8))], taught=False)
+
+
+FOREIGN = {
+    "without takes": (Profile(1).content, "the profile holds no take: there is nothing"),
+    "cut short": (SAVED.content[:-1], "the profile is damaged"),
+    "a byte changed": (SAVED.content[:60] + b"?" + SAVED.content[61:], "is damaged"),
+    "newer": (b"TKPR\x02" + SAVED.content[5:], "of format 2, made by a newer version"),
+    "empty": (b"", "this is no profile"),
+    "a zip archive": (b"PK\x03\x04" + bytes(60), "this is no profile"),
+    "a model": (b"TKWS" + bytes(60), "this is no profile"),
+    "learned weights": (b"TKLW" + bytes(60), "this is no profile"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), FOREIGN.values(), ids=FOREIGN)
+def test_what_is_not_taken_in_leaves_nothing(run, content, said, profiles, tmp_path):
+    file = tmp_path / "theirs.profile"
+    file.write_bytes(content)
+    for words in ((), ("--as", "anna"), ("--json",)):
+        refused = run("profile", "import", file, *words)
+        assert refused.code == 1
+        assert refused.err.startswith(f"error: {file}: ")
+        assert said in refused.err
+        assert refused.err.count("\n") == 1
+    assert json.loads(refused.out)["error"]["name"] == "DATA"
+    assert file.read_bytes() == content
+    assert [path for path in profiles.parent.rglob("*") if path.is_file()] == []
+
+
 def test_takes_words_and_profiles_are_forgotten(run, anna):
     said = run("profile", "forget", "anna", "yes", "--take", "2", "--yes")
     assert said.out == "profile anna: no 2, yes 1, lamp 3\n"

@@ -189,12 +189,14 @@ def import_file(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Take a profile in from a file; one that is there stays.
+    """Take a profile in from a file; one that is there stays. One without takes is refused.
 
     Example: `tracekws profile import anna.profile --as anna`
     """
     name = normalised(file.stem if profile is None else profile)
     kept = Profile.read(file)
+    if not kept.takes:
+        raise DataError(f"{file}: the profile holds no take: there is nothing to take in")
     with changing():
         if name in Profile.names():
             raise DataError(f"there is a profile {name!r} already: give another name by --as")
