@@ -83,7 +83,7 @@ def test_a_word_that_was_missed(run, board, take):
 def test_what_cannot_be_corrected_is_told_and_changes_nothing(run, board, words, told):
     said = run("correct", *words, "--port", board.port)
     assert said.code != 0
-    assert told in " ".join(said.err.replace("│", " ").split())
+    assert told in said.err
     assert "Traceback" not in said.err
     assert json.loads(run("info", "--json", "--port", board.port).out)["generation"] == 0
 

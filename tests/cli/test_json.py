@@ -16,7 +16,7 @@ from recordings import write_take
 from tones import write_tree
 from toolchain import ROOT
 from tracekws import cli, errors
-from tracekws.cli.exits import EXITS, FAILED, NAMES, USAGE
+from tracekws.cli.exits import EXITS, FAILED, NAMES
 from tracekws.device import discover
 
 PAGE = (ROOT / "docs" / "commands.md").read_text()
@@ -38,6 +38,39 @@ def error_of(ran: Any) -> dict[str, object]:
     assert told["error"].keys() == {"code", "name", "text"}
     assert told["error"]["code"] == ran.code
     return dict(told["error"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("shout",), "No such command 'shout'; `tracekws --help` shows how"),
+        (("profile", "shout"), "No such command 'shout'; `tracekws profile --help` shows how"),
+        (("info", "--prot"), "No such option: --prot"),
+        (("listen",), "give recordings, or --mic, or --live; `tracekws listen --help` shows how"),
+        (("teach",), "Missing argument"),
+        (("listen", "--port"), "'--port' requires an argument; `tracekws --help` shows how"),
+        (("adapt", "takes", "--passes", "0"), "Invalid value for '--passes': "),
+        (("data", "get", "a", "b\nc"), "`tracekws data get --help` shows how"),
+        (("flash", "x", "--yes=3"), "`tracekws flash --help` shows how"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_is_one_line(words: tuple[str, ...], said: str, run: Any) -> None:
+    plain = run(*words)
+    assert (plain.code, plain.out) == (2, "")
+    assert plain.err.startswith("error: ")
+    assert said in plain.err
+    assert plain.err.count("\n") == 1
+    told = error_of(run(*words[:1], "--json", *words[1:]))
+    assert (told["name"], told["code"]) == ("USAGE", 2)
+
+
+@pytest.mark.parametrize("words", [(), ("profile",), ("adapt", "--help")], ids=" ".join)
+def test_help_is_no_error(words: tuple[str, ...], run: Any) -> None:
+    ran = run(*words)
+    assert ran.code == (0 if "--help" in words else 2)
+    assert ran.err == ""
+    assert "Usage: " in ran.out
 
 
 def test_every_command_has_json() -> None:
@@ -72,8 +105,7 @@ def test_an_error_is_an_object(command, code, name, run, tmp_path, monkeypatch) 
     told = error_of(ran)
     assert (told["code"], told["name"]) == (code, name)
     assert told["text"]
-    if code != 2:
-        assert ran.err == f"error: {told['text']}\n"
+    assert ran.err == f"error: {told['text']}\n"
     plain = run(*command.split())
     assert (plain.code, plain.out) == (code, "")
 
@@ -143,15 +175,11 @@ def test_the_page_has_the_exit_statuses() -> None:
 
 
 def test_the_page_has_the_names() -> None:
-    assert {name for name, _ in rows("is one of these:")} == {
-        *(name for _, name in NAMES),
-        USAGE,
-        FAILED,
-    }
+    assert {name for name, _ in rows("is one of these:")} == {*(name for _, name in NAMES), FAILED}
 
 
 def test_no_name_is_one_of_a_devices() -> None:
-    own = {USAGE, FAILED, *(name for _, name in NAMES)}
+    own = {FAILED, *(name for _, name in NAMES)}
     assert own.isdisjoint({entry.name for entry in errors.table().values()} - {"VERSION"})
 
 

@@ -303,8 +303,8 @@ def test_refusals(words, code, said, model_file, tree, tmp_path, monkeypatch) ->
     arguments = [str(tree) if word == "TREE" else word for word in words]
     done = tracekws("bench", "stream", str(model_file), *arguments)
     assert done.returncode == code
-    assert said in " ".join(done.stderr.replace("│", " ").split())
-    assert code == 2 or done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: each command parses, calls one function of the library, renders."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,36 +28,42 @@ from tracekws.cli import (
     teach,
     train,
 )
-from tracekws.cli.console import check_output, conversions_told, printing, visible
-from tracekws.cli.exits import EXITS, USAGE, say_error, tell_error
+from tracekws.cli.console import check_output, conversions_told, printing
+from tracekws.cli.exits import EXITS, UsageError, say_error
 from tracekws.errors import TraceKwsError
 
 
 @contextmanager
-def visible_usage() -> Iterator[None]:
-    """What was typed wrongly is printed by typer: let it be visible text, too, and JSON."""
+def usage_told() -> Iterator[None]:
+    """Make what typer says of a wrong command line, in a box, an error like any other.
+
+    Raises:
+        UsageError: it was typed wrongly.
+    """
     try:
         yield
     except Exception as error:
-        if isinstance(getattr(error, "message", None), str):
-            error.message = visible(error.message)  # type: ignore[attr-defined]
-            whole = getattr(error, "format_message", None)  # with the option that it is of
-            said = whole() if whole else error.message  # type: ignore[attr-defined]
-            tell_error(getattr(error, "exit_code", 2), USAGE, said)
-        raise
+        whole = getattr(error, "format_message", None)  # with the option that it is of
+        said = whole() if whole else ""
+        if not said:  # another error, or help that was printed for want of arguments
+            raise
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "tracekws"
+        line = re.sub(r"\s*\n\s*", " ", said.removeprefix("Invalid value: ")).rstrip(".")
+        raise UsageError(f"{line}; `{command} --help` shows how") from error
 
 
 class Commands(TyperGroup):
-    """The commands, and what may be said of a wrong one."""
+    """The commands, and what is said of a wrong one."""
 
     def make_context(self, *words: Any, **options: Any) -> Any:
         """See typer."""
-        with visible_usage():
+        with usage_told():
             return super().make_context(*words, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """See typer."""
-        with visible_usage():
+        with usage_told():
             return super().invoke(ctx)
 
 

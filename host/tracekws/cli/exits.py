@@ -29,7 +29,14 @@ EXITS = {
     130: "ended by Ctrl-C",
 }
 """Exit statuses, and what they mean."""
+
+
+class UsageError(TraceKwsError):
+    """The command was typed wrongly."""
+
+
 NAMES: tuple[tuple[type[Exception], str], ...] = (
+    (UsageError, "USAGE"),
     (BusyError, "BUSY_LINE"),
     (NoDeviceError, "NO_DEVICE"),
     (VersionError, "VERSION"),
@@ -40,12 +47,13 @@ NAMES: tuple[tuple[type[Exception], str], ...] = (
     (OSError, "FILE"),
 )
 """Names of errors, the more particular kinds first; those of a device have the device's names."""
-USAGE = "USAGE"
 FAILED = "FAILED"
 
 
 def exit_code(error: Exception) -> int:
     """Exit status of an error."""
+    if isinstance(error, UsageError):
+        return 2
     if isinstance(error, NoDeviceError):
         return 3
     if isinstance(error, DeviceError | ProtocolError | StorageError):
