@@ -67,6 +67,13 @@ def no_lines_of_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(console, "LINE_SECONDS", 1e6)
 
 
+@pytest.fixture
+def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a user's profiles, of this test alone; not made yet."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "tracekws" / "profiles"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--notices", type=Path, metavar="FILE", help="lines that say what was left out before"

@@ -288,6 +288,25 @@ def with_own_words(image: bytes, own: Own) -> bytes:
     return join([*sections(image), ("ownw", own.payload())])
 
 
+def image_with_own_words(
+    seed: int, n_words: int = 3, arrays: dict[str, np.ndarray] | None = None, **fields: int
+) -> bytes:
+    """A random model that keeps takes, with room for words of the user's own."""
+    given = {"n_neurons": 16, "method": lib.TKWS_LEARN_TAKES, "passes": 1} | fields
+    form = Form.random(given["n_neurons"], rank=3, seed=1)
+    bare = make_image(seed=seed, arrays=arrays, **given)
+    return with_own_words(with_traces(bare, form), Own(n_words=n_words))
+
+
+def image_that_hears_no() -> bytes:
+    """Such a model, to which everything sounds like `no`."""
+    arrays = {
+        "readout": np.random.default_rng(2).normal(0, 300, (16, 5)),
+        "readout_bias": np.array([0, 9000, 0, 0, 0]),
+    }
+    return image_with_own_words(8, arrays=arrays)
+
+
 def write_image(folder: Path, image: bytes) -> Path:
     """The image as a file of the folder."""
     path = folder / "model.tkws"

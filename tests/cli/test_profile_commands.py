@@ -9,46 +9,34 @@ import numpy as np
 import pytest
 import soundfile
 
-from images import Form, Own, make_image, with_own_words, with_traces, write_image
+from images import image_with_own_words, write_image
 from recordings import write_take
 from toolchain import ROOT
 from tracekws.boards.running import kept_board
 from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.core import Model
 from tracekws.device.device import Device
+from tracekws.device.driver import DeviceInfo
 from tracekws.learner import Learner
 from tracekws.profile import Profile, changing
 
-
-def write_model(folder: Path, seed: int, **fields: int) -> Path:
-    """A random model that keeps takes, with room for three words of the user's own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    bare = make_image(seed=seed, n_neurons=16, method=16, passes=1, **fields)
-    traced = with_traces(bare, Form.random(16, rank=3, seed=1))
-    return write_image(folder, with_own_words(traced, Own(n_words=3)))
+pytestmark = pytest.mark.usefixtures("users_folder")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("first"), 7)
+    return write_image(tmp_path_factory.mktemp("first"), image_with_own_words(7))
 
 
 @pytest.fixture(scope="module")
 def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("newer"), 9)
+    return write_image(tmp_path_factory.mktemp("newer"), image_with_own_words(9))
 
 
 @pytest.fixture
 def board(built: None, model: Path, tmp_path: Path) -> Iterator[VirtualBoard]:
     with virtual_board(model, tmp_path / "flash") as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the user's profiles."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "tracekws" / "profiles"
 
 
 @pytest.fixture
@@ -110,6 +98,27 @@ def test_loading_says_what_it_did(run, board, model, anna):
     assert "warning: the device had learned before" in plain.err
 
 
+def test_the_device_is_asked_once_what_it_is(run, board, model, my, anna, monkeypatch):
+    asked: list[None] = []
+    info = Device.info
+
+    def counted(device: Device) -> DeviceInfo:
+        asked.append(None)
+        return info(device)
+
+    monkeypatch.setattr(Device, "info", counted)
+    line = ("--force", "--model", model, "--port", board.port)
+    for words in (
+        ("profile", "load", "anna", *line),
+        ("profile", "load", "anna", "--forget-first", "--yes", *line),
+        ("teach", "lamp", my / "lamp", *line),
+        ("adapt", my / "takes", *line),
+    ):
+        asked.clear()
+        assert run(*words).code == 0
+        assert len(asked) == 1, words
+
+
 def test_forgetting_first_asks(run, board, model, anna, monkeypatch, tmp_path):
     before = weights(board.port)
     (tmp_path / "answers").write_text("n\n")
@@ -122,10 +131,10 @@ def test_forgetting_first_asks(run, board, model, anna, monkeypatch, tmp_path):
     assert weights(board.port) == before
 
 
-def test_the_list(run, board, anna, profiles):
+def test_the_list(run, board, anna, users_folder):
     Profile.load("anna").without("no").save("bert")
-    (profiles / "carl.profile").write_bytes(b"TKPR, but damaged")
-    (profiles / "dora.profile").mkdir()
+    (users_folder / "carl.profile").write_bytes(b"TKPR, but damaged")
+    (users_folder / "dora.profile").mkdir()
     listed = run("profile", "list")
     assert listed.code == 0
     for text in ("anna", "yes 2", "lamp 3", "161 KB", "of your own", "bert"):
@@ -133,13 +142,13 @@ def test_the_list(run, board, anna, profiles):
     assert listed.err.count("warning: ") == listed.err.count("\n") == 2
     assert "carl.profile: " in listed.err
     told = json.loads(run("profile", "list", "--json").out)
-    assert told["folder"] == str(profiles)
+    assert told["folder"] == str(users_folder)
     anna, bert = told["profiles"]
     assert anna == {
         "name": "anna",
         "words": {"no": 2, "yes": 2, "lamp": 3},
         "takes": 7,
-        "bytes": (profiles / "anna.profile").stat().st_size,
+        "bytes": (users_folder / "anna.profile").stat().st_size,
         "front_end": f"{Profile.load('anna').front_end:08x}",
         "models": [],
     }
@@ -152,11 +161,11 @@ def test_there_may_be_none(run):
     assert json.loads(run("profile", "list", "--json").out)["profiles"] == []
 
 
-def test_a_profile_goes_to_another_machine(run, anna, profiles, tmp_path, monkeypatch):
+def test_a_profile_goes_to_another_machine(run, anna, users_folder, tmp_path, monkeypatch):
     file = tmp_path / "mine.profile"
     told = json.loads(run("profile", "export", "anna", file, "--json").out)
     assert (told["name"], told["takes"], told["file"]) == ("anna", 7, str(file))
-    content = (profiles / "anna.profile").read_bytes()
+    content = (users_folder / "anna.profile").read_bytes()
     assert file.read_bytes() == content
     assert f"{file}: 7 takes, 161 KB" in run("profile", "export", "anna", file).out
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
@@ -186,7 +195,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("content", "said"), FOREIGN.values(), ids=FOREIGN)
-def test_what_is_not_taken_in_leaves_nothing(run, content, said, profiles, tmp_path):
+def test_what_is_not_taken_in_leaves_nothing(run, content, said, users_folder, tmp_path):
     file = tmp_path / "theirs.profile"
     file.write_bytes(content)
     for words in ((), ("--as", "anna"), ("--json",)):
@@ -197,7 +206,7 @@ def test_what_is_not_taken_in_leaves_nothing(run, content, said, profiles, tmp_p
         assert refused.err.count("\n") == 1
     assert json.loads(refused.out)["error"]["name"] == "DATA"
     assert file.read_bytes() == content
-    assert [path for path in profiles.parent.rglob("*") if path.is_file()] == []
+    assert [path for path in users_folder.parent.rglob("*") if path.is_file()] == []
 
 
 def test_takes_words_and_profiles_are_forgotten(run, anna):
@@ -249,9 +258,9 @@ def test_nothing_is_taken_in_or_out_while_another_program_adds(run, monkeypatch,
     assert Profile.load("anna") == take
 
 
-def test_a_damaged_profile_can_be_forgotten(run, profiles):
-    profiles.mkdir(parents=True)
-    (profiles / "anna.profile").write_bytes(b"TKPR")
+def test_a_damaged_profile_can_be_forgotten(run, users_folder):
+    users_folder.mkdir(parents=True)
+    (users_folder / "anna.profile").write_bytes(b"TKPR")
     assert run("profile", "forget", "anna", "--yes").code == 0
     assert Profile.names() == []
 
@@ -301,12 +310,12 @@ def test_takes_of_a_device_whose_model_is_not_known(run, board, my):
 
 
 def test_nobody_speaks_for_a_profile_that_cannot_be_added_to(
-    run, board, model, profiles, monkeypatch, tmp_path
+    run, board, model, users_folder, monkeypatch, tmp_path
 ):
     from tracekws.cli import adapt, teach
 
-    profiles.mkdir(parents=True)
-    (profiles / "anna.profile").write_bytes(b"no profile")
+    users_folder.mkdir(parents=True)
+    (users_folder / "anna.profile").write_bytes(b"no profile")
 
     def asked(*given: object, **named: object) -> None:
         raise AssertionError("a user was asked to speak")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from images import Form, Own, make_image, with_own_words, with_traces
+from images import image_that_hears_no, image_with_own_words
 from loopback_device import Board, Flash, connect
 from recordings import write_take
 from reference_device import Start
-from tracekws.core import TAKES, Model
+from tracekws.core import Model
 from tracekws.device import relearn as relearning
 from tracekws.device.device import Device
 from tracekws.device.driver import Driver
@@ -22,26 +22,13 @@ from tracekws.errors import DataError, ModelError, StorageError, TraceKwsError
 from tracekws.learner import Learner
 from tracekws.profile import Profile
 
+pytestmark = pytest.mark.usefixtures("users_folder")
 Open = Callable[[Model], Device]
 
 
-def model_of(seed: int, n_words: int = 3, **fields: int) -> Model:
-    """A random model that keeps takes, with room for words of the user's own."""
-    given = {"n_neurons": 16, "method": TAKES, "passes": 1} | fields
-    form = Form.random(given["n_neurons"], rank=3, seed=1)
-    bare = make_image(seed=seed, **given)
-    return Model(with_own_words(with_traces(bare, form), Own(n_words=n_words)))
-
-
-A = model_of(7)
-B = model_of(9, n_neurons=24, n_classes=4)
-MOVING = model_of(11, method=3, passes=3)
-
-
-@pytest.fixture(autouse=True)
-def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "tracekws" / "profiles"
+A = Model(image_with_own_words(7))
+B = Model(image_with_own_words(9, n_neurons=24, n_classes=4))
+MOVING = Model(image_with_own_words(11, method=3, passes=3))
 
 
 @pytest.fixture
@@ -201,21 +188,11 @@ def sound(path: Path) -> np.ndarray:
     return np.asarray(soundfile.read(path, dtype="int16")[0])
 
 
-def prefers_no() -> Model:
-    """A model to which everything sounds like `no`."""
-    arrays = {
-        "readout": np.random.default_rng(2).normal(0, 300, (16, 5)),
-        "readout_bias": np.array([0, 9000, 0, 0, 0]),
-    }
-    bare = make_image(seed=8, n_neurons=16, method=TAKES, passes=1, arrays=arrays)
-    return Model(with_own_words(with_traces(bare, Form.random(16, rank=3, seed=1)), Own()))
-
-
 @pytest.mark.parametrize("forget_first", [False, True], ids=["added", "forgotten first"])
 def test_takes_that_most_sound_wrong_are_refused_as_a_whole(
     folder: Path, wrong_words: Profile, forget_first: bool
 ) -> None:
-    model, flash = prefers_no(), Flash()
+    model, flash = Model(image_that_hears_no()), Flash()
     device = connect(Board(folder, model.image, flash=flash))
     relearn(device, wrong_words, model, words=["lamp"])
     before, raw = device.weights(), bytes(flash.data)
@@ -230,7 +207,7 @@ def test_takes_that_most_sound_wrong_are_refused_as_a_whole(
 
 
 def test_there_is_room_or_nothing_changes(folder: Path, wrong_words: Profile) -> None:
-    model = model_of(7, n_words=1)
+    model = Model(image_with_own_words(7, n_words=1))
     device = connect(Board(folder, model.image, flash=Flash()))
     relearn(device, wrong_words, model, words=["lamp"], force=True)
     relearn(device, wrong_words, model, words=["lamp"], force=True)
@@ -326,7 +303,7 @@ def test_takes_go_over_the_line_as_features(folder: Path, wrong_words: Profile) 
 def test_what_the_guard_refuses_of_a_folder_it_refuses_of_its_profile(
     opened: Open, takes: Path
 ) -> None:
-    model = prefers_no()
+    model = Model(image_that_hears_no())
     device, again = opened(model), opened(model)
     first = device.adapt(takes / "known", hold_out=False, model=model, profile="anna")
     assert first.learned == {"no": 3}

@@ -11,32 +11,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from images import Form, Own, make_image, with_own_words, with_traces
+from images import image_that_hears_no, image_with_own_words, make_image
 from recordings import changing_noise
-from tracekws.core import TAKES, FeatureConfig, Model, features
+from tracekws.core import FeatureConfig, Model, features
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.files import state_folder
 from tracekws.learner import Learner
 from tracekws.profile import MOST_BYTES, KeptTake, Profile, begun, changing, front_end_crc, keep
 from tracekws.renditions import renditions, take_features
 
+pytestmark = pytest.mark.usefixtures("users_folder")
 PCM = changing_noise(60, 1600)
 
 
-def image_of(seed: int, n_words: int = 3, **fields: int) -> bytes:
-    """A random model that keeps takes, with room for words of the user's own."""
-    given = {"n_neurons": 16, "method": TAKES, "passes": 1} | fields
-    bare = make_image(seed=seed, **given)
-    form = Form.random(given["n_neurons"], rank=3, seed=1)
-    return with_own_words(with_traces(bare, form), Own(n_words=n_words))
-
-
-A = Model(image_of(7))
-B = Model(image_of(9, n_neurons=24, n_classes=4))
+A = Model(image_with_own_words(7))
+B = Model(image_with_own_words(9, n_neurons=24, n_classes=4))
 """Without the word `up`."""
-MOVING = Model(image_of(11, method=3, passes=3))
+MOVING = Model(image_with_own_words(11, method=3, passes=3))
 """Its weights move."""
-OTHER_FRONT_END = Model(image_of(7, mean_shift=5))
+OTHER_FRONT_END = Model(image_with_own_words(7, mean_shift=5))
 
 
 def cut(number: int) -> np.ndarray:
@@ -45,12 +38,6 @@ def cut(number: int) -> np.ndarray:
 
 KEYWORDS = [("yes", 0), ("no", 1), ("yes", 2), ("up", 3)]
 OWN = [("lamp", [4, 5]), ("yes", [6]), ("Tür", [7])]
-
-
-@pytest.fixture(autouse=True)
-def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "tracekws" / "profiles"
 
 
 def sounds(takes: Sequence[tuple[str, int]]) -> list[tuple[str, np.ndarray]]:
@@ -119,18 +106,8 @@ def test_words_may_be_chosen() -> None:
     assert some.weights == same.weights
 
 
-def prefers_no() -> Model:
-    """A model to which everything sounds like `no`."""
-    arrays = {
-        "readout": np.random.default_rng(2).normal(0, 300, (16, 5)),
-        "readout_bias": np.array([0, 9000, 0, 0, 0]),
-    }
-    bare = make_image(seed=8, n_neurons=16, method=TAKES, passes=1, arrays=arrays)
-    return Model(with_own_words(with_traces(bare, Form.random(16, rank=3, seed=1)), Own()))
-
-
 def test_takes_that_sound_like_another_word_are_refused_by_name() -> None:
-    model = prefers_no()
+    model = Model(image_that_hears_no())
     takes = sounds([("no", 0), ("yes", 1), ("no", 2), ("no", 3), ("yes", 4)])
     learner = Learner(model)
     assert learner.learn(takes, profile="anna") == (1, 4)
@@ -149,9 +126,9 @@ def test_takes_that_sound_like_another_word_are_refused_by_name() -> None:
 
 def test_what_is_refused_as_a_whole_is_not_kept() -> None:
     with pytest.raises(DataError, match="1 of 1 takes"):
-        Learner(prefers_no()).learn([("yes", cut(0))], profile="anna")
+        Learner(Model(image_that_hears_no())).learn([("yes", cut(0))], profile="anna")
     with pytest.raises(DataError, match="1 of 1 takes"):
-        Learner(prefers_no()).teach("yes", [cut(0)], profile="anna")
+        Learner(Model(image_that_hears_no())).teach("yes", [cut(0)], profile="anna")
     assert Profile.names() == []
 
 
@@ -229,7 +206,10 @@ def test_a_model_of_another_front_end_is_refused() -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (Model(image_of(7, n_words=1)), "room for 1 words of your own, and these are 2: lamp, Tür"),
+        (
+            Model(image_with_own_words(7, n_words=1)),
+            "room for 1 words of your own, and these are 2: lamp, Tür",
+        ),
         (Model(make_image(seed=7, n_neurons=16)), "keeps no takes: it cannot be taught lamp"),
     ],
     ids=["too many words", "no takes"],

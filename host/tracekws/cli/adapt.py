@@ -159,6 +159,7 @@ def adapt(
                 save=keep,
                 force=force,
                 profile=profile,
+                about=about,
                 progress=stage.report,
                 before_learning=tell,
                 before_save=show,

@@ -152,6 +152,7 @@ def load(
                 model=device_model(model),
                 save=keep,
                 force=force,
+                about=about,
                 progress=stage.report,
                 before_save=show,
             )

@@ -87,6 +87,7 @@ def teach(
                 save=keep,
                 force=force,
                 profile=profile,
+                about=about,
                 progress=stage.report,
                 before_save=show,
             )

@@ -11,7 +11,7 @@ from tracekws.core import Model, known_model
 from tracekws.device import adapt
 from tracekws.device.adapt import Adaptation, Progress
 from tracekws.device.discover import find_port, open_when_free, port_of
-from tracekws.device.driver import Driver
+from tracekws.device.driver import DeviceInfo, Driver
 from tracekws.device.relearn import (
     Relearning,
     check_profile,
@@ -87,6 +87,7 @@ class Device(Driver):
         save: bool = True,
         force: bool = False,
         profile: str | None = None,
+        about: DeviceInfo | None = None,
         progress: Progress = lambda what, done, total: None,
         before_save: Callable[[Teaching], None] = lambda result: None,
     ) -> Teaching:
@@ -103,6 +104,7 @@ class Device(Driver):
             save: whether it is kept; a device that is restarted forgets it otherwise.
             force: as of adapt().
             profile: as of adapt().
+            about: as of adapt().
             progress: told what is being done, how many takes of it are done, and of how many.
             before_save: given the result, without a generation; what it raises leaves nothing
                 saved.
@@ -118,7 +120,7 @@ class Device(Driver):
         word = word_of(word)
         given = [takes] if isinstance(takes, Path | str) else takes
         read = read_word([Path(path) for path in given], word, force)
-        about = self.info()
+        about = about or self.info()
         known = known_model(about.model_crc, model)
         check_profile(profile, about, model)
 
@@ -150,6 +152,7 @@ class Device(Driver):
         save: bool = True,
         force: bool = False,
         profile: str | None = None,
+        about: DeviceInfo | None = None,
         progress: Progress = lambda what, done, total: None,
         before_learning: Callable[[Lesson], None] = lambda lesson: None,
         before_save: Callable[[Adaptation], None] = lambda result: None,
@@ -168,6 +171,7 @@ class Device(Driver):
                 all the same, with a warning.
             profile: name of the one that the takes that are learned are kept in, as Profile has it;
                 the model must be known for it.
+            about: what info() gave already, where it was asked.
             save: whether the weights are kept; a device that is restarted forgets them otherwise.
             progress: told what is being done, how many takes of it are done, and of how many.
             before_learning: given the takes before the device hears any; what it raises ends it.
@@ -182,7 +186,7 @@ class Device(Driver):
                 cannot be added to; nothing is learned then. Whatever fails later leaves the device
                 at its last saved weights.
         """
-        about = self.info()
+        about = about or self.info()
         own = known_model(about.model_crc, model)
         lesson = read_lesson(
             Path(folder),
@@ -227,6 +231,7 @@ class Device(Driver):
         model: Model | None = None,
         save: bool = True,
         force: bool = False,
+        about: DeviceInfo | None = None,
         progress: Progress = lambda what, done, total: None,
         before_save: Callable[[Relearning], None] = lambda result: None,
     ) -> Relearning:
@@ -242,6 +247,7 @@ class Device(Driver):
             model: the device's, if it is none that comes with the package.
             save: as of adapt().
             force: whether takes that sound like another word are learned, too.
+            about: as of adapt().
             progress: told what is being done, how many takes of it are done, and of how many.
             before_save: given the result, without a generation; what it raises leaves nothing
                 saved.
@@ -255,10 +261,12 @@ class Device(Driver):
                 sound like other words. Nothing is learned then. Whatever fails later leaves the
                 device at what was saved last.
         """
+        about = about or self.info()
         return relearn(
             self,
             profile,
-            model_of(self.info(), model),
+            model_of(about, model),
+            about=about,
             words=words,
             forget_first=forget_first,
             save=save,

@@ -94,6 +94,7 @@ def relearn(
     profile: Profile,
     model: Model,
     *,
+    about: DeviceInfo | None = None,
     words: Sequence[str] | None = None,
     forget_first: bool = False,
     save: bool = True,
@@ -105,14 +106,15 @@ def relearn(
 
     Takes are added to what the device has learned, unless that is to be forgotten first: then this
     machine learns them before the device forgets, so that nothing is erased for a profile that
-    would be refused.  `model` is the device's; `words` are those to learn, all by default.
+    would be refused.  `model` is the device's; `about` is what info() gave already; `words` are
+    those to learn, all by default.
     `before_save` is given the result before anything is saved.  Whatever fails, or interrupts,
     before that leaves the device at what was saved last.
 
     Raises DataError as Profile.sessions() does, and for want of room, or where most takes sound
     like other words.
     """
-    about = device.info()
+    about = about or device.info()
     sessions = profile.sessions(model, words)
     n_takes = sum(len(session.takes) for session in sessions)
     teach.check_room(device, words_to_teach(sessions), about, forget_first)
@@ -122,7 +124,7 @@ def relearn(
     refused: list[str] = []
     with reverted_on_error(device):
         for session in sessions:
-            refused += _repeat(device, session, model, force, progress)
+            refused += _repeat(device, about, session, model, force, progress)
         check_refused(len(refused), n_takes)
         warnings = refusals(refused)
         if (about.generation or about.changed) and not forget_first:
@@ -133,7 +135,12 @@ def relearn(
 
 
 def _repeat(
-    device: Driver, session: Session, model: Model, force: bool, progress: Progress
+    device: Driver,
+    about: DeviceInfo,
+    session: Session,
+    model: Model,
+    force: bool,
+    progress: Progress,
 ) -> list[str]:
     """Teach a session of a profile; names of the takes that were refused."""
     labels = session.labels(model)
@@ -144,7 +151,14 @@ def _repeat(
     if not session.taught:
         passes, method = int(model.header.passes), guarded(device, int(model.header.method), force)
         refused = adapt.teach(
-            device, takes, passes=passes, seed=1, config=None, method=method, progress=progress
+            device,
+            takes,
+            passes=passes,
+            seed=1,
+            config=None,
+            method=method,
+            about=about,
+            progress=progress,
         )
         return [takes[i].name for i in sorted(refused)]
     left_out = []
