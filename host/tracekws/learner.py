@@ -191,9 +191,11 @@ class Learner(Network):
 
         Args:
             word: a name of 1 to 31 bytes; it need not be known.
-            takes: recordings of it (int16, 16 kHz, mono, a second or less), one to five.
+            takes: recordings of it (int16, 16 kHz, mono, a second or less), one to five; one that
+                is there twice counts once.
             force: whether takes of a word of the model's that sound like another one are learned,
-                too; otherwise they are left out.
+                too, and takes of another word that the profile has and that were learned before;
+                otherwise they are left out.
             profile: as of learn().
 
         Returns:
@@ -201,8 +203,8 @@ class Learner(Network):
 
         Raises:
             DataError: no name, a class that has no one sound, samples that are none, silent or
-                too few, most takes sound like another word of the model, or a profile that cannot
-                be added to; nothing is learned then.
+                too few, most takes sound like another word of the model, all were learned before,
+                or a profile that cannot be added to; nothing is learned then.
             TraceKwsError: there is no room for another word; nothing is learned then.
         """
         word = word_of(word)
@@ -213,8 +215,13 @@ class Learner(Network):
             raise DataError(f"a take of {word!r} is shorter than a step of 20 ms, or there is none")
         if silent := [str(n) for n, pcm in enumerate(takes, 1) if is_silent(pcm)]:
             raise DataError(f"nothing is heard in take {', '.join(silent)} of {word!r}")
+        heard = list({steps.tobytes(): steps for steps in heard}.values())
         if profile is not None:
-            begun(profile, self.model.front_end, self.model.name)
+            there = begun(profile, self.model.front_end, self.model.name)
+            again = [] if force else there.repeated(word, heard, self.words.get(word))
+            heard = [steps for place, steps in enumerate(heard) if place not in again]
+            if not heard:
+                raise DataError(f"nothing new of {word!r}: the profile {profile} has all takes")
         before = self.weights
         try:
             kept = [self._teach(word, steps, force) for steps in heard]

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracekws.core import FEATURES, TAKES, FeatureConfig, Model, features
+from tracekws._core import lib
+from tracekws.core import FEATURES, TAKES, FeatureConfig, Model, OwnWord, features
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.files import (
     MIB,
@@ -282,6 +283,27 @@ class Profile:
                 added.append(take)
         return Profile(self.front_end, (*self.takes, *added)) if added else self
 
+    def repeated(
+        self, word: str, heard: Sequence[NDArray[np.int8]], own: OwnWord | None
+    ) -> list[int]:
+        """Say which takes of a word of the user's own were learned before, as far as is known.
+
+        They are those that are here, unless what learns has fewer takes of the word than are here:
+        then it has forgotten some, and nobody knows which.
+
+        Args:
+            word: of the takes.
+            heard: features of each with renditions: int8 (steps, 80), of take_features().
+            own: how the word stands in what learns; None where it is none of the user's own.
+
+        Returns:
+            Places of those that were.
+        """
+        there = {take.content for take in self.takes if take.word == word}
+        if own is None or own.takes < min(self.words.get(word, 0), lib.TKWS_TAKES_COUNTED):
+            return []
+        return [place for place, steps in enumerate(heard) if steps.tobytes() in there]
+
     def without(self, word: str, number: int | None = None) -> "Profile":
         """Leave out a word, or one of its takes.
 
@@ -408,7 +430,10 @@ def words_to_teach(sessions: Sequence[Session]) -> list[str]:
 
 
 def _takes_of(body: bytes, n_takes: int) -> tuple[KeptTake, ...] | None:
-    """The takes in a file whose checksum is cut off; None where they are not as write() has it."""
+    """The takes in a file whose checksum is cut off; None where they are not as write() has it.
+
+    One that is there twice counts once.
+    """
     at = _HEAD.size
     takes: list[KeptTake] = []
     while at + _TAKE.size <= len(body) and len(takes) < n_takes:
@@ -424,7 +449,12 @@ def _takes_of(body: bytes, n_takes: int) -> tuple[KeptTake, ...] | None:
         if not fits or not is_name(word) or taught > 1 or (takes and session < takes[-1].session):
             return None
         takes.append(KeptTake(word, session, bool(taught), content))
-    return tuple(takes) if at == len(body) and len(takes) == n_takes else None
+    if at != len(body) or len(takes) != n_takes:
+        return None
+    once: dict[tuple[str, bytes], KeptTake] = {}
+    for take in takes:
+        once.setdefault((take.word, take.content), take)
+    return tuple(once.values())
 
 
 def folder() -> Path:

@@ -83,6 +83,20 @@ def test_another_model_is_taught_without_the_user(run, board, model, newer, my, 
     assert weights(board.port) == by_profile
 
 
+def test_takes_that_were_taught_are_named_and_not_taught_again(run, board, model, my, anna):
+    line = ("--profile", "anna", "--model", model, "--port", board.port)
+    refused = run("teach", "lamp", my / "lamp", *line)
+    assert (refused.code, refused.out) == (1, "")
+    assert "nothing new of 'lamp': the profile anna has lamp/1.wav, lamp/2.wav" in refused.err
+    assert refused.err.count("\n") == 1
+    write_take(my / "lamp" / "4.wav", 24)
+    said = run("teach", "lamp", my / "lamp", *line)
+    assert "lamp: 1 take learned, 4 in all" in said.out
+    assert "is lamp/1.wav, lamp/2.wav, lamp/3.wav: --force teaches it" in said.err
+    forced = run("teach", "lamp", my / "lamp" / "1.wav", "--force", *line)
+    assert "lamp: 1 take learned, 5 in all" in forced.out
+
+
 def test_loading_says_what_it_did(run, board, model, anna):
     line = ("--force", "--json", "--model", model, "--port", board.port)
     told = json.loads(run("profile", "load", "anna", "--word", "lamp", *line).out)

@@ -167,6 +167,30 @@ def test_takes_are_added_unless_the_device_is_to_forget(opened: Open, takes: Pat
     assert device.weights() == once
 
 
+def test_a_take_is_taught_a_device_once(opened: Open, takes: Path) -> None:
+    device = opened(A)
+    named = {"model": A, "profile": "anna"}
+    once = device.teach("lamp", takes / "lamp", **named)
+    assert (once.takes, len(once.warnings)) == (2, 0)
+    learned = device.weights()
+    with pytest.raises(DataError, match=r"nothing new .* anna has lamp/11.wav, lamp/12.wav"):
+        device.teach("lamp", takes / "lamp", **named)
+    assert device.weights() == learned
+    write_take(takes / "lamp" / "14.wav", 14)
+    more = device.teach("lamp", takes / "lamp", **named)
+    assert (more.learned, more.takes) == (1, 3)
+    told = "not taught again, since the profile anna has it, is lamp/11.wav, lamp/12.wav: --force"
+    assert more.warnings[0].startswith(told)
+    assert Profile.load("anna").words == {"lamp": 3}
+    plain = opened(A)
+    plain.teach("lamp", takes / "lamp", model=A)
+    assert device.words() == plain.words()
+    assert device.teach("lamp", takes / "lamp" / "11.wav", force=True, **named).takes == 4
+    assert device.teach("lamp", takes / "lamp" / "11.wav", model=A).takes == 5
+    device.forget_word("lamp")
+    assert device.teach("lamp", takes / "lamp", **named).takes == 3, "it has forgotten them"
+
+
 # --- what fails changes nothing -------------------------------------------------------------------
 
 

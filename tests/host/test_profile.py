@@ -146,6 +146,48 @@ def test_a_take_is_kept_once() -> None:
     assert [take.session for take in more.takes[-2:]] == [once.takes[-1].session + 1] * 2
 
 
+def test_takes_of_an_own_word_are_taught_once() -> None:
+    learner = Learner(A)
+    learner.teach("lamp", [cut(0), cut(1), cut(0)], profile="anna")
+    assert learner.words["lamp"].takes == 2, "a copy counts once"
+    before = learner.weights
+    with pytest.raises(DataError, match="nothing new of 'lamp': the profile anna has all takes"):
+        learner.teach("lamp", [cut(1), cut(0)], profile="anna")
+    assert learner.weights == before
+    learner.teach("lamp", [cut(1), cut(2)], profile="anna")
+    plain = Learner(A)
+    plain.teach("lamp", [cut(0), cut(1), cut(2)])
+    assert learner.weights == plain.weights
+    assert Profile.load("anna").words == {"lamp": 3}
+    learner.teach("lamp", [cut(1)], profile="anna", force=True)
+    learner.teach("lamp", [cut(1)])
+    learner.teach("door", [cut(1)], profile="anna")
+    assert {one.word: one.takes for one in learner.words.values()} == {"lamp": 5, "door": 1}
+
+
+def test_what_was_forgotten_is_taught_again() -> None:
+    """Of a word that stands on fewer takes than the profile has, nobody knows which it lacks."""
+    learner = Learner(A)
+    learner.teach("lamp", [cut(0)], profile="anna")
+    before = learner.weights
+    learner.teach("lamp", [cut(1)], profile="anna")
+    learner.weights = before
+    learner.teach("lamp", [cut(1)], profile="anna")
+    assert learner.words["lamp"].takes == 2
+    learner.forget("lamp")
+    learner.teach("lamp", [cut(1)], profile="anna")
+    assert learner.words["lamp"].takes == 1
+
+
+def test_a_word_of_more_takes_than_are_counted_is_known_too() -> None:
+    learner = Learner(A)
+    for number in range(17):
+        learner.teach("lamp", [cut(number)], profile="anna")
+    assert learner.words["lamp"].takes == 16
+    with pytest.raises(DataError, match="nothing new"):
+        learner.teach("lamp", [cut(16)], profile="anna")
+
+
 def test_takes_are_taken_out() -> None:
     taught(A)
     profile = Profile.load("anna")
@@ -277,6 +319,16 @@ def test_a_file_is_as_it_is_said_to_be(tmp_path: Path) -> None:
     assert profile.content == path.read_bytes()
     profile.write(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_a_take_that_a_file_has_twice_counts_once(tmp_path: Path) -> None:
+    path = tmp_path / "anna.profile"
+    taken = [(b"yes", 0), (b"yes", 0), (b"no", 1), (b"yes", 2)]
+    path.write_bytes(written([(word, session, 1, STEPS) for word, session in taken]))
+    profile = Profile.read(path)
+    assert [(take.word, take.session) for take in profile.takes] == [("yes", 0), ("no", 1)]
+    profile.write(path)
+    assert Profile.read(path) == profile
 
 
 def test_what_is_kept_of_a_take(users_folder: Path) -> None:

@@ -84,7 +84,9 @@ Against = Annotated[
     Path | None,
     typer.Option(help="Another image of the same words: the difference to it, in every column."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Learn takes, too, that would be refused.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Learn takes, too, that would be refused or left out.")
+]
 Save = Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")]
 DeviceModel = Annotated[
     Path, typer.Option(help="The device's model, if it is none that comes with this package.")

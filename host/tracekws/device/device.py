@@ -17,9 +17,10 @@ from tracekws.device.relearn import (
     check_profile,
     keep_takes,
     model_of,
+    new_takes,
     relearn,
 )
-from tracekws.device.takes import Lesson, read_lesson, read_word
+from tracekws.device.takes import Lesson, Take, read_lesson, read_word
 from tracekws.device.teach import Teaching, teach
 from tracekws.names import word_of
 from tracekws.profile import Profile
@@ -102,7 +103,8 @@ class Device(Driver):
                 are best. More can be taught later, others than those before.
             model: as of adapt().
             save: whether it is kept; a device that is restarted forgets it otherwise.
-            force: as of adapt().
+            force: as of adapt(); and whether takes are taught again that the profile has and that
+                the device was taught before. Else they are left out, and named by a warning.
             profile: as of adapt().
             about: as of adapt().
             progress: told what is being done, how many takes of it are done, and of how many.
@@ -113,9 +115,9 @@ class Device(Driver):
             How the word stands now.
 
         Raises:
-            DataError: it is no word, takes are missing or not usable, the device has as many words
-                as it has room for, or the profile cannot be added to; nothing is learned then. A
-                failure later leaves the device at what was saved last.
+            DataError: it is no word, takes are missing, not usable or taught before, the device has
+                as many words as it has room for, or the profile cannot be added to; nothing is
+                learned then. A failure later leaves the device at what was saved last.
         """
         word = word_of(word)
         given = [takes] if isinstance(takes, Path | str) else takes
@@ -123,6 +125,10 @@ class Device(Driver):
         about = about or self.info()
         known = known_model(about.model_crc, model)
         check_profile(profile, about, model)
+        new: list[Take] = read
+        told: list[str] = []
+        if not force:
+            new, told = new_takes(self, profile, about, model, word, read)
 
         def finish(result: Teaching) -> None:
             before_save(result)
@@ -131,12 +137,13 @@ class Device(Driver):
         return teach(
             self,
             word,
-            read,
+            new,
             save=save,
             force=force,
             progress=progress,
             config=known.front_end if known else None,
             about=about,
+            warnings=told,
             before_save=finish,
         )
 

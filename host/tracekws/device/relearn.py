@@ -13,7 +13,7 @@ from tracekws.device import adapt, teach
 from tracekws.device.adapt import Progress, guarded, refusals, reverted_on_error
 from tracekws.device.driver import DeviceInfo, Driver
 from tracekws.device.takes import Take
-from tracekws.errors import ModelError
+from tracekws.errors import DataError, ModelError
 from tracekws.learner import Learner, check_refused
 from tracekws.names import OTHER
 from tracekws.profile import Profile, Session, begun, keep, words_to_teach
@@ -87,6 +87,35 @@ def keep_takes(
             ),
             taught,
         )
+
+
+def new_takes(
+    device: Driver,
+    name: str | None,
+    about: DeviceInfo,
+    given: Model | None,
+    word: str,
+    takes: Sequence[Take],
+) -> tuple[list[Take], list[str]]:
+    """Leave out takes that a device was taught before, as a profile tells, where one is named.
+
+    What is known of them is in Profile.repeated(). Gives the others, and a warning that names
+    those. Errors are those of check_profile(), and DataError where no other is left.
+    """
+    if name is None or word not in (own := device.words()):
+        return list(takes), []
+    model = model_of(about, given)
+    heard = [take_features(take.pcm, model.front_end, True) for take in takes]
+    again = begun(name, model.front_end, model.name).repeated(word, heard, own[word])
+    new = [take for place, take in enumerate(takes) if place not in again]
+    names = ", ".join(takes[place].name for place in again)
+    if again and not new:
+        raise DataError(
+            f"nothing new of {word!r}: the profile {name} has {names}, and the device was taught"
+            " it: --force teaches it again"
+        )
+    told = f"not taught again, since the profile {name} has it, is {names}: --force teaches it"
+    return new, [told] if again else []
 
 
 def relearn(

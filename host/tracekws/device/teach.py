@@ -115,6 +115,7 @@ def teach(
     progress: Progress = lambda what, done, total: None,
     config: FeatureConfig | None = None,
     about: DeviceInfo | None = None,
+    warnings: Sequence[str] = (),
     before_save: Callable[[Teaching], None] = lambda result: None,
 ) -> Teaching:
     """Teach a word by takes, and save it; no weight changes.
@@ -122,7 +123,7 @@ def teach(
     Takes of a word of the model's that sound like another one are refused as adapting does it,
     unless `force`.  `config` is the front end of the device's model, for the renditions of a take
     (renditions.py); where it is not known, the take is sent alone.  `about` is what info() gave
-    already.
+    already, `warnings` what is to be said beside.
     `before_save` is given the result before anything is saved.  Whatever fails, or interrupts,
     before that leaves the device at what was saved last.  Copies of a take count once.
     """
@@ -151,7 +152,7 @@ def teach(
             own.agreement if own else None,
             own is not None,
             None,
-            tuple([*warnings_of(word, own, given), *refusals(refused)]),
+            tuple([*warnings, *warnings_of(word, own, given), *refusals(refused)]),
         )
         before_save(result)
         return replace(result, generation=device.save()) if save else result
