@@ -24,10 +24,11 @@ from recordings import changing_noise, write_take
 from toolchain import ROOT
 from tracekws.boards.emulator import board_of, emulated_board, open_flash
 from tracekws.boards.parts import MACHINES
+from tracekws.boards.running import running_board
 from tracekws.boards.virtual import VirtualBoard, board_program, virtual_board
 from tracekws.core import Model
 from tracekws.device.device import Device
-from tracekws.errors import DeviceError, StorageError, TraceKwsError
+from tracekws.errors import DeviceError, NoDeviceError, StorageError, TraceKwsError
 
 pytestmark = pytest.mark.toolchain
 
@@ -333,6 +334,23 @@ def test_qemu_that_does_not_start(
 
 def test_a_board_is_on_a_pty_unless_told_otherwise(start: Callable[[], VirtualBoard]) -> None:
     assert start().port.startswith("/dev/")
+
+
+def test_a_silent_host_is_let_go_on_a_pty(
+    firmware: Path, flash: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When another one waits; the board has another pty then, and is found by its name."""
+    monkeypatch.setattr("tracekws.boards.line.LET_GO_SECONDS", 0)
+    with running_board(str(firmware), flash, None, None, None) as (board, told):
+        holder = Device.open(told.name)
+        assert holder.save() == 1
+        with Device.open(told.name, HANG_SECONDS) as other:
+            assert other.info().generation == 1
+            assert board.port != told.port
+            with pytest.raises(NoDeviceError, match="silent"):
+                holder.info()
+            assert other.undo() == 0
+        holder.close()
 
 
 def test_on_tcp(firmware: Path, flash: Path, tmp_path: Path) -> None:

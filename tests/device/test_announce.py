@@ -189,20 +189,6 @@ def test_a_port_that_no_board_is_known_at_is_not_waited_for(start: Start) -> Non
     assert clock.time == 0
 
 
-def test_a_pty_that_is_not_let_go_is_not_waited_for(tmp_path: Path) -> None:
-    """Of a board in QEMU, whose pty is QEMU's own."""
-    clock = Waiting()
-    with (
-        announced("mps2-an386", tmp_path / "flash", lets_go=False) as ready,
-        closing(PtyLine()) as line,
-        closing(open_transport(line.url)),
-    ):
-        assert not ready(line.url).lets_go
-        with pytest.raises(BusyError, match="end that first"):
-            open_when_free(line.url, open_transport, 5, clock)
-    assert clock.time == 0
-
-
 def test_a_board_s_program_says_where_it_is_from_then_on() -> None:
     moved = threading.Event()
     program = ["sh", "-c", "echo /dev/pts/98; read line; echo /dev/pts/99; read line"]

@@ -7,7 +7,6 @@ import fcntl
 import os
 import select
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -17,7 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tracekws.boards.firmware import MOST_BYTES, built_path, find_identity
-from tracekws.boards.line import IDLE_SECONDS, READ_BYTES, TcpLine
+from tracekws.boards.line import IDLE_SECONDS, LOOK_SECONDS, READ_BYTES, open_line
 from tracekws.boards.parts import BOARDS, MACHINES
 from tracekws.boards.rp2040 import start_rp2040
 from tracekws.boards.virtual import VirtualBoard
@@ -139,19 +138,18 @@ def start_emulator(
         return start_rp2040(firmware, flash, tcp)
     command = MACHINES[name].command(firmware, flash)
     with open_flash(name, flash) as lock:
-        relay = None if tcp is None else Relay(TcpLine(tcp))
-        line = "pty,id=line" if relay is None else f"socket,id=line,fd={relay.theirs.fileno()}"
+        relay = Relay(tcp)
         process = subprocess.Popen(
-            [*ends_with_us(), *command, *extra, "-chardev", line, "-serial", "chardev:line"],
+            [*ends_with_us(), *command, *extra, "-serial", "pty"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            pass_fds=[lock] if relay is None else [lock, relay.theirs.fileno()],
+            pass_fds=[lock],
             # in a session of its own: Ctrl-C is the host's, which then ends the board
             start_new_session=True,
         )
-    board = _on_pty(process) if relay is None else relay.serve(process)
+    board = relay.serve(process)
     try:
         _wait_for(board, name)
     except BaseException:
@@ -160,61 +158,71 @@ def start_emulator(
     return board
 
 
-def _on_pty(process: subprocess.Popen[str]) -> VirtualBoard:
-    """A board on the pty that QEMU names in the first line that it prints.
-
-    QEMU looks only once a second whether somebody has opened it; here it is always open.
-    """
-    assert process.stdout is not None
-    words = process.stdout.readline().split()
-    port = next((word for word in words if word.startswith("/dev/")), "")
-    held = os.fdopen(os.open(port, os.O_RDWR | os.O_NOCTTY), "r+b", 0) if port else None
-    return VirtualBoard(process, port, held)
-
-
 class Relay:
-    """A TCP port before a board in QEMU, which by itself would take bytes from anybody."""
+    """Carries bytes between QEMU's pty and a line that lets hosts go, and looks at strangers.
 
-    def __init__(self, line: TcpLine) -> None:
-        """Take over a line that listens."""
-        self._line = line
-        self._ours, self.theirs = socket.socketpair()
+    QEMU does neither, and writes byte by byte: a pty gathers them, as a socket does not.
+    """
+
+    def __init__(self, tcp: int | None) -> None:
+        """Open the line, as open_line() does."""
+        self._board: VirtualBoard | None = None
+        self._line = open_line(tcp, self._move)
+        self._theirs = -1
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def serve(self, process: subprocess.Popen[str]) -> VirtualBoard:
-        """Carry what comes and goes for as long as the process has the other end, `theirs`."""
-        self.theirs.close()
+        """Carry what comes and goes for as long as QEMU runs.
+
+        It names a pty in the first line that it prints, and looks only once a second whether
+        somebody has opened it; here it is always open.
+        """
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        port = next((word for word in words if word.startswith("/dev/")), "")
+        self._board = VirtualBoard(process, self._line.url, self)
+        if port:
+            self._theirs = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         self._thread.start()
-        return VirtualBoard(process, self._line.url, self)
+        return self._board
 
     def close(self) -> None:
         """Wait for the end, which comes with that of the process."""
         self._thread.join()
 
+    def _move(self, url: str) -> None:
+        if self._board is not None:
+            self._board.move(url)
+
     def _run(self) -> None:
         waiting = b""
-        self._ours.setblocking(False)
-        with self._ours, closing(self._line):
+        with closing(self._line):
             while (data := self._sent(waiting)) is not None:
                 self._line.send(data)
                 come = self._line.receive(0 if waiting else READ_BYTES)
                 waiting = b"" if come is None else waiting + come
                 waiting = waiting[self._carry(waiting) :]
+        if self._theirs >= 0:
+            os.close(self._theirs)
 
     def _sent(self, waiting: bytes) -> bytes | None:
         """Wait for something to do; give what the board has sent, None when it has ended."""
-        reading = [self._ours.fileno()] if waiting else [self._ours.fileno(), self._line.source]
-        writing = [self._ours.fileno()] if waiting else []
-        ready, _, _ = select.select(reading, writing, [], IDLE_SECONDS)
+        if self._theirs < 0:
+            return None
+        source = self._line.source
+        patience = LOOK_SECONDS if source is None else IDLE_SECONDS
+        reading = [self._theirs] if waiting or source is None else [self._theirs, source]
+        writing = [self._theirs] if waiting else []
+        ready, _, _ = select.select(reading, writing, [], patience)
         try:
-            return (self._ours.recv(READ_BYTES) or None) if reading[0] in ready else b""
+            return (os.read(self._theirs, READ_BYTES) or None) if self._theirs in ready else b""
         except OSError:
             return None
 
     def _carry(self, waiting: bytes) -> int:
         """Send to the board what it has room for."""
         try:
-            return self._ours.send(waiting) if waiting else 0
+            return os.write(self._theirs, waiting) if waiting else 0
         except BlockingIOError:
             return 0
         except OSError:

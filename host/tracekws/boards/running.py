@@ -12,7 +12,7 @@ import numpy as np
 
 from tracekws.audio import read_clip
 from tracekws.boards.emulator import board_of, built_firmware, emulated_board
-from tracekws.boards.parts import BOARDS, MACHINES
+from tracekws.boards.parts import BOARDS
 from tracekws.boards.virtual import VirtualBoard, virtual_board
 from tracekws.core import Model
 from tracekws.device.announce import Ready, RunningBoard, announced, running_boards
@@ -59,9 +59,8 @@ def running_board(
         firmware = built_firmware(what) if what in BOARDS else Path(what)
         name = board_of(firmware)
         flash = flash or state_folder() / f"{name}.flash"
-        lets_go = tcp is not None or name not in MACHINES
         with (
-            announced(name, flash, lets_go) as ready,
+            announced(name, flash) as ready,
             emulated_board(firmware, flash, tcp) as running,
         ):
             yield running, _followed(running, ready, moved)

@@ -34,8 +34,6 @@ class RunningBoard:
     port: str
     flash: str
     """File that is its flash."""
-    lets_go: bool
-    """Whether it lets a silent host go, when another one waits: not on a pty of QEMU's."""
 
 
 Ready = Callable[[str], RunningBoard]
@@ -55,13 +53,12 @@ def running_boards(clock: Clock | None = None) -> list[RunningBoard]:
 
 
 @contextmanager
-def announced(kind: str, flash: Path, lets_go: bool = True) -> Iterator[Ready]:
+def announced(kind: str, flash: Path) -> Iterator[Ready]:
     """Announce a board that is started within; it has run when this ends.
 
     Args:
         kind: its name, which gets a number behind it where another board has it.
         flash: file that is its flash.
-        lets_go: as of RunningBoard.
 
     Yields:
         What is told the port when the board answers. Where the user's state folder takes no file,
@@ -72,7 +69,7 @@ def announced(kind: str, flash: Path, lets_go: bool = True) -> Iterator[Ready]:
         name, file = _claim(_folder(), kind)
 
     def ready(port: str) -> RunningBoard:
-        board = RunningBoard(name, port, str(flash.resolve()), lets_go)
+        board = RunningBoard(name, port, str(flash.resolve()))
         if file is not None:
             with suppress(OSError):
                 os.ftruncate(file, 0)  # as when it starts: who looks waits
@@ -128,5 +125,4 @@ def _parse(content: bytes) -> RunningBoard | None:
         board = RunningBoard(**parse_json(content.decode()))
     except (ValueError, TypeError):
         return None
-    known = all(isinstance(value, bool | str) for value in asdict(board).values())
-    return board if known and isinstance(board.lets_go, bool) else None
+    return board if all(isinstance(value, str) for value in asdict(board).values()) else None

@@ -104,9 +104,8 @@ def open_when_free(
 
 
 def _name_at(port: str) -> str:
-    """Of the running board that has this port and lets hosts go; empty where there is none."""
-    boards = (board for board in running_boards() if board.lets_go)
-    return next((board.name for board in boards if board.port == port), "")
+    """Of the running board that has this port; empty where there is none."""
+    return next((board.name for board in running_boards() if board.port == port), "")
 
 
 def port_of(name: str) -> str:
