@@ -33,7 +33,7 @@ CORTEX_M = 36
 """What the processor puts on the stack for an interrupt, aligned to 8."""
 BOOT_ROM_BYTES = 256
 """For the RP2040's ROM, whose code is not ours to read; the painted stack has it in."""
-STORAGE_HANDLERS = ("save", "undo", "forget")
+STORAGE_HANDLERS = ("save", "undo", "forget", "forget_word")
 """Those that store() may have been put into."""
 
 

@@ -43,6 +43,16 @@ def _loaded(which: int) -> bytes:
     return _asked(protocol.LOAD, 0, which) + parts + _asked(protocol.END)
 
 
+def _logs() -> list[bytes]:
+    """Flash whose slots have logs, as forge.c reads it: records that are right, undone or wrong."""
+    words = bytes([2, 0, *ANY, 5, *ANY])
+    right, undone, wrong = bytes([0]) + words + b"\1\0", b"\1\1\0", bytes([8]) + words + b"\0\1\0"
+    logs = [right * 3, right + undone + right, right + wrong + right]
+    head, tail = bytes([128, 0, 0, *ANY]), bytes([1, 7])
+    slots = [head + bytes([i % 2, 3]) + log + tail for i, log in enumerate(logs)]
+    return [b"\1\1" + slot * 2 + b"\0" for slot in slots]
+
+
 def sessions() -> list[bytes]:
     """Sessions that reach every state of the device."""
     ask = _asked
@@ -166,6 +176,6 @@ def seeds(target: str) -> list[bytes]:
     if target == "alone":
         return [board + session for session in alone() for board in BOARDS[::3]]
     if target == "flash":
-        forged = [bytes(32), bytes([128, 1, 0] * 12), bytes([0, 0, 1, 0, 1, 1, 0, 3] * 6)]
+        forged = [bytes(32), bytes([128, 1, 0] * 12), bytes([0, 0, 1, 0, 1, 1, 0, 3] * 6), *_logs()]
         return [board + flash + s for s in sessions()[:5] for board in BOARDS for flash in forged]
     return _images() if target == "image" else _runs()

@@ -23,6 +23,14 @@ def teach(device: Driver, seed: int) -> bytes:
     return device.weights()
 
 
+def keep_take(device: Driver, seed: int, word: str = "lamp") -> bytes:
+    """Teach a word of one's own by a take of the seed's own, no weight; what is learned then."""
+    take = np.random.default_rng(seed).integers(0, 60, (20, 80)).astype(np.int8)
+    with device.learn(seed) as session:
+        session.teach_features(word, take)
+    return device.weights()
+
+
 def events(
     image: bytes, pcm: np.ndarray, odds_q8: int = lib.TKWS_ODDS_ONE, isolated: bool = False
 ) -> list[Event]:

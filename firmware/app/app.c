@@ -196,31 +196,24 @@ static int forget(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    int error = store(app, tkws_app_storage_forget, true);
-    if (error == TKWS_OK)
-        app->half_forgotten = false;
-    return error;
+    return store(app, tkws_app_storage_forget, true);
 }
 
-/* Saved twice where it can be, so that neither slot still has what was said. */
 static int forget_word(tkws_app *app, const uint8_t *body, size_t n_body)
 {
+    bool is_kept = app->board->slot_bytes > 0;
     if (app->session != TKWS_APP_IDLE)
         return TKWS_E_BUSY;
     int word = tkws_own_find(&app->model, &app->weights, (const char *)body, n_body);
-    if (word < 0 && !app->half_forgotten)
+    if (word < 0 && !tkws_app_storage_is_owed(&app->storage))
         return word;
+    int error = is_kept ? tkws_app_storage_check_alone(&app->storage) : TKWS_OK;
+    if (error != TKWS_OK)
+        return error;
     if (word >= 0)
         tkws_own_forget(&app->model, &app->weights, (size_t)word);
     app->changed = true;
-    if (app->board->slot_bytes == 0)
-        return TKWS_OK;
-    tkws_app_working(app);
-    int error = tkws_app_storage_save(&app->storage);
-    if (error == TKWS_OK)
-        error = store(app, tkws_app_storage_save, false);
-    app->half_forgotten = error != TKWS_OK;
-    return error;
+    return is_kept ? store(app, tkws_app_storage_save_alone, false) : TKWS_OK;
 }
 
 typedef struct {

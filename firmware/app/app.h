@@ -53,11 +53,10 @@ typedef struct {
     tkws_app_ring ring;
 
     tkws_app_decoder decoder;
-    bool has_last;       /**< a request was answered on this link */
-    bool half_forgotten; /**< a word that was to go may still be in a slot: the flash refused */
-    uint32_t last_crc;   /**< of the whole of that request, id included */
-    uint32_t id;         /**< of the request being answered */
-    uint32_t newest;     /**< id of the newest that was not sent ahead: neither DATA nor READ_PCM */
+    bool has_last;     /**< a request was answered on this link */
+    uint32_t last_crc; /**< of the whole of that request, id included */
+    uint32_t id;       /**< of the request being answered */
+    uint32_t newest;   /**< id of the newest that was not sent ahead: neither DATA nor READ_PCM */
     uint8_t answer[TKWS_APP_MAX_FRAME];
     size_t n_answer;
     uint8_t encoded[TKWS_APP_ENCODED_BYTES(TKWS_APP_MAX_MESSAGE)]; /**< the last answer */

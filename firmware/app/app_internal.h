@@ -2,8 +2,8 @@
 /** @file app_internal.h  What the application's own files share; none of it is for a board or a user.
  *
  * A file calls only those that stand before it in this list:
- * frame, image, storage, boot, answer, sound, listen, correct, classify, learn, microphone, load, session, app, press,
- * lesson, hear, alone. */
+ * frame, units, image, log, storage, boot, answer, sound, listen, correct, classify, learn, microphone, load, session,
+ * app, press, lesson, hear, alone. */
 #ifndef TKWS_APP_INTERNAL_H
 #define TKWS_APP_INTERNAL_H
 

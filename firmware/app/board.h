@@ -56,7 +56,8 @@ typedef struct {
 
     /** Storage, from offset 0 of the board's own choosing: slot 0, slot 1, image area 0, image area 1. */
     int (*flash_read)(void *context, size_t offset, uint8_t *bytes, size_t n_bytes);
-    /** Turn ones into zeros. offset and n_bytes are multiples of program_bytes.
+    /** Turn ones into zeros. offset and n_bytes are multiples of program_bytes. What is programmed is erased, but
+     *  zeros may come over anything.
      *  @return TKWS_OK, or TKWS_E_STORAGE */
     int (*flash_program)(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes);
     /** Set the sector that starts at offset to 0xff. @return TKWS_OK, or TKWS_E_STORAGE */

@@ -127,16 +127,15 @@ static void listen_anew(tkws_app_alone *alone)
     alone->n_told = 0;
 }
 
-/* Save so many times what has been changed; where that is refused, go back to what is saved. On a board without
- * storage it stays in RAM. @return whether it is there to stay */
-static bool keep(tkws_app *app, unsigned n_times)
+/* Save what has been changed, and alone where nothing else is to be left; where that is refused, go back to what is
+ * saved. On a board without storage it stays in RAM. @return whether it is there to stay */
+static bool keep(tkws_app *app, bool alone)
 {
-    int error = TKWS_OK;
     app->changed = true;
     if (app->board->slot_bytes == 0)
         return true;
-    for (unsigned i = 0; i < n_times && error == TKWS_OK; i++)
-        error = tkws_app_storage_save(&app->storage);
+    int error =
+        alone ? tkws_app_storage_save_alone(&app->storage) : tkws_app_storage_save(&app->storage);
     if (error != TKWS_OK)
         tkws_app_storage_restore(&app->storage);
     app->changed = false;
@@ -160,7 +159,7 @@ static void learn(tkws_app_alone *alone, const int16_t *pcm, size_t n_samples)
 {
     int result = tkws_app_lesson_push(&alone->lesson, alone->app, pcm, n_samples);
     if (result != 0)
-        finish(alone, result > 0 && keep(alone->app, 1));
+        finish(alone, result > 0 && keep(alone->app, false));
 }
 
 static void break_off(tkws_app_alone *alone)
@@ -169,13 +168,11 @@ static void break_off(tkws_app_alone *alone)
     finish(alone, false);
 }
 
-/* Saved twice, so that neither slot still has what was said, even where RAM has nothing of it: the flash may have refused
- * before. */
+/* What the flash still has goes even where RAM has nothing of it: the flash may have refused before. */
 static void forget(tkws_app_alone *alone)
 {
-    tkws_app *app = alone->app;
-    bool is_new = tkws_app_lesson_forget(app) == 0 && app->storage.generation == 0;
-    finish(alone, is_new || keep(app, 2));
+    tkws_app_lesson_forget(alone->app);
+    finish(alone, keep(alone->app, true));
 }
 
 /* Take back the event that came last: it was no word. */
@@ -184,7 +181,7 @@ static void correct_last(tkws_app_alone *alone)
     if (tkws_app_correct_heard(alone->app, NULL, 0) < 0)
         show(alone, LIGHT_FAILED);
     else
-        finish(alone, keep(alone->app, 1));
+        finish(alone, keep(alone->app, false));
 }
 
 static void press(tkws_app_alone *alone, uint32_t n_samples)

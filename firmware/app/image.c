@@ -100,7 +100,7 @@ int tkws_app_image_erase(const tkws_board *board, uint8_t area, size_t sector)
 /* Program at most UNITS_CHUNK bytes and read them where they are mapped. */
 static int write_chunk(const tkws_board *board, size_t at, uint8_t *bytes, size_t n_bytes)
 {
-    int error = units_program(board, at, bytes, n_bytes);
+    int error = tkws_app_units_program(board, at, bytes, n_bytes);
     if (error == TKWS_OK && memcmp(board->flash_mapped + at, bytes, n_bytes) != 0)
         error = TKWS_E_STORAGE;
     return error;

@@ -70,22 +70,16 @@ bool tkws_app_lesson_gap(tkws_app_lesson *lesson)
     return lesson->state != TKWS_APP_LESSON_TAKES_IT;
 }
 
-unsigned tkws_app_lesson_forget(tkws_app *app)
+void tkws_app_lesson_forget(tkws_app *app)
 {
     char name[NAME_BYTES];
-    unsigned n_words = 0;
     for (unsigned number = 1; number <= TKWS_MAX_OWN; number++) {
         size_t n = write_name(number, name);
         int word = tkws_own_find(&app->model, &app->weights, name, n);
-        if (word < (int)app->model.header.n_classes)
-            continue;
-        tkws_own_forget(&app->model, &app->weights, (size_t)word);
-        n_words++;
+        if (word >= (int)app->model.header.n_classes)
+            tkws_own_forget(&app->model, &app->weights, (size_t)word);
     }
-    for (size_t w = app->model.header.n_classes; w < tkws_model_words(&app->model); w++)
-        n_words += tkws_own_is_nothing(&app->model, &app->weights, w);
     tkws_own_forget(&app->model, &app->weights, app->model.header.unknown_class);
-    return n_words;
 }
 
 static void wait(tkws_app_lesson *lesson)

@@ -63,7 +63,7 @@ bool tkws_app_lesson_gap(tkws_app_lesson *lesson);
 /** Break a lesson off, if there is one, and forget its word. */
 void tkws_app_lesson_stop(tkws_app_lesson *lesson, tkws_app *app);
 
-/** Forget all words that lessons have taught, and all sounds that were taken back, in RAM. @return how many there were */
-unsigned tkws_app_lesson_forget(tkws_app *app);
+/** Forget all words that lessons have taught, and all sounds that were taken back, in RAM. */
+void tkws_app_lesson_forget(tkws_app *app);
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage.h"
 
-#include <stdbool.h>
-
 #include "generation.h"
 #include "least.h"
+#include "log.h"
 #include "protocol.h"
 #include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
@@ -48,39 +47,10 @@ static int flash_read(const tkws_app_storage *s, size_t offset, uint8_t *bytes, 
     return s->board->flash_read(s->board->context, offset, bytes, n_bytes);
 }
 
-static bool are_ones(const uint8_t *bytes, size_t n_bytes)
+static bool has_no_header(const tkws_app_storage *s, size_t slot)
 {
-    uint8_t ones = UNITS_ERASED;
-    for (size_t i = 0; i < n_bytes; i++)
-        ones &= bytes[i];
-    return ones == UNITS_ERASED;
-}
-
-/* Whether the flash between two offsets reads as erased. */
-static bool is_erased(const tkws_app_storage *s, size_t from, size_t to)
-{
-    uint8_t bytes[UNITS_CHUNK];
-    for (size_t at = from; at < to; at += UNITS_CHUNK) {
-        size_t n = least(to - at, UNITS_CHUNK);
-        if (flash_read(s, at, bytes, n) != TKWS_OK || !are_ones(bytes, n))
-            return false;
-    }
-    return true;
-}
-
-static int body_crc(const tkws_app_storage *s, size_t slot, size_t n_bytes, uint32_t *crc)
-{
-    uint8_t bytes[UNITS_CHUNK];
-    uint32_t sum = 0;
-    for (size_t at = 0; at < n_bytes; at += UNITS_CHUNK) {
-        size_t n = least(n_bytes - at, UNITS_CHUNK);
-        int error = flash_read(s, body_at(s, slot) + at, bytes, n);
-        if (error != TKWS_OK)
-            return error;
-        sum = tkws_crc32(sum, bytes, n);
-    }
-    *crc = sum;
-    return TKWS_OK;
+    size_t at = header_at(s, slot);
+    return tkws_app_units_are_erased(s->board, at, at + HEADER_BYTES);
 }
 
 /* State of a slot by its header alone: empty, corrupt, or valid or newer with header written, of which only
@@ -88,10 +58,10 @@ static int body_crc(const tkws_app_storage *s, size_t slot, size_t n_bytes, uint
 static uint8_t read_header(const tkws_app_storage *s, size_t slot, slot_header *header)
 {
     uint8_t bytes[HEADER_BYTES];
+    if (has_no_header(s, slot))
+        return TKWS_APP_SLOT_EMPTY;
     if (flash_read(s, header_at(s, slot), bytes, HEADER_BYTES) != TKWS_OK)
         return TKWS_APP_SLOT_CORRUPT;
-    if (are_ones(bytes, HEADER_BYTES))
-        return TKWS_APP_SLOT_EMPTY;
     uint32_t format = tkws_bytes_get_u32(bytes + 4);
     header->generation = tkws_bytes_get_u32(bytes + 8);
     header->model_crc = tkws_bytes_get_u32(bytes + 12);
@@ -110,7 +80,8 @@ static uint8_t check_body(const tkws_app_storage *s, size_t slot, const slot_hea
     if (header->model_crc != s->model->crc)
         return TKWS_APP_SLOT_OTHER_MODEL;
     if (header->body_bytes != n_bytes || n_bytes > body_room(s) ||
-        body_crc(s, slot, n_bytes, &crc) != TKWS_OK || crc != header->body_crc)
+        tkws_app_units_crc(s->board, body_at(s, slot), n_bytes, &crc) != TKWS_OK ||
+        crc != header->body_crc)
         return TKWS_APP_SLOT_CORRUPT;
     return TKWS_APP_SLOT_VALID;
 }
@@ -137,16 +108,41 @@ static int write_wear(const tkws_app_storage *s, size_t slot)
     for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
         tkws_bytes_put_u32(bytes + 4 + 4 * i, s->slots[i].erases);
     tkws_bytes_put_u32(bytes + 12, tkws_crc32(0, bytes, 12));
-    return units_program(s->board, wear_at(s, slot), bytes, WEAR_BYTES);
+    return tkws_app_units_program(s->board, wear_at(s, slot), bytes, WEAR_BYTES);
 }
 
 /* A slot without a header is empty when it holds nothing else either, its record of wear aside. */
 static uint8_t check_empty(const tkws_app_storage *s, size_t slot, bool has_wear)
 {
     size_t behind = wear_at(s, slot) + (has_wear ? WEAR_BYTES : 0);
-    bool empty = is_erased(s, header_at(s, slot), wear_at(s, slot)) &&
-                 is_erased(s, behind, header_at(s, slot) + s->board->slot_bytes);
+    bool empty =
+        tkws_app_units_are_erased(s->board, header_at(s, slot), wear_at(s, slot)) &&
+        tkws_app_units_are_erased(s->board, behind, header_at(s, slot) + s->board->slot_bytes);
     return empty ? TKWS_APP_SLOT_EMPTY : TKWS_APP_SLOT_CORRUPT;
+}
+
+/* The log of a valid slot. */
+static void open_log(const tkws_app_storage *s, size_t slot, tkws_app_log *log)
+{
+    tkws_app_log_open(log, s->board, s->model, body_at(s, slot),
+                      header_at(s, slot) + s->board->slot_bytes);
+}
+
+/* Whether a slot's header is as the beginning of an erase leaves it. */
+static bool is_crossed_out(const tkws_app_storage *s, size_t slot)
+{
+    const uint8_t zeros[HEADER_BYTES] = {0};
+    return tkws_app_units_are(s->board, header_at(s, slot), zeros, HEADER_BYTES);
+}
+
+/* Whether an erase of a slot was begun. @param state  by its header and body */
+static bool is_ended(const tkws_app_storage *s, size_t slot, uint8_t state)
+{
+    tkws_app_log log;
+    if (state != TKWS_APP_SLOT_VALID)
+        return is_crossed_out(s, slot);
+    open_log(s, slot, &log);
+    return log.is_ended;
 }
 
 static void read_slot(tkws_app_storage *s, size_t slot)
@@ -160,6 +156,9 @@ static void read_slot(tkws_app_storage *s, size_t slot)
         found->state = check_empty(s, slot, has_wear);
     else if (found->state == TKWS_APP_SLOT_VALID)
         found->state = check_body(s, slot, &header);
+    found->is_ended = is_ended(s, slot, found->state);
+    if (found->is_ended)
+        found->state = TKWS_APP_SLOT_CORRUPT;
     bool counted =
         found->state == TKWS_APP_SLOT_VALID || found->state == TKWS_APP_SLOT_NEWER_FORMAT;
     found->generation = counted ? header.generation : 0;
@@ -193,9 +192,9 @@ static bool is_new(const tkws_app_storage *s)
  * is empty when its record was written. */
 static bool is_unfinished(const tkws_app_storage *s, size_t slot)
 {
-    slot_header header;
-    return read_header(s, slot, &header) == TKWS_APP_SLOT_EMPTY &&
-           (s->slots[slot].state != TKWS_APP_SLOT_EMPTY || !has_record(s, slot));
+    return s->slots[slot].is_ended ||
+           (has_no_header(s, slot) &&
+            (s->slots[slot].state != TKWS_APP_SLOT_EMPTY || !has_record(s, slot)));
 }
 
 /* The valid slot of the newest generation, or NO_SLOT. */
@@ -223,10 +222,23 @@ static size_t spare(const tkws_app_storage *s)
     return best;
 }
 
+/* The generation that a slot is at: a valid one's with all saves in its log. */
+static uint32_t generation_of(const tkws_app_storage *s, size_t slot)
+{
+    tkws_app_log log;
+    uint32_t generation = s->slots[slot].generation;
+    if (s->slots[slot].state != TKWS_APP_SLOT_VALID)
+        return generation;
+    open_log(s, slot, &log);
+    for (uint32_t i = tkws_app_log_steps(&log); i > 0; i--)
+        generation = generation_after(generation);
+    return generation;
+}
+
 static uint32_t next_generation(const tkws_app_storage *s)
 {
-    uint32_t last = s->slots[0].generation;
-    uint32_t other = s->slots[1].generation;
+    uint32_t last = generation_of(s, 0);
+    uint32_t other = generation_of(s, 1);
     if (other != 0 && (last == 0 || generation_is_newer(other, last)))
         last = other;
     return generation_after(last);
@@ -251,21 +263,38 @@ static int erase_sectors(const tkws_app_storage *s, size_t slot)
     return error;
 }
 
-/* The first sector holds the header and goes first: from then on the slot does not count. What the flash then
- * holds is read back: all of it is erased, or it is no success. */
+/* A slot that is being erased counts no more, before anything of it is erased: an erase that is cut may leave a part,
+ * or look for a while as if there had been none. */
+static void end_slot(tkws_app_storage *s, size_t slot)
+{
+    tkws_app_log log;
+    if (s->slots[slot].state == TKWS_APP_SLOT_VALID) {
+        open_log(s, slot, &log);
+        tkws_app_log_end(&log, s->slots[slot].is_firm);
+    }
+    s->slots[slot].is_firm = false;
+    if (!has_no_header(s, slot))
+        (void)tkws_app_units_cross_out(s->board, header_at(s, slot), HEADER_BYTES);
+}
+
+/* What the flash then holds is read back: all of it is erased, or it is no success. */
 static int erase_slot(tkws_app_storage *s, size_t slot)
 {
+    tkws_app_slot *erased = &s->slots[slot];
     int error = begin_erase(s, slot);
-    if (error == TKWS_OK)
-        error = erase_sectors(s, slot);
     if (error == TKWS_OK) {
-        if (s->slots[slot].erases < UINT32_MAX)
-            s->slots[slot].erases++;
+        end_slot(s, slot);
+        error = erase_sectors(s, slot);
+    }
+    if (error == TKWS_OK) {
+        if (erased->erases < UINT32_MAX)
+            erased->erases++;
         error = write_wear(s, slot);
     }
     read_slot(s, slot);
-    if (error == TKWS_OK && s->slots[slot].state != TKWS_APP_SLOT_EMPTY)
+    if (error == TKWS_OK && erased->state != TKWS_APP_SLOT_EMPTY)
         error = TKWS_E_STORAGE;
+    erased->is_owed = erased->is_owed && error != TKWS_OK;
     return error;
 }
 
@@ -277,13 +306,13 @@ static int write_body(const tkws_app_storage *s, size_t slot, size_t n_bytes, ui
         size_t n = least(n_bytes - at, UNITS_CHUNK);
         (void)tkws_weights_read(s->model, s->weights, at, bytes, n);
         sum = tkws_crc32(sum, bytes, n);
-        int error = units_program(s->board, body_at(s, slot) + at, bytes, n);
+        int error = tkws_app_units_program(s->board, body_at(s, slot) + at, bytes, n);
         if (error != TKWS_OK)
             return error;
     }
     *crc = sum;
     uint32_t written = 0;
-    int error = body_crc(s, slot, n_bytes, &written);
+    int error = tkws_app_units_crc(s->board, body_at(s, slot), n_bytes, &written);
     return error == TKWS_OK && written != sum ? TKWS_E_STORAGE : error;
 }
 
@@ -298,7 +327,7 @@ static int write_header(const tkws_app_storage *s, size_t slot, const slot_heade
     tkws_bytes_put_u32(bytes + 20, header->body_bytes);
     tkws_bytes_put_u32(bytes + 24, header->body_crc);
     tkws_bytes_put_u32(bytes + 28, tkws_crc32(0, bytes, 28));
-    return units_program(s->board, header_at(s, slot), bytes, HEADER_BYTES);
+    return tkws_app_units_program(s->board, header_at(s, slot), bytes, HEADER_BYTES);
 }
 
 static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generation)
@@ -310,7 +339,7 @@ static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generatio
 }
 
 /* Load a slot's body into the weights. The CRC is checked again: flash may have aged since the scan. */
-static bool load_slot(const tkws_app_storage *s, size_t slot)
+static bool load_body(const tkws_app_storage *s, size_t slot)
 {
     uint8_t bytes[UNITS_CHUNK];
     slot_header header = {0, 0, 0, 0};
@@ -326,12 +355,43 @@ static bool load_slot(const tkws_app_storage *s, size_t slot)
     return true;
 }
 
+/* Load the body, and what the log has changed since. */
+static bool load_slot(const tkws_app_storage *s, size_t slot)
+{
+    tkws_app_log log;
+    if (!load_body(s, slot))
+        return false;
+    open_log(s, slot, &log);
+    return tkws_app_log_load(&log, s->weights);
+}
+
 static void finish_erases(tkws_app_storage *s)
 {
     bool untouched = is_new(s);
     for (size_t slot = 0; !untouched && slot < TKWS_APP_SLOTS; slot++)
         if (is_unfinished(s, slot))
             (void)erase_slot(s, slot); /* its state tells a refusal */
+}
+
+static bool is_alone(const tkws_app_storage *s, size_t slot)
+{
+    tkws_app_log log;
+    if (slot == NO_SLOT)
+        return false;
+    open_log(s, slot, &log);
+    return tkws_app_log_is_alone(&log);
+}
+
+/* A power cut may have ended a save that was to leave nothing else. */
+static void finish_forgetting(tkws_app_storage *s)
+{
+    size_t slot = newest(s);
+    if (!is_alone(s, slot))
+        return;
+    tkws_app_slot *other = &s->slots[1 - slot];
+    other->is_owed = other->state == TKWS_APP_SLOT_VALID || other->state == TKWS_APP_SLOT_CORRUPT;
+    if (other->is_owed)
+        (void)erase_slot(s, 1 - slot); /* its state tells a refusal */
 }
 
 void tkws_app_storage_init(tkws_app_storage *storage, const tkws_board *board,
@@ -344,6 +404,7 @@ void tkws_app_storage_init(tkws_app_storage *storage, const tkws_board *board,
     if (board->slot_bytes > 0) {
         read_slots(storage);
         finish_erases(storage);
+        finish_forgetting(storage);
     }
     tkws_app_storage_restore(storage);
 }
@@ -352,7 +413,7 @@ void tkws_app_storage_restore(tkws_app_storage *storage)
 {
     for (size_t slot = newest(storage); slot != NO_SLOT; slot = newest(storage)) {
         if (load_slot(storage, slot)) {
-            storage->generation = storage->slots[slot].generation;
+            storage->generation = generation_of(storage, slot);
             return;
         }
         storage->slots[slot].state = TKWS_APP_SLOT_CORRUPT;
@@ -362,33 +423,164 @@ void tkws_app_storage_restore(tkws_app_storage *storage)
     storage->generation = 0;
 }
 
-int tkws_app_storage_save(tkws_app_storage *storage)
+/* Read a part of what is saved: of a slot's body, or where there is no slot, of the model. */
+static bool read_saved(const tkws_app_storage *s, size_t slot, size_t at, uint8_t *bytes,
+                       size_t n_bytes)
 {
-    if (storage->board->slot_bytes == 0)
-        return TKWS_E_UNSUPPORTED;
-    if (tkws_model_trainable_bytes(storage->model) > body_room(storage))
-        return TKWS_E_SLOT_FULL;
-    read_slots(storage);
-    size_t slot = spare(storage);
+    const tkws_model *model = s->model;
+    size_t n_weights = tkws_model_trainable_bytes(model) - tkws_model_takes_bytes(model);
+    if (slot != NO_SLOT)
+        return flash_read(s, body_at(s, slot) + at, bytes, n_bytes) == TKWS_OK;
+    for (size_t i = 0; i < n_bytes; i++)
+        bytes[i] = at + i < n_weights ? model->trainable[at + i] : 0;
+    return true;
+}
+
+/* Whether the first n_bytes of what is in RAM are as saved. */
+static bool is_as_saved(const tkws_app_storage *s, size_t slot, size_t n_bytes)
+{
+    uint8_t bytes[UNITS_PIECE];
+    uint8_t saved[UNITS_PIECE];
+    for (size_t at = 0; at < n_bytes; at += UNITS_PIECE) {
+        size_t n = least(n_bytes - at, UNITS_PIECE);
+        (void)tkws_weights_read(s->model, s->weights, at, bytes, n);
+        if (!read_saved(s, slot, at, saved, n) || memcmp(bytes, saved, n) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* What a log is to say counts only while the other slot holds nothing newer: one that is corrupt may have been written
+ * when the power was cut, and be whole later. @return whether it is so */
+static bool can_append(tkws_app_storage *s, size_t slot)
+{
+    return s->slots[1 - slot].state != TKWS_APP_SLOT_CORRUPT || erase_slot(s, 1 - slot) == TKWS_OK;
+}
+
+/* Append what has changed to the newest slot's log. @return whether it is there: it is not when more than takes has
+ * changed, and when the log is full or the flash refused */
+static bool save_in_log(tkws_app_storage *s)
+{
+    tkws_app_log log;
+    size_t slot = newest(s);
+    size_t n_bytes = tkws_model_trainable_bytes(s->model) - tkws_model_takes_bytes(s->model);
+    if (slot == NO_SLOT || !is_as_saved(s, slot, n_bytes) || !can_append(s, slot))
+        return false;
+    open_log(s, slot, &log);
+    if (tkws_app_log_save(&log, s->weights, &s->slots[slot].is_firm) != TKWS_OK)
+        return false;
+    s->generation = generation_of(s, slot);
+    return true;
+}
+
+static int save_whole(tkws_app_storage *s, bool alone)
+{
+    tkws_app_log log;
+    size_t slot = spare(s);
     if (slot == NO_SLOT)
         return TKWS_E_NEWER_FORMAT;
-    uint32_t generation = next_generation(storage);
-    int error = erase_slot(storage, slot);
+    uint32_t generation = next_generation(s);
+    int error = erase_slot(s, slot);
     if (error == TKWS_OK)
-        error = write_slot(storage, slot, generation);
-    read_slot(storage, slot);
-    const tkws_app_slot *written = &storage->slots[slot];
+        error = write_slot(s, slot, generation);
+    if (error == TKWS_OK) {
+        open_log(s, slot, &log);
+        s->slots[slot].is_firm = tkws_app_log_begin(&log, alone);
+    }
+    read_slot(s, slot);
+    const tkws_app_slot *written = &s->slots[slot];
     bool counts = written->state == TKWS_APP_SLOT_VALID && written->generation == generation;
     if (counts) /* after a refusal too: the header may be whole, and the next start restores it */
-        storage->generation = generation;
+        s->generation = generation;
     return error == TKWS_OK && !counts ? TKWS_E_STORAGE : error;
+}
+
+/* Look at the slots before a save. @return TKWS_OK, or why there can be none */
+static int begin_save(tkws_app_storage *s)
+{
+    if (s->board->slot_bytes == 0)
+        return TKWS_E_UNSUPPORTED;
+    if (tkws_model_trainable_bytes(s->model) > body_room(s))
+        return TKWS_E_SLOT_FULL;
+    read_slots(s);
+    return TKWS_OK;
+}
+
+int tkws_app_storage_save(tkws_app_storage *storage)
+{
+    int error = begin_save(storage);
+    if (error != TKWS_OK || save_in_log(storage))
+        return error;
+    return save_whole(storage, false);
+}
+
+/* Whether the flash holds nothing but what is in RAM. */
+static bool holds_nothing_else(const tkws_app_storage *s)
+{
+    tkws_app_log log;
+    size_t slot = newest(s);
+    for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
+        if (i != slot && s->slots[i].state != TKWS_APP_SLOT_EMPTY)
+            return false;
+    if (!is_as_saved(s, slot, tkws_model_trainable_bytes(s->model)))
+        return false;
+    if (slot == NO_SLOT)
+        return true;
+    open_log(s, slot, &log);
+    return !tkws_app_log_is_used(&log);
+}
+
+int tkws_app_storage_check_alone(tkws_app_storage *storage)
+{
+    int error = begin_save(storage);
+    for (size_t i = 0; error == TKWS_OK && i < TKWS_APP_SLOTS; i++)
+        if (storage->slots[i].state == TKWS_APP_SLOT_NEWER_FORMAT)
+            error = TKWS_E_NEWER_FORMAT;
+    return error;
+}
+
+int tkws_app_storage_save_alone(tkws_app_storage *storage)
+{
+    int error = tkws_app_storage_check_alone(storage);
+    if (error != TKWS_OK)
+        return error;
+    bool is_done = holds_nothing_else(storage);
+    for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
+        storage->slots[i].is_owed = !is_done && storage->slots[i].state != TKWS_APP_SLOT_EMPTY;
+    if (is_done)
+        return TKWS_OK;
+    error = save_whole(storage, true);
+    for (size_t i = 0; error == TKWS_OK && i < TKWS_APP_SLOTS; i++)
+        if (storage->slots[i].is_owed)
+            error = erase_slot(storage, i);
+    return error;
+}
+
+bool tkws_app_storage_is_owed(const tkws_app_storage *storage)
+{
+    return storage->slots[0].is_owed || storage->slots[1].is_owed;
+}
+
+/* Go back by a save in the log. @return TKWS_OK, TKWS_E_NO_UNDO with nothing changed, or TKWS_E_STORAGE */
+static int undo_in_log(tkws_app_storage *s, size_t slot, const tkws_app_log *log)
+{
+    bool *is_firm = &s->slots[slot].is_firm;
+    if (!tkws_app_log_can_undo(log, *is_firm))
+        return TKWS_E_NO_UNDO;
+    int error = can_append(s, slot) ? tkws_app_log_undo(log, is_firm) : TKWS_E_STORAGE;
+    tkws_app_storage_restore(s);
+    return error;
 }
 
 int tkws_app_storage_undo(tkws_app_storage *storage)
 {
+    tkws_app_log log;
     size_t slot = newest(storage);
     if (slot == NO_SLOT)
         return TKWS_E_NO_SAVED;
+    open_log(storage, slot, &log);
+    if (log.last != 0)
+        return undo_in_log(storage, slot, &log);
     read_slot(storage, 1 - slot); /* which is relied on: flash ages */
     if (storage->slots[1 - slot].state != TKWS_APP_SLOT_VALID &&
         storage->slots[slot].generation != 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power cuts on boards in emulation: some places of a save, an undo and a forget.
+"""Power cuts on boards in emulation: some places of saves, an undo and a forget.
 
 On QEMU the firmware cuts itself off (cut_main.c), on the Pico's emulator the flash chip is cut.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pico import Pico
 
-from images import make_image, write_image
-from reference_device import teach
+from images import Form, Own, make_image, with_own_words, with_traces, write_image
+from reference_device import keep_take, teach
 from tracekws.boards.emulator import emulated_board, open_flash
 from tracekws.boards.firmware import build_firmware
 from tracekws.boards.parts import MACHINES
@@ -65,8 +65,15 @@ def save_more(device: Device) -> None:
     device.save()
 
 
+def save_take(device: Device) -> None:
+    """Keep a take, and save that: nothing is erased."""
+    keep_take(device, 3)
+    device.save()
+
+
 ACTIONS: dict[str, Callable[[Device], object]] = {
     "save": save_more,
+    "keep": save_take,
     "undo": Device.undo,
     "forget": Device.forget,
 }
@@ -80,7 +87,9 @@ class CutBoard:
         self.name = name
         self.layout = BOARDS[name]
         self.flash = folder / "flash"
-        settings: dict[str, object] = {"MODEL": write_image(folder, make_image(24, n_neurons=4))}
+        image = with_traces(make_image(24, n_neurons=4), Form.random(4, rank=2, seed=1))
+        image = with_own_words(image, Own(n_words=2))
+        settings: dict[str, object] = {"MODEL": write_image(folder, image)}
         if name != RP2040:
             MACHINES[name].command(Path(), Path())
             settings["MAIN"] = "tests/boards/cut_main.c"

@@ -10,7 +10,7 @@ from tracekws.errors import MissingTool
 
 pytestmark = pytest.mark.toolchain
 
-CUTS = 6
+CUTS = 8
 
 
 @pytest.mark.parametrize("name", BOARDS)

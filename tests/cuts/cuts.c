@@ -29,6 +29,7 @@
 #define OPERATION_SEED 1000u /* of weights that are learned, apart from a history's */
 #define UNSAVED_SEED 1001u
 #define LATER_SEED 1002u
+#define KEPT_SEED 1003u
 #define HEADER_BYTES 32 /* of a slot */
 #define WEAR_BYTES 16
 #define N_IMAGES 3
@@ -45,10 +46,12 @@ static const geometry geometries[] = {
     {"small", 1 * KIB, 8, 3 * KIB, 3 * KIB},
 };
 
-/* What was done before: s saves, u undoes, f forgets, l loads, n puts a slot of a newer format in; c at the
- * end leaves unsaved weights in RAM. */
+/* What was done before: s saves weights, t takes, T takes until a log is full and one more time; u undoes, f forgets,
+ * l loads, n puts a slot of a newer format in. At the end c leaves unsaved weights in RAM, and k saves takes in the run
+ * of the operation. */
 static const char *const histories[] = {
-    "-", "s", "ss", "sss", "sc", "ssc", "ssu", "ssf", "l", "ls", "lss", "lsc", "n", "ns",
+    "-", "s",  "ss", "sss", "sc",   "ssc",   "ssu", "ssf", "l",  "ls",  "lss", "lsc", "n",  "ns",
+    "t", "tt", "st", "stt", "sttu", "sttuu", "sts", "stc", "sk", "stk", "T",   "Tu",  "nt", "tf",
 };
 
 typedef struct bench bench;
@@ -60,15 +63,16 @@ typedef struct {
 } operation;
 
 static int run_save(bench *b);
+static int run_keep(bench *b);
 static int run_undo(bench *b);
+static int run_forget_word(bench *b);
 static int run_forget(bench *b);
 static int run_load(bench *b);
 
 static const operation operations[] = {
-    {"save", run_save, false},
-    {"undo", run_undo, false},
-    {"forget", run_forget, true},
-    {"load", run_load, true},
+    {"save", run_save, false},    {"keep", run_keep, false},
+    {"undo", run_undo, false},    {"forget-word", run_forget_word, false},
+    {"forget", run_forget, true}, {"load", run_load, true},
 };
 
 /* --- one geometry, operation and history --------------------------------------------------------- */
@@ -115,6 +119,23 @@ static int run_save(bench *b)
     return ask(b, TKWS_APP_SAVE);
 }
 
+static int keep(bench *b, uint32_t seed)
+{
+    machine_change_takes(&b->machine, seed);
+    return ask(b, TKWS_APP_SAVE);
+}
+
+static int run_keep(bench *b)
+{
+    return keep(b, OPERATION_SEED);
+}
+
+static int run_forget_word(bench *b)
+{
+    return machine_ask(&b->machine, TKWS_APP_FORGET_WORD, (const uint8_t *)MACHINE_WORD,
+                       strlen(MACHINE_WORD));
+}
+
 static int run_undo(bench *b)
 {
     return ask(b, TKWS_APP_UNDO);
@@ -136,12 +157,14 @@ static bool has(const bench *b, char what)
     return strchr(b->history, what) != NULL;
 }
 
-/* Start, and learn what the history leaves unsaved. */
+/* Start, and do what the history does in the run of the operation. */
 static void power_on(bench *b)
 {
     machine_power_on(&b->machine);
     if (has(b, 'c'))
         machine_change(&b->machine, UNSAVED_SEED);
+    if (has(b, 'k'))
+        require(b, keep(b, KEPT_SEED) == TKWS_OK, "the history cannot be played");
 }
 
 /* Run it until it ends or the flash ends it. @return 0, FLASH_CUT or FLASH_BROKEN_RULE */
@@ -183,6 +206,21 @@ static void put_newer_slot(bench *b)
     machine_power_on(&b->machine);
 }
 
+static uint32_t erases(const bench *b)
+{
+    return b->machine.flash.erases[0] + b->machine.flash.erases[1];
+}
+
+/* Save takes until a slot is erased for them, which is not the first. */
+static int fill_log(bench *b)
+{
+    int status = keep(b, 0);
+    uint32_t n_erases = erases(b);
+    for (uint32_t i = 1; status == TKWS_OK && erases(b) == n_erases; i++)
+        status = keep(b, i);
+    return status;
+}
+
 static void play(bench *b)
 {
     machine_power_on(&b->machine);
@@ -192,6 +230,12 @@ static void play(bench *b)
         case 's':
             machine_change(&b->machine, i);
             status = ask(b, TKWS_APP_SAVE);
+            break;
+        case 't':
+            status = keep(b, i);
+            break;
+        case 'T':
+            status = fill_log(b);
             break;
         case 'u':
             status = run_undo(b);
@@ -262,6 +306,22 @@ static void check_wear(bench *b, const device_state *state)
     }
 }
 
+static bool holds(const bench *b, const char *text, size_t n_bytes)
+{
+    const cut_flash *flash = &b->machine.flash;
+    for (size_t at = 0; at + n_bytes <= TKWS_APP_SLOTS * flash->slot_bytes; at++)
+        if (memcmp(flash->bytes + at, text, n_bytes) == 0)
+            return true;
+    return false;
+}
+
+/* Where a save says that it was to be alone, it is. */
+static void check_word(bench *b)
+{
+    require(b, !holds(b, "TKLA", 4) || !holds(b, MACHINE_WORD, strlen(MACHINE_WORD)),
+            "a word that was forgotten is still there");
+}
+
 static void check_state(bench *b, device_state *state)
 {
     look(b, state);
@@ -271,6 +331,8 @@ static void check_state(bench *b, device_state *state)
     require(b, known, "the state is neither the old one nor the new one");
     check_admitted(b, state, 0);
     check_wear(b, state);
+    if (b->operation->run == run_forget_word)
+        check_word(b);
 }
 
 /* Beside a slot of a newer format there may be no place to save in. */
@@ -313,11 +375,49 @@ static void check_saving(bench *b)
     require(b, is_kept(b, &saved, &found), "the next save is lost");
 }
 
+/* Takes can be saved, are there after a start when weak bits have settled, and can be taken back.
+ * @param is_settled  whether they had before: else what is gone back to may be weak itself */
+static void check_keeping(bench *b, bool is_settled)
+{
+    device_state before;
+    device_state saved;
+    device_state found;
+    look(b, &before);
+    int status = keep(b, LATER_SEED);
+    look(b, &saved);
+    if (status == TKWS_E_NEWER_FORMAT && !has_place(&saved))
+        return;
+    require(b, status == TKWS_OK, "the next save of takes fails");
+    flash_settle(&b->machine.flash);
+    machine_power_on(&b->machine);
+    look(b, &found);
+    require(b, is_kept(b, &saved, &found), "the next save of takes is lost");
+    if (!is_settled)
+        return;
+    status = run_undo(b);
+    look(b, &found);
+    require(b, status == TKWS_OK || (status == TKWS_E_NO_UNDO && has(b, 'n')),
+            "takes cannot be taken back");
+    require(b, status != TKWS_OK || memcmp(found.weights, before.weights, before.n_weights) == 0,
+            "an undo goes elsewhere");
+}
+
 static void check_newer_slot(bench *b)
 {
     bool kept = memcmp(b->machine.flash.bytes, b->before.bytes, b->geometry->slot_bytes) == 0;
     require(b, kept || !has(b, 'n') || b->operation->erases_all,
             "a slot of a newer format was changed");
+}
+
+/* Whether nothing is learned: weights of the model, and no takes. */
+static bool is_factory(const bench *b, const device_state *state)
+{
+    const tkws_model *model = &b->machine.app.model;
+    size_t n_weights = state->n_weights - tkws_model_takes_bytes(model);
+    for (size_t i = n_weights; i < state->n_weights; i++)
+        if (state->weights[i] != 0)
+            return false;
+    return memcmp(state->weights, model->trainable, n_weights) == 0;
 }
 
 static void check_forgetting(bench *b)
@@ -332,8 +432,7 @@ static void check_forgetting(bench *b)
         for (size_t slot = 0; slot < TKWS_APP_SLOTS; slot++)
             require(b, state.states[slot] == TKWS_APP_SLOT_EMPTY && n_written(b, slot) == 0,
                     "a forget leaves something");
-        require(b, memcmp(state.weights, b->machine.app.model.trainable, state.n_weights) == 0,
-                "a forget leaves other weights than the model's");
+        require(b, is_factory(b, &state), "a forget leaves other weights than the model's");
     }
 }
 
@@ -360,19 +459,28 @@ static void recover_until_cut(bench *b)
     (void)b->operation->run(b);
 }
 
+static void check_settled(bench *b, device_state *state)
+{
+    flash_settle(&b->machine.flash);
+    check_admitted(b, state, 1); /* the torn one may have looked as if nothing was written */
+    if (b->torn % 2 == 0)
+        return;
+    machine_power_on(&b->machine);
+    check_state(b, state);
+}
+
 static void aftermath(bench *b)
 {
     device_state state;
     machine_cut_at(&b->machine, 0, 0);
     machine_power_on(&b->machine);
     check_state(b, &state);
-    flash_settle(&b->machine.flash);
-    check_admitted(b, &state, 1); /* the torn one may have looked as if nothing was written */
-    if (b->torn % 2 != 0) {
-        machine_power_on(&b->machine);
-        check_state(b, &state);
-    }
+    if (b->cut % 2 == 0)
+        check_keeping(b, false);
+    else
+        check_settled(b, &state);
     check_saving(b);
+    check_keeping(b, true);
     check_newer_slot(b);
     check_forgetting(b);
 }
@@ -501,6 +609,8 @@ static void operate_whole(bench *b)
     machine_power_on(&b->machine);
     look(b, &b->old);
     power_on(b);
+    if (has(b, 'k'))
+        look(b, &b->old);
     machine_cut_at(&b->machine, 0, 0);
     int status = b->operation->run(b);
     b->n_operations = b->machine.flash.n_operations;
@@ -509,6 +619,8 @@ static void operate_whole(bench *b)
     look(b, &b->new);
     require(b, status == TKWS_OK ? same(&told, &b->new) : b->n_operations == 0,
             "what was acknowledged is lost, or what was refused was done");
+    if (b->operation->run == run_forget_word)
+        check_word(b);
     bool both_empty =
         told.states[0] == TKWS_APP_SLOT_EMPTY && told.states[1] == TKWS_APP_SLOT_EMPTY;
     require(b, both_empty || !b->operation->erases_all, "slots are not empty after their erase");

@@ -91,10 +91,10 @@ static void require(cut_flash *f, int kept, const char *rule)
     longjmp(*f->end, FLASH_BROKEN_RULE);
 }
 
-static int is_erased(const uint8_t *bytes, size_t n_bytes)
+static int are_all(uint8_t value, const uint8_t *bytes, size_t n_bytes)
 {
     for (size_t i = 0; i < n_bytes; i++)
-        if (bytes[i] != ERASED)
+        if (bytes[i] != value)
             return 0;
     return 1;
 }
@@ -131,8 +131,8 @@ int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_b
     require(f, offset % unit == 0 && n_bytes % unit == 0 && n_bytes > 0, "whole program units");
     for (size_t at = offset; at < offset + n_bytes; at += unit) {
         const uint8_t *new = bytes + (at - offset);
-        require(f, is_erased(f->bytes + at, unit) && is_erased(f->settled + at, unit),
-                "an erase before each program");
+        int erased = are_all(ERASED, f->bytes + at, unit) && are_all(ERASED, f->settled + at, unit);
+        require(f, erased || are_all(0, new, unit), "an erase before each program but of zeros");
         operate(f, at, new, unit);
         memcpy(f->bytes + at, new, unit);
         memcpy(f->settled + at, new, unit);

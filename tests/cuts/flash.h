@@ -2,9 +2,9 @@
 /** @file flash.h  NOR flash whose power can be cut in any operation.
  *
  * Its rules are as hard as those of the strictest part: units and sectors are whole and aligned, and a unit is
- * programmed once between two erases. What breaks one jumps out, as a cut does. A cut operation leaves its
- * unit or sector torn: a mixture of old and new bits, some of which may be weak. A weak bit reads one way at
- * first and another way from flash_settle() on. */
+ * programmed once between two erases, but that zeros may go over anything. What breaks one jumps out, as a cut
+ * does. A cut operation leaves its unit or sector torn: a mixture of old and new bits, some of which may be weak.
+ * A weak bit reads one way at first and another way from flash_settle() on. */
 #ifndef TKWS_CUTS_FLASH_H
 #define TKWS_CUTS_FLASH_H
 

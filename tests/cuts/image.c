@@ -58,7 +58,12 @@ static const struct {
 };
 
 #define N_NUMBERS (sizeof numbers / sizeof numbers[0])
-#define N_SECTIONS (3 + N_NUMBERS) /* header, name and labels before them */
+#define N_SECTIONS                                                                                 \
+    (5 + N_NUMBERS) /* header, name and labels before them, and what keeps takes behind */
+
+#define ALONG_Q 7
+#define TRACES_BYTES (4 * 2 + 2 + 2 + 1) /* of one neuron and one direction */
+#define OWN_FORM_BYTES (5 * 2)
 
 /* Where the payload of the section at a place goes. */
 static uint8_t *payload(uint8_t *at)
@@ -85,7 +90,8 @@ void image_make(model_image *image, uint32_t seed)
 {
     uint32_t rng = random_start(seed);
     memset(image, 0, sizeof *image);
-    image->n_bytes = tkws_model_image_bytes(&header);
+    image->n_bytes = tkws_model_image_bytes(&header) + 2 * TKWS_SECTION_HEAD_BYTES +
+                     (TRACES_BYTES + 3) / 4 * 4 + (OWN_FORM_BYTES + 3) / 4 * 4;
     tkws_bytes_put_u32(image->bytes, TKWS_MODEL_MAGIC);
     tkws_bytes_put_u32(image->bytes + 4, TKWS_MODEL_FORMAT);
     tkws_bytes_put_u32(image->bytes + 8, (uint32_t)image->n_bytes);
@@ -102,6 +108,11 @@ void image_make(model_image *image, uint32_t seed)
         fill(payload(at), numbers[i].n_bytes, &rng);
         at = end_section(at, numbers[i].type, numbers[i].n_bytes);
     }
+    tkws_bytes_put_u16(payload(at), 1);
+    tkws_bytes_put_u16(payload(at) + 2, ALONG_Q);
+    at = end_section(at, TKWS_SECTION_TRACES, TRACES_BYTES);
+    tkws_bytes_put_u16(payload(at), IMAGE_OWN_WORDS);
+    at = end_section(at, TKWS_SECTION_OWN, OWN_FORM_BYTES);
     image->crc = tkws_crc32(0, image->bytes, image->n_bytes - sizeof image->crc);
     tkws_bytes_put_u32(at, image->crc);
 }

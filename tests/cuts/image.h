@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** @file image.h  The smallest model image: one neuron, three classes, random numbers. */
+/** @file image.h  The smallest model image: one neuron, three classes, room for two words of the user's own, random numbers. */
 #ifndef TKWS_CUTS_IMAGE_H
 #define TKWS_CUTS_IMAGE_H
 
@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define IMAGE_MAX_BYTES 1024
+#define IMAGE_OWN_WORDS 2
 
 typedef struct {
     uint8_t bytes[IMAGE_MAX_BYTES];

@@ -8,6 +8,8 @@
 #include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
+#include "tracekws/own.h"
+#include "tracekws/takes.h"
 
 #define RUBBISH 0xa5
 #define DATA_HEAD 8
@@ -173,6 +175,22 @@ void machine_change(machine *m, uint32_t seed)
     randomise(m->app.weights.bias, n.bias, &rng);
     randomise(m->app.weights.readout, n.readout, &rng);
     randomise(m->app.weights.readout_bias, n.readout_bias, &rng);
+    m->app.changed = true;
+}
+
+static void teach(machine *m, const char *name, uint32_t *rng)
+{
+    uint8_t rate = (uint8_t)(random_bits(rng) & 0xffu);
+    int word = tkws_own_add(&m->app.model, &m->app.weights, name, strlen(name));
+    if (word >= 0)
+        tkws_takes_add(&m->app.model, &m->app.weights, (size_t)word, &rate);
+}
+
+void machine_change_takes(machine *m, uint32_t seed)
+{
+    uint32_t rng = random_start(seed);
+    teach(m, "yes", &rng);
+    teach(m, seed % 2 == 0 ? MACHINE_WORD : MACHINE_OTHER_WORD, &rng);
     m->app.changed = true;
 }
 

@@ -11,6 +11,8 @@
 
 #define MACHINE_ARENA_WORDS 2048
 #define MACHINE_WEIGHTS 256
+#define MACHINE_WORD "lamp"
+#define MACHINE_OTHER_WORD "door"
 
 /** Sizes of a board's flash. */
 typedef struct {
@@ -67,6 +69,9 @@ int machine_load(machine *m, const model_image *image);
 
 /** Give the weights in RAM new values, a seed's own, as if they were learned. */
 void machine_change(machine *m, uint32_t seed);
+
+/** The same for takes of a class, and of a word of the user's own: MACHINE_WORD where the seed is even. */
+void machine_change_takes(machine *m, uint32_t seed);
 
 /** Ask what it is. @return status */
 int machine_look(machine *m, device_state *state);

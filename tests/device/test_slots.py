@@ -118,6 +118,18 @@ def test_an_unfinished_erase_is_finished_at_start(restart: Restart, slot: int, l
     assert device.save() == info.generation + 1
 
 
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_slot_that_was_crossed_out_is_erased_at_start(restart: Restart, slot: int) -> None:
+    """Its erase has begun, and left all but the header."""
+    flash = Flash()
+    weights = saved_twice(restart(flash))
+    flash.data[slot * SLOT : slot * SLOT + 32] = bytes(32)
+    device = restart(flash)
+    assert device.info().slots[slot] == "empty"
+    assert left_in(flash, slot) == 0
+    assert device.weights() == weights[1 - slot]
+
+
 def test_an_erase_without_its_record_is_done_again(restart: Restart) -> None:
     """A sector whose erase was cut can read as erased and be weak: the record tells."""
     flash = Flash()
@@ -341,8 +353,7 @@ def test_wear_counts_no_further_than_to_their_end(restart: Restart) -> None:
     flash.data[WEAR] = record + crc(record)
     device = restart(flash)
     assert device.info().wear == (LAST, 5)
-    device.save()
-    device.save()
+    saved_twice(device)
     assert device.info().wear == (LAST, 6)
 
 

@@ -5,16 +5,20 @@
 
 #include "check.h"
 #include "image.h"
+#include "log.h"
 #include "maker.h"
 #include "storage.h"
 #include "tracekws/bytes.h"
 #include "tracekws/crc32.h"
 #include "tracekws/errors.h"
+#include "tracekws/own.h"
 #include "units.h"
 
 #define RECORD_BYTES 28
 #define HEADER_BYTES 32
 #define WEAR_BYTES 16
+#define RECORD_HEAD 12 /* of a log */
+#define RECORD_END 4
 
 /* What is wrong with a slot or an area. */
 enum {
@@ -25,6 +29,16 @@ enum {
     BAD_FORMAT = 16,
     BAD_CRC = 32,   /* of the header */
     ODD_COUNT = 64, /* any generation */
+    LOGGED = 128,   /* of a slot: it has a log */
+};
+
+/* What is wrong with a record of a log. */
+enum {
+    RECORD_UNDONE = 1, /* it has no words */
+    RECORD_BEFORE = 2, /* it goes on from anywhere */
+    RECORD_LENGTH = 4,
+    RECORD_CRC = 8,
+    RECORD_WORDS = 16, /* of any number */
 };
 
 static uint32_t last_u32(const uint8_t *bytes, size_t n_bytes)
@@ -89,6 +103,60 @@ static void forge_body(fuzz_input *in, uint8_t *body, size_t n_bytes)
     }
 }
 
+/* Write words of a record. @return bytes of them */
+static size_t forge_words(fuzz_input *in, uint8_t how, const tkws_model *model, uint8_t *at,
+                          size_t room)
+{
+    size_t used = 0;
+    for (uint8_t n = input_u8(in) % 4u; n > 0; n--) {
+        uint32_t word = input_u8(in) % (uint32_t)tkws_model_words(model);
+        size_t n_word = 2 + tkws_model_take_bytes(model) +
+                        (word < model->header.n_classes ? 0 : TKWS_OWN_BYTES);
+        if (n_word > room - used)
+            break;
+        tkws_bytes_put_u16(at + used, or_any(in, (how & RECORD_WORDS) != 0, word) & 0xffffu);
+        forge_body(in, at + used + 2, n_word - 2);
+        used += n_word;
+    }
+    return used;
+}
+
+/* Write a record. @return bytes of it, or 0 where there is no room */
+static size_t forge_record(fuzz_input *in, const tkws_model *model, uint8_t *at, size_t room,
+                           uint32_t before)
+{
+    uint8_t how = input_u8(in);
+    bool undone = (how & RECORD_UNDONE) != 0;
+    if (room < RECORD_HEAD + RECORD_END)
+        return 0;
+    size_t n =
+        undone ? 0 : forge_words(in, how, model, at + RECORD_HEAD, room - RECORD_HEAD - RECORD_END);
+    size_t end = RECORD_HEAD + n;
+    tkws_bytes_put_u32(at, undone ? TKWS_APP_LOG_UNDONE : TKWS_APP_LOG_SAVED);
+    tkws_bytes_put_u32(at + 4, or_any(in, (how & RECORD_BEFORE) != 0, before));
+    tkws_bytes_put_u32(at + 8, or_any(in, (how & RECORD_LENGTH) != 0, (uint32_t)n));
+    tkws_bytes_put_u32(at + end, or_any(in, (how & RECORD_CRC) != 0, tkws_crc32(0, at, end)));
+    return end + RECORD_END;
+}
+
+/* @param log  room bytes behind the body; one grain, its begin, first */
+static void forge_log(fuzz_input *in, const tkws_board *b, const tkws_model *model, uint8_t *log,
+                      size_t room)
+{
+    size_t grain = units_of(b, TKWS_APP_LOG_GRAIN);
+    uint32_t before = 0;
+    size_t at = grain;
+    if (room < grain)
+        return;
+    tkws_bytes_put_u32(log, input_u8(in) % 2 == 0 ? 0 : TKWS_APP_LOG_ALONE);
+    for (uint8_t n = input_u8(in) % 8u; n > 0 && at < room; n--) {
+        size_t used = forge_record(in, model, log + at, room - at, before);
+        before = input_u8(in) % 4 == 0 ? before : (uint32_t)at;
+        at += (used + grain - 1) / grain * grain;
+        at += (input_u8(in) & 1u) != 0 ? grain : 0;
+    }
+}
+
 static void forge_slot(machine *m, fuzz_input *in, size_t slot)
 {
     uint8_t how = input_u8(in);
@@ -105,6 +173,8 @@ static void forge_slot(machine *m, fuzz_input *in, size_t slot)
     size_t n = tkws_model_trainable_bytes(&model);
     n = n < room ? n : room;
     forge_body(in, body, n);
+    if ((how & LOGGED) != 0 && units_of(b, n) < room)
+        forge_log(in, b, &model, body + units_of(b, n), room - units_of(b, n));
     if ((how & ABSENT) == 0) {
         start(in, how, header, TKWS_APP_SLOT_MAGIC, 1 + input_u8(in) % 3u);
         tkws_bytes_put_u32(header + 12, or_any(in, (how & BAD_MODEL) != 0, model.crc));

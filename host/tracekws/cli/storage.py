@@ -149,10 +149,7 @@ def forget_label(device: Device, label: str, command: str) -> None:
     try:
         device.forget_word(label)
     except StorageError as error:
-        told = (
-            f"{error}: a slot may still have what was to be forgotten; give the command again, or,"
-            f" when the device was restarted: tracekws undo, and then: {command}"
-        )
+        told = f"{error}: a slot may still have what was to be forgotten; give again: {command}"
         raise StorageError(error.code, error.name, told) from error
 
 

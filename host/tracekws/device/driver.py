@@ -561,7 +561,7 @@ class Driver:
         return self._generation(protocol.SAVE, 1)
 
     def undo(self) -> int:
-        """Erase the newest generation and go back to the one before.
+        """Go back to the generation before the newest, which need not leave the storage.
 
         Returns:
             Its number; 0 is the factory's.
