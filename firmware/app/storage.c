@@ -244,17 +244,6 @@ static uint32_t next_generation(const tkws_app_storage *s)
     return generation_after(last);
 }
 
-/* On new flash the other slot gets a record first. It carries the counts over a power cut, and tells the next
- * start that the flash is new no more, and that the other slot needs no erase. */
-static int begin_erase(tkws_app_storage *s, size_t slot)
-{
-    if (!is_new(s))
-        return TKWS_OK;
-    int error = write_wear(s, 1 - slot);
-    read_slot(s, 1 - slot);
-    return error;
-}
-
 static int erase_sectors(const tkws_app_storage *s, size_t slot)
 {
     int error = TKWS_OK;
@@ -277,20 +266,24 @@ static void end_slot(tkws_app_storage *s, size_t slot)
         (void)tkws_app_units_cross_out(s->board, header_at(s, slot), HEADER_BYTES);
 }
 
-/* What the flash then holds is read back: all of it is erased, or it is no success. */
+/* What the flash then holds is read back: all of it is erased, or it is no success.
+ * On new flash the other slot gets a record, too, before anything is saved: it tells a start that finds this one
+ * erased that its erase was cut. A record that is cut may read as erased: it is programmed again behind an erase
+ * alone. That is so, for new flash is erased at slot 0 first, and a start erases a slot without a record where the
+ * other one has one. */
 static int erase_slot(tkws_app_storage *s, size_t slot)
 {
     tkws_app_slot *erased = &s->slots[slot];
-    int error = begin_erase(s, slot);
-    if (error == TKWS_OK) {
-        end_slot(s, slot);
-        error = erase_sectors(s, slot);
-    }
+    bool was_new = is_new(s);
+    end_slot(s, slot);
+    int error = erase_sectors(s, slot);
     if (error == TKWS_OK) {
         if (erased->erases < UINT32_MAX)
             erased->erases++;
         error = write_wear(s, slot);
     }
+    if (error == TKWS_OK && was_new)
+        error = write_wear(s, 1 - slot);
     read_slot(s, slot);
     if (error == TKWS_OK && erased->state != TKWS_APP_SLOT_EMPTY)
         error = TKWS_E_STORAGE;

@@ -4,6 +4,7 @@
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,48 @@ def test_new_flash_is_left_alone(restart: Restart) -> None:
     info = restart(flash).info()
     assert (info.slots, info.wear) == (("valid", "empty"), (1, 0))
     assert flash.n_operations == n_operations
+
+
+class Weak(Flash):
+    """What it refuses to program reads as erased, and may not be programmed before an erase."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.weak: set[int] = set()
+        self.overwritten: set[int] = set()
+
+    def program(self, offset: int, data: bytes) -> bool:
+        places = {offset + i for i in range(len(data))}
+        self.overwritten |= places & self.weak if any(data) else set()
+        done = super().program(offset, data)
+        self.weak |= set() if done else places
+        return done
+
+    def erase(self, offset: int) -> bool:
+        done = super().erase(offset)
+        self.weak -= set(range(offset, offset + self.sector)) if done else set()
+        return done
+
+
+@pytest.mark.parametrize("again", [Driver.save, Driver.forget])
+@pytest.mark.parametrize("first", [Driver.save, Driver.forget])
+def test_what_new_flash_may_hold_is_erased_before_it_is_written(
+    restart: Restart, first: Callable[[Driver], Any], again: Callable[[Driver], Any]
+) -> None:
+    """The power was cut at any operation of the first that writes."""
+    probe = Weak()
+    first(restart(probe))
+    for cut in range(1, probe.n_operations):
+        flash = Weak()
+        device = restart(flash)
+        flash.fail_at = cut
+        with suppress(StorageError):
+            first(device)
+        again(restart(flash))
+        assert not flash.overwritten, cut
+        info = restart(flash).info()
+        assert info.generation == (0 if again is Driver.forget else 1), cut
+        assert sum(info.wear) >= 1
 
 
 def test_an_erase_that_the_flash_refuses_is_shown(restart: Restart) -> None:
