@@ -33,7 +33,10 @@ def state_folder() -> Path:
     Raises:
         TraceKwsError: it cannot be made.
     """
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "tracekws"
+    named = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not named.is_absolute():  # as the specification of these folders has it
+        named = Path.home() / ".local" / "state"
+    folder = named / "tracekws"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -135,6 +138,16 @@ def write_all(contents: Mapping[Path, bytes], private: bool = False) -> None:
         for part in parts.values():
             with suppress(OSError):
                 part.unlink()
+
+
+def check_file(path: Path) -> None:
+    """See that a path is of a file, or of nothing yet, before it is opened to be changed.
+
+    Raises:
+        DataError: it is a folder, a device or a pipe.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: this is not a file")
 
 
 @contextmanager

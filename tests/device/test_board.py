@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtual board's process: start, refusal, end; and finding a device."""
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -75,6 +76,25 @@ def test_another_file_is_not_a_flash(model: Path, tmp_path: Path) -> None:
     with pytest.raises(TraceKwsError, match="not a virtual board's flash"):
         start_board(model, letter)
     assert letter.read_text() == "dear diary"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_is_no_file_is_not_a_flash(model: Path, tmp_path: Path, kind: str) -> None:
+    """A new flash takes the place of an empty file: of nothing else that has no bytes."""
+    other, named = tmp_path / "other", tmp_path / "other"
+    os.mkfifo(other)
+    if kind == "link":
+        named = tmp_path / "link"
+        named.symlink_to(other)
+    with pytest.raises(TraceKwsError, match="not a file"):
+        start_board(model, named)
+    assert other.is_fifo()
+    assert named.is_symlink() == (kind == "link")
+
+
+def test_a_complaint_about_a_name_that_is_no_text(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(TraceKwsError, match="No such file"):
+        start_board(model, tmp_path / os.fsdecode(b"\xff\xfe") / "flash")
 
 
 def test_a_flash_has_one_board(start: Start, model: Path, flash: Path) -> None:

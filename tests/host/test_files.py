@@ -14,6 +14,8 @@ from images import make_image
 from tracekws import files
 from tracekws.bench import cards
 from tracekws.bench.cost import Cost
+from tracekws.boards.emulator import open_flash
+from tracekws.boards.rp2040 import FlashFile
 from tracekws.core import Model
 from tracekws.errors import DataError, TraceKwsError
 from tracekws.sensitivity import expected
@@ -220,3 +222,23 @@ def test_an_image_larger_than_any_is_not_read(tmp_path):
     os.truncate(path, 1 << 40)
     with pytest.raises(TraceKwsError, match="larger than 64 MiB"):
         Model.load(path)
+
+
+@pytest.mark.parametrize(
+    "take", [FlashFile, lambda path: open_flash("mps2-an386", path).__enter__()]
+)
+def test_a_pipe_is_not_the_flash_of_an_emulated_board(tmp_path, take):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="not a file"):
+        take(pipe)
+    assert pipe.is_fifo()
+
+
+def test_the_state_folder_is_never_in_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    assert files.state_folder() == tmp_path / "home/.local/state/tracekws"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert files.state_folder() == tmp_path / "state/tracekws"

@@ -22,7 +22,7 @@ from tracekws.boards.rp2040 import start_rp2040
 from tracekws.boards.virtual import VirtualBoard
 from tracekws.device.driver import Driver
 from tracekws.errors import NoDeviceError, TraceKwsError
-from tracekws.files import read_bytes
+from tracekws.files import check_file, read_bytes
 from tracekws.shipped import make_command
 
 BOOT_SECONDS = 60.0
@@ -63,6 +63,7 @@ def open_flash(name: str, flash: Path) -> Iterator[int]:
     the file cannot be opened, is another file, or another board has it.
     """
     n_bytes = MACHINES[name].flash_bytes
+    check_file(flash)
     try:
         with flash.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

