@@ -12,6 +12,10 @@
 #define CRC_BYTES 4
 #define NUMBER_BYTES 2 /* of a word */
 #define END_GRAINS 2   /* that are left for the record of the end, and zeros before it */
+/* A log that a device has written is looked at once, or little more often; one of these for each grain is twice that. */
+#define PATIENCE 2
+#define PATIENCE_BYTES 256 /* that may be looked at for one of it */
+#define PATIENCE_MAX 0xffffu
 
 _Static_assert(HEAD_BYTES + CRC_BYTES <= TKWS_APP_LOG_GRAIN, "a record without words is a grain");
 _Static_assert(UNITS_CHUNK % TKWS_APP_LOG_GRAIN == 0, "a chunk is of whole grains");
@@ -125,21 +129,36 @@ static size_t before(const tkws_app_log *log, size_t at)
     return read_head(log, at, &r) && r.before < at ? r.before : 0;
 }
 
+/* Whether n_bytes are still looked at: a flash may be full of what takes long to be found wrong. */
+static bool is_patient(tkws_app_log *log, size_t n_bytes)
+{
+    size_t left = log->patience;
+    left -= least(1 + n_bytes / PATIENCE_BYTES, left);
+    log->patience = (uint16_t)left;
+    return left > 0;
+}
+
 /* Whether what holds goes on from an offset. */
-static bool goes_on_from(const tkws_app_log *log, size_t offset)
+static bool goes_on_from(tkws_app_log *log, size_t offset)
 {
     size_t at = log->last;
-    while (at > offset)
+    while (at > offset && is_patient(log, 0))
         at = before(log, at);
     return at == offset;
 }
 
+/* As read_record(), for as long as patience lasts. */
+static bool read_patiently(tkws_app_log *log, size_t at, record *r)
+{
+    return read_head(log, at, r) && is_patient(log, r->n_bytes) && read_record(log, at, r);
+}
+
 /* Whether a record, or the body, is there with all that it goes on from. */
-static bool is_there(const tkws_app_log *log, size_t offset)
+static bool is_there(tkws_app_log *log, size_t offset)
 {
     record r;
     for (size_t at = offset; at != 0; at = r.before)
-        if (!read_record(log, at, &r) || r.magic != TKWS_APP_LOG_SAVED || r.before >= at)
+        if (!read_patiently(log, at, &r) || r.magic != TKWS_APP_LOG_SAVED || r.before >= at)
             return false;
     return true;
 }
@@ -148,7 +167,7 @@ static bool is_there(const tkws_app_log *log, size_t offset)
 static size_t look_at(tkws_app_log *log, size_t at)
 {
     record r;
-    if (!read_record(log, at, &r) || !(goes_on_from(log, r.before) || is_there(log, r.before)))
+    if (!read_patiently(log, at, &r) || !(goes_on_from(log, r.before) || is_there(log, r.before)))
         return grains_of(log, 1);
     size_t n_bytes = grains_of(log, HEAD_BYTES + r.n_bytes + CRC_BYTES);
     log->last = r.magic == TKWS_APP_LOG_SAVED ? at : r.before;
@@ -171,6 +190,7 @@ void tkws_app_log_open(tkws_app_log *log, const tkws_board *board, const tkws_mo
     log->end = 0;
     log->tail = 0;
     log->is_ended = false;
+    log->patience = (uint16_t)least(PATIENCE * log->n_bytes / grain, PATIENCE_MAX);
     for (size_t at = 0; at < log->n_bytes;) {
         size_t n = look_at(log, at);
         if (!tkws_app_units_are_erased(board, log->at + at, log->at + at + n))

@@ -47,6 +47,8 @@ typedef struct {
     size_t end;      /**< offset behind the last record that held */
     size_t tail;     /**< offset behind the last grain that is not erased */
     bool is_ended;   /**< the slot is being erased */
+    uint16_t
+        patience; /**< how much longer records are looked at: what is found later does not count */
 } tkws_app_log;
 
 /** Read the log of a slot whose body is whole.

@@ -512,6 +512,37 @@ def test_records_that_no_one_wrote(start: Start) -> None:
     assert start(flash).info().generation == 2
 
 
+@pytest.mark.parametrize("kind", ["broken", "chained"])
+def test_a_log_full_of_long_records_is_read_in_little_time(start: Start, kind: str) -> None:
+    """Broken: each grain is the head of one that reaches to the end of the slot. Chained: whole
+    ones that go on from each other in turns, so that the whole chain is looked at for each."""
+
+    class Read(Counted):
+        n_bytes_read = 0
+
+        def read(self, offset: int, n_bytes: int) -> bytes:
+            self.n_bytes_read += n_bytes
+            return super().read(offset, n_bytes)
+
+    flash = Read()
+    device = start(flash)
+    learned = keep_take(device, 1, "lamp")
+    device.save()
+    at, two = log_at(device) + GRAIN, [0, 0]
+    for place in range(at, SLOT - GRAIN, GRAIN):
+        offset = place - at + GRAIN
+        data = struct.pack("<4sII", b"TKLR", 0, max(0, SLOT - place - 256))
+        if kind == "chained":
+            data = record(b"TKLR", two[offset // GRAIN % 2], b"")
+            two[offset // GRAIN % 2] = offset
+        flash.data[place : place + len(data)] = data
+    flash.n_bytes_read = 0
+    device = start(flash)
+    device.info()
+    assert flash.n_bytes_read < 250 * SLOT
+    assert kind == "chained" or device.weights() == learned
+
+
 # --- other firmware
 
 
