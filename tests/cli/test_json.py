@@ -48,7 +48,7 @@ def error_of(ran: Any) -> dict[str, object]:
         (("info", "--prot"), "No such option: --prot"),
         (("listen",), "give recordings, or --mic, or --live; `tracekws listen --help` shows how"),
         (("teach",), "Missing argument"),
-        (("listen", "--port"), "'--port' requires an argument; `tracekws --help` shows how"),
+        (("listen", "--port"), "'--port' requires an argument; `tracekws listen --help` shows how"),
         (("adapt", "takes", "--passes", "0"), "Invalid value for '--passes': "),
         (("data", "get", "a", "b\nc"), "`tracekws data get --help` shows how"),
         (("flash", "x", "--yes=3"), "`tracekws flash --help` shows how"),

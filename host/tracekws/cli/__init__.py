@@ -3,7 +3,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -33,9 +33,24 @@ from tracekws.cli.exits import EXITS, UsageError, say_error
 from tracekws.errors import TraceKwsError
 
 
+def command_of(group: Any, words: Sequence[str]) -> str:
+    """The command that a line names, as far as its words are commands."""
+    path = "tracekws"
+    for word in words:
+        group = getattr(group, "commands", {}).get(word)
+        if group is None:
+            break
+        path += f" {word}"
+    return path
+
+
 @contextmanager
-def usage_told() -> Iterator[None]:
+def usage_told(group: Any, words: Sequence[str]) -> Iterator[None]:
     """Make what typer says of a wrong command line, in a box, an error like any other.
+
+    Args:
+        group: of commands.
+        words: of the line, behind the group's own name.
 
     Raises:
         UsageError: it was typed wrongly.
@@ -47,23 +62,21 @@ def usage_told() -> Iterator[None]:
         said = whole() if whole else ""
         if not said:  # another error, or help that was printed for want of arguments
             raise
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "tracekws"
         line = re.sub(r"\s*\n\s*", " ", said.removeprefix("Invalid value: ")).rstrip(".")
-        raise UsageError(f"{line}; `{command} --help` shows how") from error
+        raise UsageError(f"{line}; `{command_of(group, words)} --help` shows how") from error
 
 
 class Commands(TyperGroup):
     """The commands, and what is said of a wrong one."""
 
-    def make_context(self, *words: Any, **options: Any) -> Any:
+    def make_context(self, info_name: Any, args: list[str], *words: Any, **options: Any) -> Any:
         """See typer."""
-        with usage_told():
-            return super().make_context(*words, **options)
+        with usage_told(self, [*args]):
+            return super().make_context(info_name, args, *words, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """See typer."""
-        with usage_told():
+        with usage_told(self, [*ctx._protected_args, *ctx.args]):
             return super().invoke(ctx)
 
 
