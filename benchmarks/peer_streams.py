@@ -18,16 +18,7 @@ from tracekws.bench.sets import SPEECH, TALK, Recording, read_split
 from tracekws.bench.stream import Minute, Said, compose, held_back, judge
 from tracekws.bench.streams import CLEAN_DB, NOISY_DB, SEED, minutes_of
 from tracekws.bench.talk import count
-from tracekws.bench.thresholds import (
-    CANDIDATES,
-    MIDDLE,
-    STEPS,
-    Counted,
-    best,
-    case_of,
-    to_odds,
-    to_thresholds,
-)
+from tracekws.bench.thresholds import Counted, by_hearing, case_of, to_odds, to_thresholds
 from tracekws.core import Model, detect, features_and_loudness
 from tracekws.data import read_tree
 from tracekws.modelfile import with_thresholds
@@ -128,25 +119,16 @@ def read_ground(model: Model, data: Path) -> Ground:
 
 def with_chosen_thresholds(network: Streaming, ground: Ground) -> Model:
     """The detector with thresholds chosen for a network as thresholds.choose() does for ours."""
-    hear = partial(score, network, ground.model)
+    model = ground.model
+    hear = partial(score, network, model)
     spoken = [hear(Plain(one.sound)) for one in ground.talk]
 
-    def by(
-        values: NDArray[np.float64], parts: Sequence[Part], steps: NDArray[np.float64]
-    ) -> Counted:
-        model = Model(with_thresholds(ground.model, to_thresholds(values)))
-        return counted(model, [hear(part) for part in parts], spoken, ground.talk, steps)
+    def by(values: NDArray[np.float64], is_fresh: bool, log_odds: NDArray[np.float64]) -> Counted:
+        given = Model(with_thresholds(model, to_thresholds(values)))
+        parts = ground.fresh if is_fresh else ground.chosen_on
+        return counted(given, [hear(part) for part in parts], spoken, ground.talk, log_odds)
 
-    model = ground.model
-    middle = np.full(len(model.labels), MIDDLE)
-    chosen = CANDIDATES[best(by(middle, ground.chosen_on, CANDIDATES - MIDDLE))]
-    values = np.full(len(model.labels), float(chosen.mean()))
-    values[[model.class_of(word) for word in model.keywords]] = chosen
-    fresh = by(values, ground.fresh, STEPS)
-    among, an_hour = fresh.bounds
-    few = (fresh.false.sum(1) <= among) & (fresh.in_talk.sum(1) <= an_hour)
-    step = STEPS[few.argmax()] if few.any() else STEPS[-1]
-    return Model(with_thresholds(model, to_thresholds(values + step)))
+    return Model(with_thresholds(model, by_hearing(model, by)))
 
 
 def heard_of(network: Streaming, ground: Ground, detector: Model) -> dict[str, float]:

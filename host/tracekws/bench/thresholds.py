@@ -10,7 +10,7 @@ until that keeps both bounds.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -147,6 +147,32 @@ class Case:
     """Another stream, to raise the thresholds on."""
 
 
+Hear = Callable[[NDArray[np.float64], bool, NDArray[np.float64]], Counted]
+"""What detectors hear whose thresholds have log-odds of the classes, raised by some log-odds; of
+the streams to choose on, or of the fresh ones."""
+
+
+def by_hearing(model: Model, hear: Hear) -> NDArray[np.float64]:
+    """Thresholds that hear most at so many false alarms, of whatever is heard.
+
+    Args:
+        model: gives the classes.
+        hear: counts.
+
+    Returns:
+        (classes,) posteriors.
+    """
+    counted = hear(np.full(len(model.labels), MIDDLE), False, CANDIDATES - MIDDLE)
+    chosen = CANDIDATES[best(counted)]
+    values = np.full(len(model.labels), float(chosen.mean()))
+    values[[model.class_of(word) for word in model.keywords]] = chosen
+    counted = hear(values, True, STEPS)
+    among, an_hour = counted.bounds
+    few = (counted.false.sum(1) <= among) & (counted.in_talk.sum(1) <= an_hour)
+    step = STEPS[few.argmax()] if few.any() else STEPS[-1]
+    return to_thresholds(values + step)
+
+
 def choose(
     cases: Sequence[Case],
     talk: Sequence[Recording] = (),
@@ -166,7 +192,7 @@ def choose(
         (classes,) posteriors.
     """
     model = cases[0].model
-    labels, rounds = len(model.labels), 2 * len(cases)
+    rounds = 2 * len(cases)
 
     def heard(
         values: NDArray[np.float64], is_fresh: bool, log_odds: NDArray[np.float64]
@@ -183,15 +209,7 @@ def choose(
             parts.append(count_all(given, minutes, talk, log_odds, workers, done_of))
         return Counted.together(parts)
 
-    counted = heard(np.full(labels, MIDDLE), False, CANDIDATES - MIDDLE)
-    chosen = CANDIDATES[best(counted)]
-    values = np.full(labels, float(chosen.mean()))
-    values[[model.class_of(word) for word in model.keywords]] = chosen
-    counted = heard(values, True, STEPS)
-    among, an_hour = counted.bounds
-    few = (counted.false.sum(1) <= among) & (counted.in_talk.sum(1) <= an_hour)
-    step = STEPS[few.argmax()] if few.any() else STEPS[-1]
-    return to_thresholds(values + step)
+    return by_hearing(model, heard)
 
 
 def case_of(model: Model, recordings: Recordings, sounds: Sequence[Sound], minutes: int) -> Case:
