@@ -21,7 +21,7 @@ from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import names_digest, read_training, training_clips, words_of
 from tracekws.train.group import Group
 from tracekws.train.loader import Batch, Loader, Sampling
-from tracekws.train.loop import TeacherRun, label_loss
+from tracekws.train.loop import TeacherRun, label_loss, to_input
 from tracekws.train.seconds import read_seconds, told_apart, training_parts
 from tracekws.train.teacher import answer, over_classes, taught
 from tracekws.train.windows import set_loss
@@ -102,7 +102,7 @@ def int8_image(network: torch.nn.Module, data: Path, file: Path) -> Path:
     """
     tree = read_tree(data / SPEECH)
     recordings = read_recordings(tree.of("validation")[::5][:CALIBRATION])
-    seconds = np.stack([to_input(features(pcm, FeatureConfig())) for pcm in recordings.pcm])
+    seconds = to_input(np.stack([features(pcm, FeatureConfig()) for pcm in recordings.pcm])).numpy()
     as_float = file.with_suffix(".float.tflite")
     litert_torch.convert(network, (torch.zeros(1, STEPS, lib.TKWS_FEATURES),)).export(str(as_float))
     work = quantizer.Quantizer(str(as_float), recipe.static_wi8_ai8())
@@ -112,11 +112,6 @@ def int8_image(network: torch.nn.Module, data: Path, file: Path) -> Path:
     file.unlink(missing_ok=True)
     work.quantize(ranges).export_model(str(file))
     return file
-
-
-def to_input(steps: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Features as networks take them in training."""
-    return steps.astype(np.float32) / 2**lib.TKWS_FEATURE_Q
 
 
 class Int8Network:
@@ -142,7 +137,7 @@ class Int8Network:
 
     def stream(self, steps: NDArray[np.int8]) -> NDArray[np.int32]:
         """Scores (steps, classes), Q10, of features (steps, 80); between two answers the last."""
-        heard = to_input(steps)
+        heard = to_input(steps).numpy()
         scores = np.zeros((len(steps), self.classes), dtype=np.int32)
         for end in range(STEPS, len(steps) + 1, EVERY):
             logits = self.second(heard[end - STEPS : end])

@@ -15,7 +15,7 @@ from tracekws.bench.listen import Part, Plain
 from tracekws.bench.margins import NOTHING, SHIPPED, Curve, curve, threshold_at, value_at
 from tracekws.bench.own_streams import Streaming
 from tracekws.bench.sets import SPEECH, TALK, Recording, read_split
-from tracekws.bench.stream import Minute, Said, compose, held_back, judge
+from tracekws.bench.stream import Minute, Said, add, compose, held_back, judge
 from tracekws.bench.streams import CLEAN_DB, NOISY_DB, SEED, minutes_of
 from tracekws.bench.talk import count
 from tracekws.bench.thresholds import Counted, by_hearing, case_of, to_odds, to_thresholds
@@ -58,26 +58,13 @@ def counted(
 ) -> Counted:
     """What detectors hear whose thresholds are raised by some log-odds; see Counted."""
     words = model.keywords
-    hits, false, in_talk = [], [], []
+    runs, in_talk = [], []
     for odds in to_odds(log_odds):
-        runs = [judge(one.events(model, odds), one.said, words, one.samples) for one in minutes]
-        of_talk = count([one.events(model, odds) for one in spoken], talk, words).false
-        hits.append([sum(run.hits[word] for run in runs) for word in words])
-        false.append([sum(run.false_alarms[word] for run in runs) for word in words])
-        in_talk.append([of_talk[word] for word in words])
-    return Counted(
-        np.array(hits),
-        np.array(false),
-        np.array(in_talk),
-        np.array([sum(run.keywords[word] for run in runs) for word in words]),
-        sum(run.other_words for run in runs),
-        hours_of(spoken),
-    )
-
-
-def hours_of(parts: Sequence[Scored]) -> float:
-    """How long they are together."""
-    return sum(one.samples for one in parts) / SAMPLE_RATE / 3600
+        heard = [judge(one.events(model, odds), one.said, words, one.samples) for one in minutes]
+        runs.append(add(heard))
+        in_talk.append(count([one.events(model, odds) for one in spoken], talk, words).false)
+    hours = sum(one.samples for one in spoken) / SAMPLE_RATE / 3600
+    return Counted.of(runs, in_talk, hours, words)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.clips import read_some
 from tracekws.bench.listen import Plain, listen
 from tracekws.bench.sets import Recording
-from tracekws.bench.stream import Minute, Sound, add, compose, held_back
+from tracekws.bench.stream import Counts, Minute, Sound, add, compose, held_back
 from tracekws.bench.streams import CLEAN_DB, NOISY_DB, SEED, bench_speech, hear, minutes_of
 from tracekws.bench.talk import count
 from tracekws.core import ODDS_ONE, Model
@@ -73,6 +73,24 @@ class Counted:
     """Of talk."""
 
     @classmethod
+    def of(
+        cls,
+        runs: Sequence[Counts],
+        in_talk: Sequence[dict[str, int]],
+        hours: float,
+        words: Sequence[str],
+    ) -> "Counted":
+        """What detectors heard: for each its counts in words, and by keyword in hours of talk."""
+        return cls(
+            np.array([[run.hits[word] for word in words] for run in runs]),
+            np.array([[run.false_alarms[word] for word in words] for run in runs]),
+            np.array([[row[word] for word in words] for row in in_talk]),
+            np.array([runs[0].keywords[word] for word in words]),
+            runs[0].other_words,
+            hours,
+        )
+
+    @classmethod
     def together(cls, parts: Sequence["Counted"]) -> "Counted":
         """The sum of what is heard of several streams."""
         return cls(*(sum(getattr(part, f.name) for part in parts) for f in fields(cls)))
@@ -103,14 +121,8 @@ def count_all(
     talks = [
         count([one.events[i] for one in events], talk, words).false for i in range(len(log_odds))
     ]
-    return Counted(
-        np.array([[run.hits[word] for word in words] for run in runs]),
-        np.array([[run.false_alarms[word] for word in words] for run in runs]),
-        np.array([[row[word] for word in words] for row in talks]),
-        np.array([runs[0].keywords[word] for word in words]),
-        runs[0].other_words,
-        sum(one.sound.samples for one in talk) / SAMPLE_RATE / 3600,
-    )
+    hours = sum(one.sound.samples for one in talk) / SAMPLE_RATE / 3600
+    return Counted.of(runs, talks, hours, words)
 
 
 def best(counted: Counted) -> NDArray[np.int64]:
