@@ -95,6 +95,15 @@ def record(magic: bytes, before: int, words: bytes = b"") -> bytes:
     return data + bytes(-len(data) % GRAIN)
 
 
+def save_takes(device: Driver, *words: str) -> list[bytes]:
+    """Keep a take of each word and save it; the weights after each save."""
+    states = []
+    for seed, word in enumerate(words, 1):
+        states.append(keep_take(device, seed, word))
+        device.save()
+    return states
+
+
 UNITS = pytest.mark.parametrize("unit", [1, 4, 256])
 
 
@@ -155,10 +164,7 @@ def test_records_are_as_documented(start: Start) -> None:
 def test_weights_are_saved_as_a_whole(start: Start) -> None:
     flash = Counted()
     device = start(flash)
-    keep_take(device, 1, "lamp")
-    device.save()
-    before = keep_take(device, 2, "window")
-    device.save()
+    _, before = save_takes(device, "lamp", "window")
     n_erases = flash.n_erases
     learned = teach(device, 3)
     assert device.save() == 3
@@ -251,10 +257,7 @@ def test_saving_goes_on_from_what_was_gone_back_to(start: Start) -> None:
 
 def test_undo_gives_up_what_is_not_saved(start: Start) -> None:
     device = start(Counted())
-    first = keep_take(device, 1, "lamp")
-    device.save()
-    keep_take(device, 2, "window")
-    device.save()
+    first, _ = save_takes(device, "lamp", "window")
     teach(device, 3)
     assert device.undo() == 1
     assert device.weights() == first
@@ -302,12 +305,7 @@ def test_a_log_that_is_full_lets_four_be_taken_back(start: Start, unit: int) -> 
 def test_what_is_forgotten_is_nowhere_in_the_flash(start: Start) -> None:
     flash = Counted()
     device = start(flash)
-    keep_take(device, 1, "lamp")
-    device.save()
-    learned = keep_take(device, 2, "window")
-    device.save()
-    keep_take(device, 3, "door")
-    device.save()
+    _, learned, _ = save_takes(device, "lamp", "window", "door")
     device.undo()
     row = learned[-OWN.n_words * 34 - (OWN.n_words - 1) * 18 :][:18]
     assert device.weights() == learned
@@ -331,10 +329,7 @@ def test_a_forget_that_a_cut_has_ended_is_ended_at_the_start(start: Start) -> No
     for cut in range(60):
         flash = Cut(unit=256)
         device = start(flash)
-        keep_take(device, 1, "lamp")
-        device.save()
-        kept = keep_take(device, 2, "window")
-        device.save()
+        _, kept = save_takes(device, "lamp", "window")
         flash.n_units_left = cut
         done = True
         try:
@@ -362,10 +357,7 @@ def test_an_append_that_is_torn_leaves_the_state_before(start: Start, unit: int)
     """At every unit, and the next save is there after a start; so is the one before, by undo."""
     flash = Cut(unit=unit)
     device = start(flash)
-    keep_take(device, 1, "lamp")
-    device.save()
-    old = keep_take(device, 2, "window")
-    device.save()
+    _, old = save_takes(device, "lamp", "window")
     kept = bytes(flash.data)
     n_done = 0
     for cut in range(400):
@@ -441,10 +433,7 @@ def test_a_record_that_is_damaged_ends_what_holds(start: Start, at: int) -> None
 def test_what_is_behind_a_record_does_not_matter(start: Start, tail: bytes) -> None:
     flash = Counted()
     device = start(flash)
-    keep_take(device, 1, "lamp")
-    device.save()
-    learned = keep_take(device, 2, "window")
-    device.save()
+    _, learned = save_takes(device, "lamp", "window")
     end = max(i for i in range(SLOT) if flash.data[i] != 0xFF) + 1
     flash.data[end : end + len(tail)] = tail
     device = start(flash)
@@ -571,10 +560,7 @@ def test_an_older_firmware_finds_the_body(start: Start) -> None:
     """The format is the first one, and the CRC that of the body alone."""
     flash = Counted()
     device = start(flash)
-    first = keep_take(device, 1, "lamp")
-    device.save()
-    keep_take(device, 2, "window")
-    device.save()
+    first, _ = save_takes(device, "lamp", "window")
     words = struct.unpack_from("<4s7I", flash.data)
     assert words[:3] == (b"TKSL", 1, 1)
     assert flash.data[BODY : BODY + words[5]] == first
