@@ -58,14 +58,12 @@ static const char *lock(flash_state *flash, const char *path)
     flash->file = open(path, O_RDWR | O_CREAT, 0666);
     if (flash->file < 0)
         return strerror(errno);
-    if (fstat(flash->file, &opened) != 0)
-        return strerror(errno);
-    if (!S_ISREG(opened.st_mode)) /* a device or a pipe has no bytes either, and is no new flash */
-        return "this is not a file: name another one with --flash";
     if (flock(flash->file, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK ? "in use by another board" : strerror(errno);
     if (fstat(flash->file, &opened) != 0 || stat(path, &there) != 0)
         return strerror(errno);
+    if (!S_ISREG(opened.st_mode)) /* a device or a pipe has no bytes either, and is no new flash */
+        return "this is not a file: name another one with --flash";
     /* Another board has just put its own flash there. */
     if (opened.st_ino != there.st_ino || opened.st_dev != there.st_dev)
         return "in use by another board";
