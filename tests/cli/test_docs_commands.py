@@ -36,6 +36,29 @@ def test_commands_of_a_page_exist(
         check(program, words)
 
 
+def broken_tables(text: str) -> list[int]:
+    """Lines that part a table's head from its rows, where one of both is not there."""
+    lines = ["", *text.splitlines(), ""]
+    return [
+        number
+        for number, line in enumerate(lines)
+        if re.fullmatch(r"\|[-:| ]+\|", line)
+        and not (lines[number - 1].startswith("|") and lines[number + 1].startswith("|"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "benchmarks" / "README.md"], ids=lambda page: page.name
+)
+def test_tables_have_a_head_and_rows(page: Path) -> None:
+    assert not broken_tables(page.read_text())
+
+
+@pytest.mark.parametrize("table", ["\n|---|\n", "| a |\n|---|\n\n", "text\n|---|\n| 1 |"])
+def test_a_table_that_lost_lines_is_found(table: str) -> None:
+    assert broken_tables(table) == [2]
+
+
 def test_most_pages_give_commands() -> None:
     assert sum(bool(given_commands(page.read_text())) for page in PAGES) > 12
 
