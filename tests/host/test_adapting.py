@@ -230,18 +230,19 @@ def test_outside_words_have_a_column_and_change_no_other(model_file, tree, forei
 
 def test_a_changed_sound_changes_what_the_speakers_say_and_nothing_else(model_file, tree):
     options = ("--method", "none")
-    clean, room, again, noise = (
+    clean, room, again, noise, less = (
         bench(model_file, tree, *options, *more)
         for more in (
             (),
             ("--changed-sound", "room"),
             ("--changed-sound", "room"),
             ("--changed-sound", "noise"),
+            ("--changed-sound", "noise-10db"),
         )
     )
     assert room["data"] == again["data"]
-    assert len({clean["data"], room["data"], noise["data"]}) == 3
-    for changed in (room, noise):
+    assert len({clean["data"], room["data"], noise["data"], less["data"]}) == 4
+    for changed in (room, noise, less):
         for name in ("keywords_others", "unknown_others"):
             assert changed["rows"][0][name] == clean["rows"][0][name]
     assert room["settings"]["changed_sound"] == "room"
@@ -251,7 +252,7 @@ def test_a_changed_sound_that_cannot_be_is_one_line(model_file, tree, tmp_path):
     arguments = ("bench", "adapt", str(model_file), "--shots", "2", "--data")
     done = tracekws(*arguments, str(tree), "--changed-sound", "cave")
     assert done.returncode == 2
-    assert "'cave' is none of room, noise" in done.stderr
+    assert "'cave' is none of room, noise, noise-10db" in done.stderr
     quiet = shutil.copytree(tree, tmp_path / "quiet")
     shutil.rmtree(quiet / "_background_noise_")
     done = tracekws(*arguments, str(quiet), "--changed-sound", "noise")

@@ -17,7 +17,15 @@ from tones import utterance
 from tracekws._core import ffi, lib
 from tracekws.bench import teaching
 from tracekws.bench.margins import crossings
-from tracekws.bench.teaching import Pupil, Taught, columns_of, draw_pupils, margins
+from tracekws.bench.teaching import (
+    Pupil,
+    Taught,
+    columns_of,
+    draw_pupils,
+    events_at,
+    margins,
+    margins_alone,
+)
 from tracekws.core import Model, Templates, Weights, features
 from tracekws.data import read_recordings, read_tree
 from tracekws.errors import DataError
@@ -135,6 +143,9 @@ def test_columns() -> None:
         200,
         6,
         16000 * 1800,
+        np.linspace(50, 0, n).round().astype(int),
+        np.linspace(400, 0, n).round().astype(int),
+        16000 * 3600 * 4,
     )
     found = columns_of([one])
     assert found["choice"] == 50
@@ -145,6 +156,38 @@ def test_columns() -> None:
     assert found["stream"] == 60
     assert found["stream_false"] == 1.5
     assert found["talk"] == 12
+    # 90 % of 50 hits are 45, nine tenths of the way, where 360 events come in four hours
+    assert found["alone_at_90"] == pytest.approx(90, abs=1)
+    assert found["alone_at_80"] == pytest.approx(80, abs=1)
+
+
+def test_events_where_so_much_is_heard() -> None:
+    hits, events = np.array([80.0, 60.0, 20.0]), np.array([9.0, 5.0, 1.0])
+    assert events_at(hits, events, 70) == 7
+    assert events_at(hits, events, 60) == 5
+    assert events_at(hits, events, 10) == 1
+    assert np.isnan(events_at(hits, events, 81))
+
+
+def test_a_word_alone_is_heard_as_by_a_device_that_has_no_other(tree: Path) -> None:
+    drawn, recordings = pupils(tree, draws=1)
+    model = Model(IMAGE)
+    all_words = Learner(model)
+    takes = [[recordings.pcm[row] for row in rows[:2]] for rows in drawn[0].learned]
+    for place, pcm in enumerate(takes):
+        all_words.teach(f"taught-{place}", pcm)
+    heard = 0
+    for place in (0, 3, 9):
+        alone = Learner(model)
+        alone.teach("alone", takes[place])
+        for rows in drawn[0].query:
+            steps = features(recordings.pcm[rows[0]], model.front_end)
+            likest, margin = margins(alone, steps)
+            found = margins_alone(all_words, steps)[:, place]
+            assert found[likest == 0] == pytest.approx(margin[likest == 0], abs=1e-4)
+            assert (found[likest < 0] < 0).all()
+            heard += (found > 0).sum()
+    assert heard > 20
 
 
 def test_the_command(tree: Path, tmp_path: Path) -> None:
@@ -163,6 +206,7 @@ def test_the_command(tree: Path, tmp_path: Path) -> None:
         assert 0 <= row["choice"]["low"] <= row["choice"]["mean"] <= row["choice"]["high"] <= 100
         assert row["choice"]["mean"] > 30  # tones are told apart, by chance it were 10
         assert "talk" not in row
+        assert "alone_at_90" not in row
     table = subprocess.run(
         [sys.executable, "-m", "tracekws", *words, "--draws", "1", "--workers", "1"],
         capture_output=True,
@@ -171,6 +215,34 @@ def test_the_command(tree: Path, tmp_path: Path) -> None:
         env=os.environ | {"COLUMNS": "200"},
     )
     assert "right of ten" in table.stdout
+
+
+def test_words_alone_are_asked_in_talk_and_sounds(tree: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    folder = tmp_path / "sounds"
+    (folder / "testing").mkdir(parents=True)
+    said = np.concatenate([utterance(word, 1, rng) for word in range(WORDS)])
+    soundfile.write(folder / "testing" / "words.wav", said, 16000)
+    (folder / "index.tsv").write_text("file\ttext\ntesting/words.wav\t(tones)\n")
+    model = write_image(tmp_path, IMAGE)
+    words = ["bench", "teach", str(model), "--data", str(tree), "--shots", "3", "--draws", "1"]
+
+    def rows(*options: str) -> dict[str, dict[str, float]]:
+        ran = subprocess.run(
+            [sys.executable, "-m", "tracekws", *words, *options, "--workers", "1", "--json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found: dict[str, dict[str, float]] = json.loads(ran.stdout)["rows"][0]
+        return found
+
+    one = rows("--sounds", str(folder))
+    assert "talk" not in one
+    assert one["alone_at_90"]["mean"] >= one["alone_at_80"]["mean"] >= 0
+    assert one["alone_at_90"]["mean"] > 0  # the words themselves are among these sounds
+    two = rows("--sounds", str(folder), "--talk", str(folder))
+    assert two["alone_at_90"]["mean"] == pytest.approx(one["alone_at_90"]["mean"])
 
 
 def test_a_model_without_room_is_named(tree: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws import modelfile
-from tracekws.bench.changed_sound import in_a_room, in_noise
+from tracekws.bench.changed_sound import SNR_DB, in_a_room, in_noise
 from tracekws.bench.own_streams import (
     DrawStreams,
     Ears,
@@ -133,7 +133,7 @@ class Experiment:
     draws: int = 10
     seed: int = 1
     changed_sound: str = ""
-    """Of the speakers' recordings, see changed_sound.py: "", "room" or "noise"."""
+    """Of the speakers' recordings, "" or one of CHANGES of changed_sound.py."""
     new_words: bool = False
     """Whether the words are others than the model's: see learner_of()."""
 
@@ -293,7 +293,8 @@ def changed(
     """
     pcm = recordings.pcm.copy()
     noises: list[NDArray[np.int16]] = []
-    if settings.changed_sound == "noise":
+    snr_db = SNR_DB.get(settings.changed_sound)
+    if snr_db:
         noises = [n for n in read_noise(tree.noises, part) if len(n) >= CLIP_SAMPLES]
         if not noises:
             raise DataError(f"{tree.root}: no noise recordings of 5 seconds in _background_noise_")
@@ -301,7 +302,10 @@ def changed(
     for speaker in speakers:
         rng = random_of(speaker, settings.seed)
         own = of == speaker
-        pcm[own] = in_noise(pcm[own], noises, rng) if noises else in_a_room(pcm[own], rng)
+        if snr_db:
+            pcm[own] = in_noise(pcm[own], noises, snr_db, rng)
+        else:
+            pcm[own] = in_a_room(pcm[own], rng)
     return pcm
 
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 
-CHANGES = ("room", "noise")
+SNR_DB = {"noise": (0.0, 5.0), "noise-10db": (10.0, 10.0)}
+"""Energy of a recording over that of the noise, by the name of the change."""
+CHANGES = ("room", *SNR_DB)
 REVERBERATION_S = (0.3, 0.8)
 """Until it is 60 dB down."""
 REVERBERANT_DB = (-3.0, 3.0)
@@ -21,7 +23,6 @@ HIGHEST_HZ = (2500.0, 4500.0)
 """Where the microphone is 3 dB down; 12 dB an octave beyond."""
 CLIPPED = 0.005
 """Share of the loudest samples of a recording that the microphone clips."""
-SNR_DB = (0.0, 5.0)
 
 
 def response(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -50,14 +51,17 @@ def in_a_room(pcm: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.in
 
 
 def in_noise(
-    pcm: NDArray[np.int16], noises: Sequence[NDArray[np.int16]], rng: np.random.Generator
+    pcm: NDArray[np.int16],
+    noises: Sequence[NDArray[np.int16]],
+    snr_db: tuple[float, float],
+    rng: np.random.Generator,
 ) -> NDArray[np.int16]:
     """Recordings, int16 (N, samples), under one of the noises, each under another part of it."""
     samples = pcm.shape[-1]
     noise = noises[int(rng.integers(len(noises)))].astype(np.float64)
     starts = rng.integers(0, len(noise) - samples + 1, len(pcm))
     heard = noise[starts[:, None] + np.arange(samples)]
-    ratio = 10 ** (-rng.uniform(*SNR_DB) / 20)
+    ratio = 10 ** (-rng.uniform(*snr_db) / 20)
     both = pcm + heard * ratio * loudness(pcm) / np.maximum(loudness(heard), 1)
     return as_loud(both, pcm)
 

@@ -4,12 +4,13 @@
 Each draw of a speaker takes ten words of a tree and teaches them by takes of theirs. Other takes of
 these words are to be heard, other words of the same speaker are not: one by one as clips from rest,
 and together as a stream. What is compared with a threshold is how far the rule of own.h is above
-zero, where the device's own is.
+zero, where the device's own is. Each word is also asked alone, as a wake word: how often it is
+heard in talk and sounds at a threshold, the same for all, at which so much of it is heard.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,8 @@ FALSE_PER_100 = (0.5, 1.0, 2.0)
 OTHERS_A_WORD = 3
 """Clips of other words in a stream for each of a taught one."""
 THRESHOLDS = np.arange(-0.4, 0.6, 0.01)
+ALONE = (80, 90)
+"""Percent of the stream's words that are heard by words which are taught alone."""
 RESAMPLES = 1000
 CAPTIONS = {
     "choice": "right of ten",
@@ -48,6 +51,8 @@ CAPTIONS = {
     "stream": "as it ships",
     "stream_false": "false alarms in 100",
     "talk": "talk: false alarms an hour",
+    "alone_at_80": "one word alone, 80 % heard: an hour",
+    "alone_at_90": "90 %",
 }
 """The columns."""
 
@@ -85,6 +90,11 @@ class Taught:
     in_talk: int
     """Events in talk, by the detector as it ships."""
     talk_samples: int
+    alone_hits: NDArray[np.int64]
+    """(thresholds,): of the stream, each word by itself; the next in talk and sounds."""
+    alone_events: NDArray[np.int64]
+    alone_samples: int
+    """Of talk and sounds, times words."""
 
 
 def draw_pupils(recordings: Recordings, draws: int, most: int, seed: int) -> list[Pupil]:
@@ -148,17 +158,34 @@ def margins(
     return place, np.where(place >= 0, above, -np.inf)
 
 
+def margins_alone(learner: Learner, steps: NDArray[np.int8]) -> NDArray[np.float64]:
+    """How far each taught word would be above zero if it were the only one.
+
+    Returns:
+        (steps, words of the user's own that there is room for).
+    """
+    first, least = len(learner.model.labels), learner.least()
+    cosines = learner.cosines(steps)[:, first : first + len(least)]
+    out: NDArray[np.float64] = np.maximum(0, cosines) / 32768 - least
+    return out
+
+
 @dataclass(frozen=True)
 class Source:
     """What words are taught from, and what else is heard."""
 
     clips: tuple[Clip, ...]
-    sounds: tuple[Sound, ...]
+    background: tuple[Sound, ...]
     talk: tuple[Recording, ...]
+    sounds: tuple[Recording, ...]
 
 
 def read_source(
-    folder: Path, others: Path | None, speakers: Path | None, talk: Path | None
+    folder: Path,
+    others: Path | None,
+    speakers: Path | None,
+    talk: Path | None,
+    sounds: Path | None,
 ) -> Source:
     """Read which clips there are, the background and the sentences.
 
@@ -167,20 +194,21 @@ def read_source(
         others: of a tree whose background is heard; the same by default.
         speakers: a list of those who teach; all by default.
         talk: a set of sentences; none by default.
+        sounds: a set of anything else in which no word is said; none by default.
 
     Raises:
         DataError: a folder is no such tree or set, or there is no background.
     """
     tree = read_tree(folder)
     listed = read_names(speakers) if speakers else None
-    sounds = held_back((read_tree(others) if others else tree).noises)
-    if not sounds:
+    background = held_back((read_tree(others) if others else tree).noises)
+    if not background:
         raise DataError(f"{others or folder}: no recordings in _background_noise_; give --others")
-    sentences = read_set(talk, text=True) if talk else []
+    sets = [read_set(talk, text=True) if talk else [], read_set(sounds) if sounds else []]
     return Source(
         tuple(clip for clip in tree.clips if listed is None or clip.speaker in listed),
-        tuple(sounds),
-        tuple(one for one in sentences if one.split == "testing"),
+        tuple(background),
+        *(tuple(one for one in each if one.split == "testing") for each in sets),
     )
 
 
@@ -191,18 +219,25 @@ class Teacher:
         self,
         image: bytes,
         recordings: Recordings,
-        sounds: Sequence[Sound],
-        talk: Sequence[Sequence[Recording]],
+        background: Sequence[Sound],
+        talk: Sequence[Recording],
+        sounds: Sequence[Recording],
         shots: Sequence[int],
         seed: int,
     ) -> None:
         """Nothing is taught yet."""
         self.model = Model(image)
         self.recordings = recordings
-        self.sounds = sounds
-        self.talk = talk
+        self.background = background
+        self.talk = pieces_of(talk)
+        self.elsewhere = (*talk, *sounds)
         self.shots = shots
         self.seed = seed
+
+    @cached_property
+    def features_elsewhere(self) -> list[NDArray[np.int8]]:
+        """Of talk and sounds, each from rest."""
+        return [features(one.sound.read(), self.model.front_end) for one in self.elsewhere]
 
     def run(self, pupil: Pupil) -> list[Taught]:
         """Teach a draw's words by each number of takes, and listen."""
@@ -214,7 +249,7 @@ class Teacher:
         said += [clips[row] for row in others]
         rows = [row for _, row in query] + list(others)
         rng = np.random.default_rng([self.seed, pupil.number])
-        minutes = [one.mix() for one in own_minutes(pcm[rows], said, self.sounds, rng)]
+        minutes = [one.mix() for one in own_minutes(pcm[rows], said, self.background, rng)]
         talk = self.talk[pupil.number % len(self.talk)] if self.talk else ()
         heard = []
         for takes in self.shots:
@@ -245,12 +280,15 @@ class Teacher:
         """
         asked = [self.clip(learner, row) for _, row in query]
         right = [place == heard for (place, _), (heard, _) in zip(query, asked, strict=True)]
-        counts, steps = [], self.model.header.window_steps
+        counts, alone, steps = [], [], self.model.header.window_steps
         for sound, said in minutes:
-            place, margin = margins(learner, features(sound, self.model.front_end))
+            steps_heard = features(sound, self.model.front_end)
+            place, margin = margins(learner, steps_heard)
             events = [crossings(names, place, margin, at, steps) for at in THRESHOLDS]
             events.append(self.events(learner, names, sound))
             counts.append([judge(one, said, names, len(sound)) for one in events])
+            alone.append(self.alone(margins_alone(learner, steps_heard), names, said, len(sound)))
+        elsewhere = self.alone_elsewhere(learner, len(names))
         sentences = [one.sound.read() for one in talk]
         return Taught(
             np.array([m if ok else -np.inf for ok, (_, m) in zip(right, asked, strict=True)]),
@@ -262,6 +300,44 @@ class Teacher:
             sum(each[0].other_words for each in counts),
             sum(len(self.events(learner, names, pcm)) for pcm in sentences),
             sum(len(pcm) for pcm in sentences),
+            np.sum(alone, 0),
+            elsewhere,
+            len(names) * sum(one.sound.samples for one in self.elsewhere),
+        )
+
+    def alone(
+        self,
+        margin: NDArray[np.float64],
+        names: Sequence[str],
+        said: Sequence[Said],
+        samples: int,
+    ) -> NDArray[np.int64]:
+        """Hits in a minute of a stream at each threshold, each word by itself."""
+        steps = self.model.header.window_steps
+        first = np.zeros(len(margin), dtype=np.int64)
+        return np.array(
+            [
+                sum(
+                    judge(crossings([name], first, of, at, steps), said, [name], samples).hit
+                    for name, of in zip(names, margin.T[: len(names)], strict=True)
+                )
+                for at in THRESHOLDS
+            ]
+        )
+
+    def alone_elsewhere(self, learner: Learner, words: int) -> NDArray[np.int64]:
+        """Events in talk and sounds at each threshold, each word by itself."""
+        steps = self.model.header.window_steps
+        parts = [margins_alone(learner, heard) for heard in self.features_elsewhere]
+        for part in parts:
+            part[: steps - 1] = -np.inf  # nothing is an event before a window is full
+        joined = np.concatenate(parts) if parts else np.empty((0, words))
+        first = np.zeros(len(joined), dtype=np.int64)
+        return np.array(
+            [
+                sum(len(crossings([""], first, of, at, steps)) for of in joined.T[:words])
+                for at in THRESHOLDS
+            ]
         )
 
     def clip(self, learner: Learner, row: int) -> tuple[int, float]:
@@ -314,14 +390,33 @@ def columns_of(heard: Sequence[Taught]) -> dict[str, float]:
     hours = sum(one.talk_samples for one in heard) / SAMPLE_RATE / 3600
     if hours:
         columns["talk"] = sum(one.in_talk for one in heard) / hours
+    hours = sum(one.alone_samples for one in heard) / SAMPLE_RATE / 3600
+    if hours:
+        hits = 100 * np.sum([one.alone_hits for one in heard], 0) / sum(one.said for one in heard)
+        events = np.sum([one.alone_events for one in heard], 0) / hours
+        for percent in ALONE:
+            columns[f"alone_at_{percent}"] = events_at(hits, events, percent)
     return columns
+
+
+def events_at(hits: NDArray[np.float64], events: NDArray[np.float64], percent: float) -> float:
+    """Events at the highest threshold at which so much is heard, between two where need be."""
+    (enough,) = np.nonzero(hits >= percent)
+    if not len(enough):
+        return float("nan")
+    last = int(enough[-1])
+    if last + 1 == len(hits):
+        return float(events[last])
+    part = (hits[last] - percent) / (hits[last] - hits[last + 1])
+    return value_at(events, last + float(part))
 
 
 def bench_teach(
     model: Model,
     recordings: Recordings,
-    sounds: Sequence[Sound],
+    background: Sequence[Sound],
     talk: Sequence[Recording] = (),
+    sounds: Sequence[Recording] = (),
     shots: Sequence[int] = SHOTS,
     draws: int = 2,
     seed: int = 1,
@@ -333,8 +428,9 @@ def bench_teach(
     Args:
         model: with room for ten words of the user's own.
         recordings: words of speakers, whatever the words are.
-        sounds: background, far below, as in streams.
+        background: far below, as in streams.
         talk: sentences of others.
+        sounds: in which no word is said.
         shots: takes of each word that are learned.
         draws: of words and takes, of each speaker.
         seed: of all draws.
@@ -350,7 +446,7 @@ def bench_teach(
             " taught"
         )
     pupils = draw_pupils(recordings, draws, max(shots), seed)
-    make = partial(Teacher, model.image, recordings, sounds, pieces_of(talk), shots, seed)
+    make = partial(Teacher, model.image, recordings, background, talk, sounds, shots, seed)
     heard: list[list[Taught]] = []
     for one in spread(Teacher.run, pupils, workers, make):
         heard.append(one)

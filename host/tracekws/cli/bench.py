@@ -95,6 +95,13 @@ def bench_teach(
     others: Others = None,
     speakers: Speakers = None,
     sentences: TalkOption = None,
+    sounds: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of sounds with a table index.tsv of file: how often a word that is taught"
+            " alone is heard in them and in --talk."
+        ),
+    ] = None,
     shots: Annotated[
         list[int] | None,
         typer.Option(help="Takes of a word; may be given several times. 1, 3 and 5 by default."),
@@ -112,14 +119,15 @@ def bench_teach(
     Example: `tracekws bench teach --data OTHER_WORDS --others speech_commands`
     """
     model = Model.load(model_path)
-    source = teaching.read_source(folder, others, speakers, sentences)
+    source = teaching.read_source(folder, others, speakers, sentences, sounds)
     with stages() as stage:
         recordings = data.read_recordings(source.clips, stage("reading"))
         rows = teaching.bench_teach(
             model,
             recordings,
-            source.sounds,
+            source.background,
             source.talk,
+            source.sounds,
             sorted(set(shots or teaching.SHOTS)),
             draws,
             seed,

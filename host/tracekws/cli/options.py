@@ -99,8 +99,8 @@ Negatives = Annotated[
 ChangedSound = Annotated[
     str,
     typer.Option(
-        help="room or noise: the speakers are heard in another room through another microphone, "
-        "or in noise of the tree; both made up.",
+        help="room, noise or noise-10db: the speakers are heard in another room through another "
+        "microphone, or in noise of the tree, 0 to 5 or 10 dB below; all made up.",
         callback=changed_sound_of,
         show_default=False,
     ),
