@@ -18,6 +18,7 @@ from tracekws._core import ffi, lib
 from tracekws.bench import teaching
 from tracekws.bench.margins import crossings
 from tracekws.bench.teaching import (
+    Alone,
     Pupil,
     Taught,
     columns_of,
@@ -143,9 +144,12 @@ def test_columns() -> None:
         200,
         6,
         16000 * 1800,
-        np.linspace(50, 0, n).round().astype(int),
-        np.linspace(400, 0, n).round().astype(int),
-        16000 * 3600 * 4,
+        Alone(
+            np.linspace(50, 0, n).round().astype(int),
+            np.linspace(400, 0, n).round().astype(int),
+            50,
+            16000 * 3600 * 4,
+        ),
     )
     found = columns_of([one])
     assert found["choice"] == 50

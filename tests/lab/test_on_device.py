@@ -10,18 +10,19 @@ import pytest
 torch = pytest.importorskip("torch", reason="the lab needs torch: make setup-train")
 
 from host_cli import tracekws, tracekws_json  # noqa: E402
-from images import make_image, write_image  # noqa: E402
+from images import Form, make_image, with_traces, write_image  # noqa: E402
 from tones import write_tree  # noqa: E402
 from tracekws.bench import adapting  # noqa: E402
 from tracekws.bench.adapting import SAME_REJECTION, Experiment, bench_adapt  # noqa: E402
 from tracekws.columns import CAPTIONS  # noqa: E402
-from tracekws.core import LATENT, READOUT, Model  # noqa: E402
+from tracekws.core import GUARDED, LATENT, READOUT, TAKES, Model  # noqa: E402
 from tracekws.data import read_tree  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.lab import on_device  # noqa: E402
 from tracekws.lab.model import device_rule, filtered, float_network, latent_of  # noqa: E402
 from tracekws.lab.network import LabError  # noqa: E402
 from tracekws.lab.on_device import BATCH, METHODS, FloatLearner, float_learner  # noqa: E402
+from tracekws.lab.takes import TraceForm  # noqa: E402
 from tracekws.learner import Learner  # noqa: E402
 
 DEVICE_COLUMNS = list(CAPTIONS)[:4]
@@ -31,7 +32,8 @@ AGREE = 15.0
 """Points; a clip of the speakers' 40 is 2.5."""
 MOVED = 60.0
 """Points that learning changes a column by, at least, in float and in the core."""
-IN_CORE = ("readout", "readout+replay", "tp", "tp+replay")
+IN_CORE = ("readout", "readout+replay", "tp", "tp+replay", "takes")
+STREAM_COLUMNS = ("stream_self", "stream_self_at_1", "stream_others")
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +81,13 @@ def test_float_agrees_with_the_core_in_every_column(tree: Path) -> None:
     model = Model.load(Path(__file__).parents[2] / "models" / "small.tkws")
     settings = Experiment(shots=2, passes=3, draws=3)
     people = adapting.read_people(
-        model, read_tree(tree), None, None, settings, lambda done, total: None
+        model, read_tree(tree), None, None, settings, lambda done, total: None, talk=()
     )
     core = bench_adapt(model, people, settings, IN_CORE, 1)
     ours = on_device.compare(model, people, settings, IN_CORE, workers=1)
     for theirs, row in zip(core.rows, ours.rows, strict=True):
         assert theirs.method == row.method
-        for name in (*DEVICE_COLUMNS, SAME_REJECTION):
+        for name in (*DEVICE_COLUMNS, SAME_REJECTION, *STREAM_COLUMNS):
             a, b = theirs.summary()[name], row.summary()[name]
             print(f"{row.method} {name}: core {a:.1f} %, float {b:.1f} %")
             assert isinstance(a, float)
@@ -113,8 +115,9 @@ def test_every_method_hears_the_same_takes(model: Model, tree: Path) -> None:
             heard.setdefault(self.name, []).append((features.tobytes(), label, scale_q15))
 
     flags = {name: method.flags for name, method in METHODS.items()}
-    bench_adapt(model, people, settings, list(METHODS), 1, flags=flags, maker=Listener)
-    assert list(heard) == list(METHODS)[1:]
+    methods = on_device.methods_for(model)
+    bench_adapt(model, people, settings, methods, 1, flags=flags, maker=Listener)
+    assert list(heard) == methods[1:]
     assert len(heard["readout"]) == 2 * 2 * (10 + 1)
     assert all(other == heard["readout"] for other in heard.values())
 
@@ -217,6 +220,99 @@ def test_prototypes_are_means_of_replay_and_takes(model: Model) -> None:
     assert scores[label] == pytest.approx(2**20 * float(cosine), abs=32)
 
 
+@pytest.fixture(scope="module")
+def keeping(image: bytes) -> Model:
+    """The same model, which keeps takes."""
+    return Model(with_traces(image, Form.random(24, 4, seed=2)))
+
+
+def test_takes_are_compared_as_the_core_compares_them(keeping: Model) -> None:
+    core, form = Learner(keeping), TraceForm.of(keeping)
+    means = torch.zeros(12, 24)
+    channels = np.arange(80) // 20
+    for part, (features, label) in enumerate(takes(4)):
+        spoken = np.where(channels == part, 2 * features, 0).astype(np.int8)
+        core.take(spoken, label, TAKES, 32767)
+        means[label] = torch.from_numpy(core.spikes(spoken).mean(0))
+    heard = np.where(channels < 2, takes(1, seed=9)[0][0], 0).astype(np.int8)
+    rates = torch.from_numpy(core.spikes(heard).mean(0, keepdims=True)).float()
+    said = [label for _, label in takes(4)]
+    ours = form.cosines(rates, means)[0][said].numpy()
+    theirs = core.cosines(heard)[-1][said] / 32768
+    assert ours == pytest.approx(theirs, abs=0.02)
+    assert np.ptp(theirs) > 0.1
+
+
+def test_takes_add_to_their_own_word_alone(keeping: Model) -> None:
+    learner, plain = learner_of(keeping, "takes"), learner_of(keeping, "none")
+    (features, label), *_ = takes(1)
+    learner.take(features, label, TAKES, 32767)
+    assert learner.takes is not None
+    learner.takes.keep("again", label, next(iter(learner.takes.rates.values()))[1])
+    more = learner.scores_of(features[None])[0] - plain.scores_of(features[None])[0]
+    form = TraceForm.of(keeping)
+    assert more[label] == pytest.approx(1024 * form.weight * (1 - form.floor), rel=0.02)
+    assert not np.delete(more, label).any()
+    for none in (keeping.unknown, keeping.silence):
+        learner.take(features, none, TAKES, 32767)
+    again = learner.scores_of(features[None])[0] - plain.scores_of(features[None])[0]
+    assert (again == more).all()
+
+
+def test_a_stream_is_heard_as_its_seconds_are(keeping: Model) -> None:
+    learner = learner_of(keeping, "takes")
+    (features, label), (other, _) = takes(2)
+    learner.take(features, label, TAKES, 32767)
+    long = np.concatenate([features, other, features])
+    scores = learner.stream(long)
+    assert scores.shape == (len(long), 12)
+    np.testing.assert_allclose(scores[48], learner.scores_of(features[None])[0], atol=1)
+    spikes = learner.spikes(filtered(keeping, long))
+    window = spikes[100 - 50 + 1 : 101].mean(0, keepdim=True)
+    np.testing.assert_allclose(scores[100], 1024 * learner.with_takes(window)[0], atol=1)
+
+
+def test_a_take_of_another_word_is_refused(keeping: Model) -> None:
+    features, _ = takes(1)[0]
+    learner = learner_of(keeping, "takes")
+    learner.weights["c"][3] -= 50
+    assert learner.takes is not None
+    for label, flags, kept in (
+        (3, TAKES | GUARDED, False),
+        (3, TAKES, True),
+        (keeping.unknown, TAKES | GUARDED, True),
+    ):
+        learner.takes.rates.clear()
+        learner.take(features, label, flags, 32767)
+        assert bool(learner.takes.rates) == kept
+    logits = learner_of(keeping, "none").scores_of(features[None])[0]
+    best = int(np.argmax(logits))
+    learner.takes.rates.clear()
+    learner.take(features, best, TAKES | GUARDED, 32767)
+    assert learner.takes.rates
+
+
+def test_with_the_takes_as_the_bank_the_layer_moves_toward_them(keeping: Model) -> None:
+    (features, label), *_ = takes(1)
+    learner = learner_of(keeping, "tp-bank+takes", rate=0.1)
+    learner.take(features, label, TAKES, 32767)
+    assert isinstance(learner.rule, on_device.DeviceRule)
+    assert learner.takes is not None
+    expected = learner.takes.means()[label] - TraceForm.of(keeping).mean
+    factory = float_network(keeping).parameters()
+    moved = learner.rule.network.parameters()
+    assert all(not torch.equal(moved[part], factory[part]) for part in LAYER)
+    for part in ("V", "c"):
+        assert torch.equal(moved[part], learner_of(keeping, "none").rule.network.parameters()[part])
+    kept = learner.rule.kept
+    assert kept is not None
+    torch.testing.assert_close(kept[label], expected)
+    assert not kept[[c for c in range(12) if c != label]].any()
+    before = dict(learner.takes.rates)
+    learner.stream(features)  # hears the take anew
+    assert any(not torch.equal(before[key][1], learner.takes.rates[key][1]) for key in before)
+
+
 def test_settings_are_of_methods_whose_layer_learns() -> None:
     found = on_device.settings_of(["eprop+replay.rate=1e-3", "eprop+replay.optimiser=sgd"])
     assert found == {"eprop+replay": {"rate": 1e-3, "optimiser": "sgd"}}
@@ -241,7 +337,7 @@ def test_the_command_prints_a_row_a_method(image: bytes, tree: Path, tmp_path: P
     arguments = ("lab", "learn-on-device", str(write_image(tmp_path, image)), "--data", str(tree))
     few = ("--shots", "1", "--passes", "1", "--draws", "1", "--workers", "2")
     table = tracekws_json(*arguments, *few)
-    assert [row["method"] for row in table["rows"]] == list(METHODS)
+    assert [row["method"] for row in table["rows"]] == on_device.methods_for(Model(image))
     assert table["speakers"] == 2
     same = tracekws_json(*arguments, *few, "--method", "bptt+replay")
     assert same["rows"] == [table["rows"][0], table["rows"][7]]

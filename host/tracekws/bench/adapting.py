@@ -33,6 +33,7 @@ from tracekws.bench.own_streams import (
     Ears,
     Heard,
     Listening,
+    Streaming,
     StreamSums,
     columns_of,
     hear,
@@ -49,7 +50,6 @@ from tracekws.core import (
     TAKES,
     TRACES,
     Model,
-    Network,
     features,
 )
 from tracekws.data import (
@@ -483,7 +483,7 @@ class DrawRunner:
             if flags:
                 self.adapt(learner, draw, flags, rng(2))
             outcome = self.measure(learner, draw)
-            if self.ears and isinstance(learner, Network):
+            if self.ears and isinstance(learner, Streaming):
                 outcome = replace(outcome, streams=hear(self.ears, learner, own, number))
             outcomes.append(outcome)
         return outcomes

@@ -9,7 +9,7 @@ draw to draw.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ FALSE_PER_100 = (0.5, 1.0, 2.0)
 SEED = 11
 
 
+@runtime_checkable
 class Streaming(Protocol):
     """Whatever gives scores of a stream."""
 

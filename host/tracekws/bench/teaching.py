@@ -4,8 +4,9 @@
 Each draw of a speaker takes ten words of a tree and teaches them by takes of theirs. Other takes of
 these words are to be heard, other words of the same speaker are not: one by one as clips from rest,
 and together as a stream. What is compared with a threshold is how far the rule of own.h is above
-zero, where the device's own is. Each word is also asked alone, as a wake word: how often it is
-heard in talk and sounds at a threshold, the same for all, at which so much of it is heard.
+zero, where the device's own is. Each word of a speaker's first draw is also asked alone, as a wake
+word: how often it is heard in talk and sounds at a threshold, one for all, at which so much of it
+is heard.
 """
 
 from collections.abc import Sequence
@@ -64,6 +65,8 @@ class Pupil:
     speaker: str
     number: int
     """Of the draw, over all speakers."""
+    draw: int
+    """Of the speaker."""
     learned: tuple[tuple[int, ...], ...]
     """Rows of the takes of each new word, as many as the most that are learned."""
     query: tuple[tuple[int, ...], ...]
@@ -90,10 +93,19 @@ class Taught:
     in_talk: int
     """Events in talk, by the detector as it ships."""
     talk_samples: int
-    alone_hits: NDArray[np.int64]
-    """(thresholds,): of the stream, each word by itself; the next in talk and sounds."""
-    alone_events: NDArray[np.int64]
-    alone_samples: int
+    alone: "Alone | None" = None
+    """The words one by one; where there is talk or sounds."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What words are heard like that are taught one by one."""
+
+    hits: NDArray[np.int64]
+    """(thresholds,): of the stream; the next in talk and sounds."""
+    events: NDArray[np.int64]
+    said: int
+    samples: int
     """Of talk and sounds, times words."""
 
 
@@ -128,6 +140,7 @@ def draw_pupils(recordings: Recordings, draws: int, most: int, seed: int) -> lis
                 Pupil(
                     speaker,
                     len(pupils),
+                    draw,
                     tuple(tuple(each[:most]) for each in takes),
                     tuple(tuple(each[most:]) for each in takes),
                     tuple(rng.permutation(others).tolist()),
@@ -256,7 +269,10 @@ class Teacher:
             learner = Learner(self.model)
             for name, learned in zip(names, pupil.learned, strict=True):
                 learner.teach(name, [pcm[row] for row in learned[:takes]])
-            heard.append(self.hear(learner, names, query, pupil.others, minutes, talk))
+            found = self.hear(learner, names, query, pupil.others, minutes, talk)
+            if self.elsewhere and pupil.draw == 0:
+                found = replace(found, alone=self.alone(learner, names, minutes))
+            heard.append(found)
         return heard
 
     def hear(
@@ -280,15 +296,12 @@ class Teacher:
         """
         asked = [self.clip(learner, row) for _, row in query]
         right = [place == heard for (place, _), (heard, _) in zip(query, asked, strict=True)]
-        counts, alone, steps = [], [], self.model.header.window_steps
+        counts, steps = [], self.model.header.window_steps
         for sound, said in minutes:
-            steps_heard = features(sound, self.model.front_end)
-            place, margin = margins(learner, steps_heard)
+            place, margin = margins(learner, features(sound, self.model.front_end))
             events = [crossings(names, place, margin, at, steps) for at in THRESHOLDS]
             events.append(self.events(learner, names, sound))
             counts.append([judge(one, said, names, len(sound)) for one in events])
-            alone.append(self.alone(margins_alone(learner, steps_heard), names, said, len(sound)))
-        elsewhere = self.alone_elsewhere(learner, len(names))
         sentences = [one.sound.read() for one in talk]
         return Taught(
             np.array([m if ok else -np.inf for ok, (_, m) in zip(right, asked, strict=True)]),
@@ -300,45 +313,35 @@ class Teacher:
             sum(each[0].other_words for each in counts),
             sum(len(self.events(learner, names, pcm)) for pcm in sentences),
             sum(len(pcm) for pcm in sentences),
-            np.sum(alone, 0),
-            elsewhere,
-            len(names) * sum(one.sound.samples for one in self.elsewhere),
         )
 
     def alone(
         self,
-        margin: NDArray[np.float64],
+        learner: Learner,
         names: Sequence[str],
-        said: Sequence[Said],
-        samples: int,
-    ) -> NDArray[np.int64]:
-        """Hits in a minute of a stream at each threshold, each word by itself."""
+        minutes: Sequence[tuple[NDArray[np.int16], list[Said]]],
+    ) -> Alone:
+        """Listen for each word by itself: arguments as of hear()."""
         steps = self.model.header.window_steps
-        first = np.zeros(len(margin), dtype=np.int64)
-        return np.array(
-            [
-                sum(
-                    judge(crossings([name], first, of, at, steps), said, [name], samples).hit
-                    for name, of in zip(names, margin.T[: len(names)], strict=True)
-                )
-                for at in THRESHOLDS
-            ]
-        )
-
-    def alone_elsewhere(self, learner: Learner, words: int) -> NDArray[np.int64]:
-        """Events in talk and sounds at each threshold, each word by itself."""
-        steps = self.model.header.window_steps
+        hits = np.zeros(len(THRESHOLDS), dtype=np.int64)
+        for sound, said in minutes:
+            margin = margins_alone(learner, features(sound, self.model.front_end))
+            first = np.zeros(len(margin), dtype=np.int64)
+            for name, of in zip(names, margin.T[: len(names)], strict=True):
+                found = [crossings([name], first, of, at, steps) for at in THRESHOLDS]
+                hits += [judge(one, said, [name], len(sound)).hit for one in found]
         parts = [margins_alone(learner, heard) for heard in self.features_elsewhere]
         for part in parts:
             part[: steps - 1] = -np.inf  # nothing is an event before a window is full
-        joined = np.concatenate(parts) if parts else np.empty((0, words))
+        joined = np.concatenate(parts)
         first = np.zeros(len(joined), dtype=np.int64)
-        return np.array(
-            [
-                sum(len(crossings([""], first, of, at, steps)) for of in joined.T[:words])
-                for at in THRESHOLDS
-            ]
-        )
+        events = [
+            sum(len(crossings([""], first, of, at, steps)) for of in joined.T[: len(names)])
+            for at in THRESHOLDS
+        ]
+        samples = len(names) * sum(one.sound.samples for one in self.elsewhere)
+        spoken = sum(word.word in names for _, said in minutes for word in said)
+        return Alone(hits, np.array(events), spoken, samples)
 
     def clip(self, learner: Learner, row: int) -> tuple[int, float]:
         """Which taught word a clip is, heard from rest, and by which margin."""
@@ -390,10 +393,11 @@ def columns_of(heard: Sequence[Taught]) -> dict[str, float]:
     hours = sum(one.talk_samples for one in heard) / SAMPLE_RATE / 3600
     if hours:
         columns["talk"] = sum(one.in_talk for one in heard) / hours
-    hours = sum(one.alone_samples for one in heard) / SAMPLE_RATE / 3600
-    if hours:
-        hits = 100 * np.sum([one.alone_hits for one in heard], 0) / sum(one.said for one in heard)
-        events = np.sum([one.alone_events for one in heard], 0) / hours
+    alone = [one.alone for one in heard if one.alone]
+    if alone:
+        hours = sum(one.samples for one in alone) / SAMPLE_RATE / 3600
+        hits = 100 * np.sum([one.hits for one in alone], 0) / sum(one.said for one in alone)
+        events = np.sum([one.events for one in alone], 0) / hours
         for percent in ALONE:
             columns[f"alone_at_{percent}"] = events_at(hits, events, percent)
     return columns

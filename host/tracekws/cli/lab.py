@@ -29,6 +29,7 @@ from tracekws.cli.options import (
     Seed,
     Shots,
     Speakers,
+    TalkOption,
     Workers,
 )
 from tracekws.core import TAKES, Model
@@ -488,6 +489,7 @@ def learn_on_device(
     others: Others = None,
     speakers: Speakers = None,
     outside: OutsideOption = None,
+    sentences: TalkOption = None,
     shots: Shots = 3,
     passes: Passes = 5,
     negatives: Negatives = 0,
@@ -509,14 +511,14 @@ def learn_on_device(
     """
     with torch_there():
         from tracekws.lab import on_device
-    wanted = methods_of(method, on_device.METHODS, on_device.METHODS)
     changed = on_device.settings_of(given or [])
     model = Model.load(model_path)
+    wanted = methods_of(method, on_device.METHODS, on_device.methods_for(model))
     settings = adapting.Experiment(shots, passes, negatives, draws, seed, changed_sound, new_words)
-    sources = adapting.read_sources(folder, others, speakers, outside)
+    sources = adapting.read_sources(folder, others, speakers, outside, sentences)
     learner = adapting.learner_of(model, sources.tree, settings)
     with stages() as stage:
-        people = sources.read(learner, settings, stage("reading"))
+        people = sources.read(learner, settings, stage("reading"), streams=True)
         report = on_device.compare(
             learner, people, settings, wanted, changed, workers, stage("adapting")
         )

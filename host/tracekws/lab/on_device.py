@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from tracekws.bench import adapting
 from tracekws.bench.adapting import Adapting, People
-from tracekws.core import LATENT, READOUT, Model
+from tracekws.core import GUARDED, LATENT, READOUT, TAKES, Model
 from tracekws.data import Progress
 from tracekws.errors import DataError
 from tracekws.lab import experiment
@@ -43,6 +43,7 @@ from tracekws.lab.model import Second, device_rule, filtered, float_network, lat
 from tracekws.lab.rule import Rule
 from tracekws.lab.rules.device import DeviceRule
 from tracekws.lab.rules.prototype import Prototype
+from tracekws.lab.takes import GUARD, Takes
 
 BATCH = 10
 """Takes in a batch of Traces Propagation by batch."""
@@ -71,13 +72,15 @@ class Method:
     """What learns."""
 
     flags: int
-    """READOUT and LATENT, as the core has them; 0 if nothing is learned."""
+    """READOUT, LATENT, TAKES and GUARDED, as the core has them; 0 if nothing is learned."""
     rule: str = "readout"
     """Of the lab."""
     batch: int = 0
     """Takes that the rule learns from at once; with 0 the layer stays as it is."""
     settings: Callable[[Model], RuleSettings] = lambda model: {}
     """Of the rule, where the lab's defaults do not fit."""
+    bank_of_takes: bool = False
+    """Whether the rule's contrast is with the takes that are kept, not with S."""
 
     def settable(self) -> list[str]:
         """Settings of the rule that change anything here."""
@@ -96,7 +99,18 @@ METHODS = {
     "eprop+replay": Method(READOUT | LATENT, "eprop", 1, lambda model: {"rate": EPROP_RATE}),
     "bptt+replay": Method(READOUT | LATENT, "bptt", 1, lambda model: {"rate": BPTT_RATE}),
     "prototype": Method(READOUT, "prototype"),
+    "takes": Method(TAKES | GUARDED),
+    "tp+takes": Method(TAKES, "device", 1, device_settings),
+    "tp-bank+takes": Method(TAKES, "device", 1, device_settings, bank_of_takes=True),
+    "eprop+takes": Method(TAKES, "eprop", 1, lambda model: {"rate": EPROP_RATE}),
+    "bptt+takes": Method(TAKES, "bptt", 1, lambda model: {"rate": BPTT_RATE}),
 }
+
+
+def methods_for(model: Model) -> list[str]:
+    """The methods that an image can learn by: one without section trac keeps no takes."""
+    keeps = model.c.traces.rank > 0
+    return [name for name, method in METHODS.items() if keeps or not method.flags & TAKES]
 
 
 def rates_and_logits(rule: Rule, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -134,7 +148,10 @@ def make_rule(
 
 
 class FloatLearner:
-    """A rule for the layer, and the device's rules for the readout: core.Learner in float."""
+    """A rule for the layer, and the device's rules for the readout: core.Learner in float.
+
+    Takes that are kept are heard anew when the layer has moved.
+    """
 
     def __init__(
         self,
@@ -159,12 +176,18 @@ class FloatLearner:
         self.latent, self.latent_labels = latent_of(model, second)
         self.rng = np.random.default_rng(seed)
         self.waiting: list[tuple[Tensor, int]] = []
+        self.takes = Takes(model) if method.flags & TAKES else None
+        self.bank_of_takes = method.bank_of_takes
+        self.heard: dict[int, tuple[NDArray[np.int8], Tensor, int]] = {}
+        self.moved = False
 
     def take(self, features: NDArray[np.int8], label: int, method: int, scale_q15: int) -> None:
-        """Learn from one take (steps, 80) as core.Learner does, by the flags READOUT and LATENT."""
+        """Learn from one take (steps, 80) as core.Learner does, by the method's flags."""
         scale = scale_q15 / 32768
         self.rule.rate = scale * self.rate
         x = filtered(self.model, features)[None]
+        if method & TAKES and not self.keep(features, x, label, bool(method & GUARDED)):
+            return
         rates, _ = rates_and_logits(
             self.rule, x, torch.tensor([label]) if self.batch == 1 else None
         )
@@ -179,6 +202,55 @@ class FloatLearner:
             clips, labels = zip(*self.waiting, strict=True)
             rates_and_logits(self.rule, torch.cat(clips), torch.tensor(labels))
             self.waiting = []
+
+    def keep(self, features: NDArray[np.int8], x: Tensor, label: int, guarded: bool) -> bool:
+        """Keep a take, heard as inputs x; whether it is: one of another word may be refused."""
+        assert self.takes is not None
+        spikes = self.spikes(x[0])
+        logits = self.logits(spikes[-self.window :].mean(0))
+        words = label not in (self.model.unknown, self.model.silence)
+        others = torch.cat([logits[:label], logits[label + 1 :]])
+        if guarded and words and others.max() - logits[label] > GUARD:
+            return False
+        self.heard[id(features)] = (features, x, label)  # and with it the id stays its own
+        self.takes.keep(id(features), label, spikes.mean(0))
+        self.moved = self.moved or self.batch == 1
+        if self.bank_of_takes:
+            assert isinstance(self.rule, DeviceRule)
+            self.rule.kept = self.takes.bank()
+        return True
+
+    def hear_takes_anew(self) -> None:
+        """Make the traces of takes with the layer as it is now."""
+        if self.takes and self.moved:
+            for key, (_, x, label) in self.heard.items():
+                self.takes.keep(key, label, self.spikes(x[0]).mean(0))
+        self.moved = False
+
+    def spikes(self, x: Tensor) -> Tensor:
+        """Spikes (T, H) of the last layer over inputs (T, 80), heard from rest."""
+        out: list[Tensor] = []
+
+        def add() -> None:
+            out.append(self.rule.state.layers[-1].s[0].detach().clone())
+
+        self.rule.hear(1, x[:, None], None, add)
+        return torch.stack(out)
+
+    def stream(self, features: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Scores of every step of a stream (steps, 80) heard from rest: (steps, classes), Q10."""
+        self.hear_takes_anew()
+        spikes = self.spikes(filtered(self.model, features))
+        sums = torch.cat([torch.zeros(1, spikes.shape[1]), spikes.cumsum(0)])
+        end = torch.arange(1, len(sums))
+        begin = (end - self.window).clamp(min=0)
+        rates = (sums[end] - sums[begin]) / (end - begin)[:, None]
+        return rounded(ONE * self.with_takes(rates))
+
+    def with_takes(self, rates: Tensor) -> Tensor:
+        """Logits (N, C) of mean rates (N, H), and what takes add to them."""
+        logits = self.logits(rates)
+        return logits + self.takes.bonus(rates) if self.takes else logits
 
     def logits(self, rates: Tensor) -> Tensor:
         """The readout of mean rates, (..., C)."""
@@ -197,8 +269,9 @@ class FloatLearner:
         """Scores of clips (N, steps, 80), each heard from rest: int32 (N, classes), Q10."""
         if not len(clips):
             return np.zeros((0, len(self.model.labels)), np.int32)
+        self.hear_takes_anew()
         rates, _ = rates_and_logits(self.rule, filtered(self.model, clips), None)
-        return rounded(ONE * self.logits(rates))
+        return rounded(ONE * self.with_takes(rates))
 
 
 class NearestPrototype:

@@ -19,6 +19,7 @@ Variants to try before they go into C:
 - recurrent_share: R has a rate of its own;
 - traces = "unit": traces of length 1, so that z is gain / sqrt(H) times a cosine (that the length
   depends on eps is left out);
+- kept (C, H), in the place of the last layer's bank, where it is set: what the user said;
 - codes = "fitting": a class that is learned for the first time takes the code, a row of S, whose
   trace has the largest product with the clip's at its end, of those that no class has taken yet;
   the two classes change places. That clip is learned with the old code. For classes that S was not
@@ -65,6 +66,7 @@ class DeviceRule(Rule):
         choose("codes", self.codes, "own", "fitting")
         self.fixed["S"] = target_matrix(self.network, self.target_scale, self.random)
         self.taken: set[int] = set()
+        self.kept: Tensor | None = None
 
     def begin(self) -> None:
         """Traces and bank start at zero."""
@@ -96,6 +98,8 @@ class DeviceRule(Rule):
     def compared(self, k: int) -> tuple[Tensor, Tensor]:
         """Traces of the samples (B, H) and of the classes (C, H) in layer k, as z takes them."""
         eps, bank = self.eps[k].flatten(1), self.bank[k].flatten(1)
+        if self.kept is not None and k == len(self.network.layers) - 1:
+            bank = self.kept
         if self.traces == "mean":
             return eps, bank
         return normalize(eps), normalize(bank)
