@@ -31,6 +31,7 @@ from tracekws.core import Model, Templates, Weights, features
 from tracekws.data import read_recordings, read_tree
 from tracekws.errors import DataError
 from tracekws.learner import Learner
+from tracekws.sensitivity import odds_q8
 
 SPEAKERS, WORDS, TAKES = 2, 13, 4
 IMAGE = with_own_words(
@@ -162,7 +163,17 @@ def test_columns() -> None:
     assert found["talk"] == 12
     # 90 % of 50 hits are 45, nine tenths of the way, where 360 events come in four hours
     assert found["alone_at_90"] == pytest.approx(90, abs=1)
-    assert found["alone_at_80"] == pytest.approx(80, abs=1)
+    at = np.searchsorted(teaching.THRESHOLDS, -2 / 32)
+    assert found["alone_2"] == pytest.approx(100 * (1 - at / (n - 1)), abs=2)
+    assert found["alone_2_an_hour"] == pytest.approx(100 * (1 - at / (n - 1)), abs=2)
+    assert found["alone_0"] < found["alone_1"] < found["alone_2"] < found["alone_3"]
+
+
+def test_a_level_of_sensitivity_is_the_core_s() -> None:
+    detector = ffi.new("tkws_detector *")
+    for level in teaching.LEVELS:
+        detector.odds_q8 = odds_q8(level)
+        assert lib.tkws_detector_raised(detector) == -level * teaching.A_LEVEL * 32768
 
 
 def test_events_where_so_much_is_heard() -> None:
@@ -243,7 +254,8 @@ def test_words_alone_are_asked_in_talk_and_sounds(tree: Path, tmp_path: Path) ->
 
     one = rows("--sounds", str(folder))
     assert "talk" not in one
-    assert one["alone_at_90"]["mean"] >= one["alone_at_80"]["mean"] >= 0
+    assert one["alone_3"]["mean"] >= one["alone_0"]["mean"] >= 0
+    assert one["alone_3_an_hour"]["mean"] >= one["alone_0_an_hour"]["mean"]
     assert one["alone_at_90"]["mean"] > 0  # the words themselves are among these sounds
     two = rows("--sounds", str(folder), "--talk", str(folder))
     assert two["alone_at_90"]["mean"] == pytest.approx(one["alone_at_90"]["mean"])

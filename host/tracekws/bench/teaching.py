@@ -38,8 +38,12 @@ FALSE_PER_100 = (0.5, 1.0, 2.0)
 OTHERS_A_WORD = 3
 """Clips of other words in a stream for each of a taught one."""
 THRESHOLDS = np.arange(-0.4, 0.6, 0.01)
-ALONE = (80, 90)
-"""Percent of the stream's words that are heard by words which are taught alone."""
+ALONE = 90
+"""Percent of the stream's words that words which are taught alone are to hear."""
+LEVELS = (0, 1, 2, 3)
+"""Sensitivities at which they are heard, too."""
+A_LEVEL = 1 / 32
+"""Of a cosine: what a level of sensitivity takes off the thresholds (detector.c)."""
 RESAMPLES = 1000
 CAPTIONS = {
     "choice": "right of ten",
@@ -52,8 +56,15 @@ CAPTIONS = {
     "stream": "as it ships",
     "stream_false": "false alarms in 100",
     "talk": "talk: false alarms an hour",
-    "alone_at_80": "one word alone, 80 % heard: an hour",
-    "alone_at_90": "90 %",
+    "alone_at_90": "one word alone, at 90 % heard: an hour",
+    **{
+        name: caption
+        for level in LEVELS
+        for name, caption in (
+            (f"alone_{level}", f"one word alone, sensitivity {level}"),
+            (f"alone_{level}_an_hour", "an hour"),
+        )
+    },
 }
 """The columns."""
 
@@ -398,8 +409,11 @@ def columns_of(heard: Sequence[Taught]) -> dict[str, float]:
         hours = sum(one.samples for one in alone) / SAMPLE_RATE / 3600
         hits = 100 * np.sum([one.hits for one in alone], 0) / sum(one.said for one in alone)
         events = np.sum([one.events for one in alone], 0) / hours
-        for percent in ALONE:
-            columns[f"alone_at_{percent}"] = events_at(hits, events, percent)
+        columns[f"alone_at_{ALONE}"] = events_at(hits, events, ALONE)
+        for level in LEVELS:
+            place = float(np.interp(-level * A_LEVEL, THRESHOLDS, np.arange(len(THRESHOLDS))))
+            columns[f"alone_{level}"] = value_at(hits, place)
+            columns[f"alone_{level}_an_hour"] = value_at(events, place)
     return columns
 
 
