@@ -305,7 +305,8 @@ def check_convolution(where: str, shape: ConvolutionConfig) -> None:
     elif frames * width > lib.TKWS_MAX_PATCH:
         wrong = f"frames = {frames} times width = {width} is at most {lib.TKWS_MAX_PATCH}"
     elif kernels * bands != lib.TKWS_FEATURES:
-        wrong = f"kernels = {kernels} times bands ({bands}) must be {lib.TKWS_FEATURES}"
+        laid = f"{bands} bands, by stride = {shape.stride},"
+        wrong = f"kernels = {kernels} times {laid} must be {lib.TKWS_FEATURES}"
     else:
         return
     raise DataError(f"{where}: [convolution]: {wrong}")
