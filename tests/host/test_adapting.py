@@ -248,6 +248,16 @@ def test_a_changed_sound_changes_what_the_speakers_say_and_nothing_else(model_fi
     assert room["settings"]["changed_sound"] == "room"
 
 
+def test_streams_in_noise_are_other_streams_of_the_same_clips(model_file, tree):
+    clean, noisy = (
+        bench(model_file, tree, "--method", "none", *more)["rows"][0]
+        for more in ((), ("--snr", "0"))
+    )
+    assert {name for name in clean if clean[name] != noisy[name]} - {"intervals", "gain"}
+    for name in (*DEVICE_COLUMNS, SAME_REJECTION):
+        assert clean[name] == noisy[name]
+
+
 def test_a_changed_sound_that_cannot_be_is_one_line(model_file, tree, tmp_path):
     arguments = ("bench", "adapt", str(model_file), "--shots", "2", "--data")
     done = tracekws(*arguments, str(tree), "--changed-sound", "cave")

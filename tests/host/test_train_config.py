@@ -48,7 +48,10 @@ def test_a_file_says_what_differs_and_options_come_first(tmp_path):
         ("batch = 0", "batch = 0, but at least 2 is possible"),
         ("clips_per_epoch = 100", "clips_per_epoch is less than batch = 128"),
         ("clips_per_epoch = 200", "clips_per_epoch is less than batch of [teacher] = 256"),
-        ("[convolution]\nkernels = 10", "[convolution]: kernels = 10 times 10 bands, by stride = 4, must be 80"),
+        (
+            "[convolution]\nkernels = 10",
+            "[convolution]: kernels = 10 times 10 bands, by stride = 4, must be 80",
+        ),
         ("[convolution]\nkernels = 5", "[convolution]: kernels = 5, but even"),
         ("[convolution]\nwidth = 6", "[convolution]: width = 6, but multiples of 4"),
         ("[convolution]\nmargin = 8", "[convolution]: margin = 8, but less than width = 8"),

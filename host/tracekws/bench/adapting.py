@@ -41,6 +41,7 @@ from tracekws.bench.own_streams import (
     read_listening,
 )
 from tracekws.bench.sets import Recording, read_set
+from tracekws.bench.streams import CLEAN_DB
 from tracekws.columns import CAPTIONS, are_right
 from tracekws.core import (
     GUARDED,
@@ -136,6 +137,8 @@ class Experiment:
     """Of the speakers' recordings, "" or one of CHANGES of changed_sound.py."""
     new_words: bool = False
     """Whether the words are others than the model's: see learner_of()."""
+    snr: float = CLEAN_DB
+    """Of the streams that are heard, speech over background in dB; takes are as they are."""
 
     @property
     def rejection(self) -> float | None:
@@ -366,7 +369,7 @@ def read_people(
     if talk is not None:
         strangers = [clip for clip in source_clips(source) if clip.speaker not in speakers]
         streamed = read_recordings(draw_clips(strangers, STREAMED, rng))
-        listening = read_listening(source, streamed, model.keywords, talk)
+        listening = read_listening(source, streamed, model.keywords, talk, settings.snr)
     return People(
         recordings.clips,
         recordings.pcm,
@@ -455,7 +458,9 @@ class DrawRunner:
             return []
         rows = [*draw.query, *draw.other_words]
         clips = [self.people.clips[i] for i in rows]
-        minutes = own_minutes(self.people.pcm[rows], clips, self.ears.listening.sounds, rng)
+        minutes = own_minutes(
+            self.people.pcm[rows], clips, self.ears.listening.sounds, rng, self.settings.snr
+        )
         return [self.ears.minute(minute) for minute in minutes]
 
     def run(self, task: tuple[str, int]) -> list[DrawOutcome]:

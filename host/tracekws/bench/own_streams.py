@@ -84,7 +84,11 @@ def pieces_of(sentences: Sequence[Recording]) -> tuple[tuple[Recording, ...], ..
 
 
 def read_listening(
-    tree: Tree, others: Recordings, keywords: Sequence[str], talk: Sequence[Recording]
+    tree: Tree,
+    others: Recordings,
+    keywords: Sequence[str],
+    talk: Sequence[Recording],
+    snr: float = CLEAN_DB,
 ) -> Listening | None:
     """What draws listen to; None where the tree has no background, or the others too few words.
 
@@ -93,6 +97,7 @@ def read_listening(
         others: clips of speakers who do not adapt.
         keywords: words to hear.
         talk: sentences of others, with their text.
+        snr: of the streams, speech over background in dB.
 
     Raises:
         DataError: a noise recording is not usable.
@@ -101,7 +106,7 @@ def read_listening(
     if not sounds:
         return None
     try:
-        minutes = compose(others, keywords, sounds, OTHERS_MINUTES, CLEAN_DB, SEED)
+        minutes = compose(others, keywords, sounds, OTHERS_MINUTES, snr, SEED)
     except DataError:
         return None
     return Listening(sounds, tuple(minutes), pieces_of(talk))
@@ -112,16 +117,18 @@ def own_minutes(
     clips: Sequence[Clip],
     sounds: Sequence[Sound],
     rng: np.random.Generator,
+    snr: float = CLEAN_DB,
 ) -> list[Minute]:
     """A speaker's clips, each once, as minutes of a stream.
 
     Args:
         pcm: int16 (clips, 16000).
         clips: what they are.
-        sounds: the background, far below.
+        sounds: the background.
         rng: draws the order, the gaps and the background.
+        snr: speech over background in dB.
     """
-    power = speech_power(pcm) * 10 ** (-CLEAN_DB / 10)
+    power = speech_power(pcm) * 10 ** (-snr / 10)
     planned: list[list[tuple[int, int]]] = []
     at = MINUTE
     for i in rng.permutation(len(clips)):

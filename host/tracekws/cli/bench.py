@@ -9,6 +9,7 @@ from rich.table import Table
 
 from tracekws import data
 from tracekws.bench import adapting, cards, correcting, cost, poisoning, robust, streams, teaching
+from tracekws.bench.streams import CLEAN_DB
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, say_left_out, stages, talk
 from tracekws.cli.devices import open_device
@@ -29,6 +30,7 @@ from tracekws.cli.options import (
     Seed,
     Shots,
     Speakers,
+    StreamSnr,
     TalkOption,
     Workers,
 )
@@ -67,6 +69,7 @@ def bench_adapt(
     negatives: Negatives = 0,
     changed_sound: ChangedSound = "",
     new_words: NewWords = False,
+    snr: StreamSnr = CLEAN_DB,
     draws: Draws = 10,
     seed: Seed = 1,
     method: Methods = None,
@@ -79,10 +82,12 @@ def bench_adapt(
     Example: `tracekws bench adapt --data speech_commands --shots 3`
     """
     model = Model.load(model_path)
-    wanted = methods_of(method, adapting.METHODS, adapting.methods_for(model))
     other = load_other(against, model) if against else None
-    settings = adapting.Experiment(shots, passes, negatives, draws, seed, changed_sound, new_words)
+    settings = adapting.Experiment(
+        shots, passes, negatives, draws, seed, changed_sound, new_words, snr
+    )
     sources = adapting.read_sources(folder, others, speakers, outside, sentences)
+    wanted = methods_of(method, adapting.METHODS, adapting.methods_for(model))
     with stages() as stage:
         report = adapting.measure(model, sources, settings, wanted, other, workers, stage)
     show_adaptation(report, model, settings, as_json, other)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tracekws import files
 from tracekws.bench import adapting
+from tracekws.bench.streams import CLEAN_DB
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, stages, talk
 from tracekws.cli.options import (
@@ -29,6 +30,7 @@ from tracekws.cli.options import (
     Seed,
     Shots,
     Speakers,
+    StreamSnr,
     TalkOption,
     Workers,
 )
@@ -495,6 +497,7 @@ def learn_on_device(
     negatives: Negatives = 0,
     changed_sound: ChangedSound = "",
     new_words: NewWords = False,
+    snr: StreamSnr = CLEAN_DB,
     draws: Draws = 10,
     seed: Seed = 1,
     method: Methods = None,
@@ -514,7 +517,9 @@ def learn_on_device(
     changed = on_device.settings_of(given or [])
     model = Model.load(model_path)
     wanted = methods_of(method, on_device.METHODS, on_device.methods_for(model))
-    settings = adapting.Experiment(shots, passes, negatives, draws, seed, changed_sound, new_words)
+    settings = adapting.Experiment(
+        shots, passes, negatives, draws, seed, changed_sound, new_words, snr
+    )
     sources = adapting.read_sources(folder, others, speakers, outside, sentences)
     learner = adapting.learner_of(model, sources.tree, settings)
     with stages() as stage:

@@ -66,6 +66,15 @@ TalkOption = Annotated[
         " those of the text apart.",
     ),
 ]
+StreamSnr = Annotated[
+    float,
+    typer.Option(
+        "--snr",
+        help="Speech over background in the streams, dB; takes are as they are.",
+        min=-20,
+        max=100,
+    ),
+]
 OutsideOption = Annotated[
     Path | None,
     typer.Option(

@@ -217,7 +217,7 @@ class FloatLearner:
         self.moved = self.moved or self.batch == 1
         if self.bank_of_takes:
             assert isinstance(self.rule, DeviceRule)
-            self.rule.kept = self.takes.bank()
+            self.rule.kept = self.takes.bank(self.latent, self.latent_labels)
         return True
 
     def hear_takes_anew(self) -> None:

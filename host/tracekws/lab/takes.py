@@ -102,6 +102,14 @@ class Takes:
         above = self.form.cosines(rates, means) - self.form.floor
         return self.form.weight * torch.nan_to_num(above).clamp(min=0)
 
-    def bank(self) -> Tensor:
-        """The takes as the classes' traces (C, H): means less that of speech; zero without any."""
-        return torch.nan_to_num(self.means() - self.form.mean)
+    def bank(self, rates: Tensor, labels: Tensor) -> Tensor:
+        """The takes as the classes' traces (C, H): means less that of speech.
+
+        Of other speech, of silence and of words without takes it is the mean of vectors that are
+        rehearsed, `rates` (n, H) of classes `labels` (n,); zero where there are none.
+        """
+        means = self.means()
+        for label in range(self.classes):
+            if label in self.none or means[label].isnan().any():
+                means[label] = rates[labels == label].mean(0)
+        return torch.nan_to_num(means - self.form.mean)
