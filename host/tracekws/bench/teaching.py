@@ -409,7 +409,8 @@ def columns_of(heard: Sequence[Taught]) -> dict[str, float]:
         hours = sum(one.samples for one in alone) / SAMPLE_RATE / 3600
         hits = 100 * np.sum([one.hits for one in alone], 0) / sum(one.said for one in alone)
         events = np.sum([one.events for one in alone], 0) / hours
-        columns[f"alone_at_{ALONE}"] = events_at(hits, events, ALONE)
+        if (hits >= ALONE).any():
+            columns[f"alone_at_{ALONE}"] = events_at(hits, events, ALONE)
         for level in LEVELS:
             place = float(np.interp(-level * A_LEVEL, THRESHOLDS, np.arange(len(THRESHOLDS))))
             columns[f"alone_{level}"] = value_at(hits, place)
@@ -418,11 +419,14 @@ def columns_of(heard: Sequence[Taught]) -> dict[str, float]:
 
 
 def events_at(hits: NDArray[np.float64], events: NDArray[np.float64], percent: float) -> float:
-    """Events at the highest threshold at which so much is heard, between two where need be."""
-    (enough,) = np.nonzero(hits >= percent)
-    if not len(enough):
-        return float("nan")
-    last = int(enough[-1])
+    """Events at the highest threshold at which so much is heard, between two where need be.
+
+    Args:
+        hits: percent heard at each threshold; at one of them it is enough.
+        events: at each of them.
+        percent: to be heard.
+    """
+    last = int(np.nonzero(hits >= percent)[0][-1])
     if last + 1 == len(hits):
         return float(events[last])
     part = (hits[last] - percent) / (hits[last] - hits[last + 1])
