@@ -258,6 +258,18 @@ def test_streams_in_noise_are_other_streams_of_the_same_clips(model_file, tree):
         assert clean[name] == noisy[name]
 
 
+def test_at_another_sensitivity_only_what_ships_is_heard_otherwise(model_file, tree):
+    shipped, eager, still = (
+        bench(model_file, tree, "--method", "none", "--sensitivity", level)["rows"][0]
+        for level in ("0", "6", "-6")
+    )
+    as_it_ships = {"stream_self", "stream_self_false", "stream_others", "stream_others_false"}
+    differing = {name for name in shipped if eager[name] != still[name]}
+    assert differing <= {*as_it_ships, "intervals", "gain"}
+    assert still["stream_self"] <= shipped["stream_self"] <= eager["stream_self"]
+    assert still["stream_self"] < eager["stream_self"]
+
+
 def test_a_changed_sound_that_cannot_be_is_one_line(model_file, tree, tmp_path):
     arguments = ("bench", "adapt", str(model_file), "--shots", "2", "--data")
     done = tracekws(*arguments, str(tree), "--changed-sound", "cave")

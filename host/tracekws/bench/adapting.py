@@ -72,6 +72,7 @@ from tracekws.learner import Learner, keeps, schedule
 from tracekws.names import bytes_of, is_name
 from tracekws.parallel import spread
 from tracekws.renditions import take_features
+from tracekws.sensitivity import odds_q8
 
 METHODS = {
     "none": 0,
@@ -139,6 +140,8 @@ class Experiment:
     """Whether the words are others than the model's: see learner_of()."""
     snr: float = CLEAN_DB
     """Of the streams that are heard, speech over background in dB; takes are as they are."""
+    sensitivity: int = 0
+    """Of the detector, where it hears as it ships."""
 
     @property
     def rejection(self) -> float | None:
@@ -405,7 +408,11 @@ class DrawRunner:
         self.methods = methods
         self.maker = maker
         self.truth = np.array([self.model.class_of(clip.word) for clip in people.clips], np.int64)
-        self.ears = Ears(self.model, people.listening) if people.listening else None
+        self.ears = (
+            Ears(self.model, people.listening, odds_q8(settings.sensitivity))
+            if people.listening
+            else None
+        )
 
     def adapt(
         self, learner: Adapting, draw: Episode, method: int, rng: np.random.Generator

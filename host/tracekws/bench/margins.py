@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tracekws._core import lib
 from tracekws.bench.stream import Said, judge
-from tracekws.core import STEP_SAMPLES, Model, detect
+from tracekws.core import ODDS_ONE, STEP_SAMPLES, Model, detect
 
 THRESHOLDS = np.arange(-4.0, 24.01, 0.5)
 """In natural logarithms of odds."""
@@ -100,6 +100,7 @@ def curve(
     loudness: NDArray[np.int32],
     said: Sequence[Said],
     samples: int,
+    odds_q8: int = ODDS_ONE,
 ) -> Curve:
     """Hear a stream at every threshold.
 
@@ -109,11 +110,12 @@ def curve(
         loudness: (steps,) of it.
         said: the words in it, in order; a keyword heard that is none of them is a false alarm.
         samples: its length.
+        odds_q8: what the odds of the thresholds that ship are multiplied by.
     """
     margin = margins(model, scores)
     place, best, steps = margin.argmax(1), margin.max(1), model.header.window_steps
     events = [crossings(model.keywords, place, best, at, steps) for at in THRESHOLDS]
-    shipped = detect(model, scores, loudness)
+    shipped = detect(model, scores, loudness, odds_q8)
     events.append([(model.labels[word], end) for word, end in shipped])
     counts = [judge(heard, said, model.keywords, samples) for heard in events]
     return Curve(

@@ -31,7 +31,7 @@ from tracekws.bench.stream import (
     speech_power,
 )
 from tracekws.bench.streams import CLEAN_DB
-from tracekws.core import Model, features_and_loudness
+from tracekws.core import ODDS_ONE, Model, features_and_loudness
 from tracekws.data import CLIP_SAMPLES, Clip, Recordings, Tree
 from tracekws.errors import DataError
 
@@ -148,9 +148,10 @@ Heard = tuple[NDArray[np.int8], NDArray[np.int32], list[Said], int]
 class Ears:
     """One process's streams, as the front end hears them; those of others are kept."""
 
-    def __init__(self, model: Model, listening: Listening) -> None:
-        """Nothing is heard yet."""
+    def __init__(self, model: Model, listening: Listening, odds_q8: int = ODDS_ONE) -> None:
+        """Nothing is heard yet; `odds_q8` is of the thresholds as they ship."""
         self.model = model
+        self.odds_q8 = odds_q8
         self.listening = listening
         self.others = cache(self._others)
         self.talk = cache(self._talk)
@@ -197,7 +198,8 @@ def hear(ears: Ears, learner: Streaming, own: Sequence[Heard], number: int) -> D
     def total(streams: Sequence[Heard]) -> Curve:
         heard = NOTHING
         for steps, loudness, said, samples in streams:
-            heard += curve(ears.model, learner.stream(steps), loudness, said, samples)
+            scores = learner.stream(steps)
+            heard += curve(ears.model, scores, loudness, said, samples, ears.odds_q8)
         return heard
 
     others, talk = ears.listening.others, ears.listening.talk

@@ -36,6 +36,7 @@ from tracekws.cli.options import (
 )
 from tracekws.core import Model
 from tracekws.errors import ModelError
+from tracekws.sensitivity import LEVELS
 from tracekws.shipped import MODEL
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
@@ -70,6 +71,12 @@ def bench_adapt(
     changed_sound: ChangedSound = "",
     new_words: NewWords = False,
     snr: StreamSnr = CLEAN_DB,
+    sensitivity: Annotated[
+        int,
+        typer.Option(
+            help="Of the detector as it ships, as listen has it.", min=LEVELS[0], max=LEVELS[-1]
+        ),
+    ] = 0,
     draws: Draws = 10,
     seed: Seed = 1,
     method: Methods = None,
@@ -84,7 +91,7 @@ def bench_adapt(
     model = Model.load(model_path)
     other = load_other(against, model) if against else None
     settings = adapting.Experiment(
-        shots, passes, negatives, draws, seed, changed_sound, new_words, snr
+        shots, passes, negatives, draws, seed, changed_sound, new_words, snr, sensitivity
     )
     sources = adapting.read_sources(folder, others, speakers, outside, sentences)
     wanted = methods_of(method, adapting.METHODS, adapting.methods_for(model))
