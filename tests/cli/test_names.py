@@ -189,7 +189,7 @@ def test_names_that_look_like_markup_are_shown(run, work: Path, command: str) ->
     assert "Traceback" not in result.err
     assert result.code == (1 if command in NEEDS_THE_MODEL else 0), result.err
     shown = {
-        "adapt": "2 takes are learned, 2 held back",
+        "adapt": "2 takes to learn, 2 held back",
         "info": "[red]x [b]",
         "info --json": NASTY,
         "listen": f"{NASTY}  ",

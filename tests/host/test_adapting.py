@@ -258,6 +258,25 @@ def test_streams_in_noise_are_other_streams_of_the_same_clips(model_file, tree):
         assert clean[name] == noisy[name]
 
 
+def test_streams_that_cannot_be_made_are_told(model_file, tree, tmp_path):
+    quiet = shutil.copytree(tree, tmp_path / "quiet")
+    shutil.rmtree(quiet / "_background_noise_")
+    done = tracekws("bench", "adapt", str(model_file), "--data", str(quiet), "--snr", "10")
+    assert done.returncode == 1
+    assert "no stream can be made" in done.stderr.splitlines()[-1]
+
+
+def test_words_of_another_language_do_not_change_what_others_say(model_file, tree):
+    options = ("--method", "none")
+    alone, beside = (
+        bench(model_file, tree, *options, *more)["rows"][0]
+        for more in ((), ("--outside", str(tree)))
+    )
+    assert beside["unknown_outside"] is not None
+    for name in ("stream_others", "stream_others_at_1", "stream_self"):
+        assert alone[name] == beside[name]
+
+
 def test_at_another_sensitivity_only_what_ships_is_heard_otherwise(model_file, tree):
     shipped, eager, still = (
         bench(model_file, tree, "--method", "none", "--sensitivity", level)["rows"][0]

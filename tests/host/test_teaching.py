@@ -264,6 +264,21 @@ def test_words_alone_are_asked_in_talk_and_sounds(tree: Path, tmp_path: Path) ->
     assert two["alone_at_90"]["mean"] == pytest.approx(one["alone_at_90"]["mean"])
 
 
+def test_a_set_without_testing_recordings_is_refused(tree: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sounds"
+    (folder / "training").mkdir(parents=True)
+    soundfile.write(folder / "training" / "a.wav", np.ones(32000, np.int16), 16000)
+    (folder / "index.tsv").write_text("file\ttext\ntraining/a.wav\t\n")
+    model = write_image(tmp_path, IMAGE)
+    for option in ("--sounds", "--talk"):
+        words = ["bench", "teach", str(model), "--data", str(tree), option, str(folder)]
+        ran = subprocess.run(
+            [sys.executable, "-m", "tracekws", *words], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 1
+        assert ran.stderr.splitlines()[-1].endswith("none of its recordings is for testing")
+
+
 def test_a_model_without_room_is_named(tree: Path, tmp_path: Path) -> None:
     model = write_image(tmp_path, make_image())
     ran = subprocess.run(

@@ -335,6 +335,8 @@ def test_a_setting_that_a_rule_does_not_take_is_refused_first(model: Model) -> N
     given = {"bptt+replay": {"optimiser": "newton"}}
     with pytest.raises(LabError, match="newton"):
         on_device.compare(model, people, settings, ["bptt+replay"], given)  # type: ignore[arg-type]
+    with pytest.raises(LabError, match="keeps no takes"):
+        on_device.compare(model, people, settings, ["takes"])  # type: ignore[arg-type]
 
 
 def test_the_command_prints_a_row_a_method(image: bytes, tree: Path, tmp_path: Path) -> None:

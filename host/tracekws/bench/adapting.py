@@ -40,7 +40,7 @@ from tracekws.bench.own_streams import (
     own_minutes,
     read_listening,
 )
-from tracekws.bench.sets import Recording, read_set
+from tracekws.bench.sets import Recording, read_testing
 from tracekws.bench.streams import CLEAN_DB
 from tracekws.columns import CAPTIONS, are_right
 from tracekws.core import (
@@ -366,13 +366,18 @@ def read_people(
         recordings = replace(
             recordings, pcm=changed(recordings, speakers, tree, settings, noise_part)
         )
-    rng = np.random.default_rng(FIXED_SEED)
-    strange = read_recordings(draw_clips(outside.clips, OUTSIDE, rng) if outside else [])
+    drawn = partial(np.random.default_rng, FIXED_SEED)
+    strange = read_recordings(draw_clips(outside.clips, OUTSIDE, drawn()) if outside else [])
     listening = None
     if talk is not None:
         strangers = [clip for clip in source_clips(source) if clip.speaker not in speakers]
-        streamed = read_recordings(draw_clips(strangers, STREAMED, rng))
+        streamed = read_recordings(draw_clips(strangers, STREAMED, drawn()))
         listening = read_listening(source, streamed, model.keywords, talk, settings.snr)
+        if not listening and (talk or settings.snr != CLEAN_DB):
+            raise DataError(
+                f"{source.root}: no stream can be made, for want of recordings in"
+                " _background_noise_ or of other speakers' words; leave --talk and --snr out"
+            )
     return People(
         recordings.clips,
         recordings.pcm,
@@ -791,7 +796,7 @@ def read_sources(
         read_tree(others) if others else None,
         read_names(speakers) if speakers else None,
         read_tree(outside) if outside else None,
-        tuple(one for one in read_set(talk, text=True) if one.split == "testing") if talk else (),
+        read_testing(talk, text=True) if talk else (),
     )
 
 

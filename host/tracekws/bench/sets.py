@@ -152,6 +152,22 @@ def read_set(folder: Path, text: bool = False) -> list[Recording]:
     return recordings
 
 
+def read_testing(folder: Path, text: bool = False) -> tuple[Recording, ...]:
+    """Those of a set that are for testing.
+
+    Args:
+        folder: of the set.
+        text: as of read_set().
+
+    Raises:
+        DataError: none is, or as of read_set().
+    """
+    found = tuple(one for one in read_set(folder, text) if one.split == "testing")
+    if not found:
+        raise DataError(f"{folder / 'index.tsv'}: none of its recordings is for testing")
+    return found
+
+
 def read_split(folder: Path, name: str, split: str) -> list[Recording]:
     """The recordings of a split of a set in a folder of sets; none where the set is missing.
 

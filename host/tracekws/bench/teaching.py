@@ -21,7 +21,7 @@ from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.adapting import Estimate, over_speakers
 from tracekws.bench.margins import crossings, threshold_at, value_at
 from tracekws.bench.own_streams import own_minutes, pieces_of
-from tracekws.bench.sets import Recording, read_set
+from tracekws.bench.sets import Recording, read_testing
 from tracekws.bench.stream import Said, Sound, held_back, judge
 from tracekws.core import Model, features
 from tracekws.data import Clip, Progress, Recordings, read_names, read_tree
@@ -228,11 +228,11 @@ def read_source(
     background = held_back((read_tree(others) if others else tree).noises)
     if not background:
         raise DataError(f"{others or folder}: no recordings in _background_noise_; give --others")
-    sets = [read_set(talk, text=True) if talk else [], read_set(sounds) if sounds else []]
     return Source(
         tuple(clip for clip in tree.clips if listed is None or clip.speaker in listed),
         tuple(background),
-        *(tuple(one for one in each if one.split == "testing") for each in sets),
+        read_testing(talk, text=True) if talk else (),
+        read_testing(sounds) if sounds else (),
     )
 
 

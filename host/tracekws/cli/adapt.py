@@ -113,7 +113,7 @@ def adapt(
             told.add(warning)
         if not use_all:
             talk.print(
-                f"{len(lesson.learn)} takes are learned, {len(lesson.test)} held back to test with"
+                f"{len(lesson.learn)} takes to learn, {len(lesson.test)} held back to test with"
                 " (--all learns them too)"
             )
 

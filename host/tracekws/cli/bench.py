@@ -116,7 +116,9 @@ def bench_teach(
     ] = None,
     shots: Annotated[
         list[int] | None,
-        typer.Option(help="Takes of a word; may be given several times. 1, 3 and 5 by default."),
+        typer.Option(
+            help="Takes of a word; may be given several times. 1, 3 and 5 by default.", min=1
+        ),
     ] = None,
     draws: Draws = 2,
     seed: Seed = 1,

@@ -343,7 +343,7 @@ def compare(
     model: Model,
     people: People,
     settings: adapting.Experiment,
-    methods: Iterable[str] = tuple(METHODS),
+    methods: Iterable[str] | None = None,
     given: Mapping[str, RuleSettings] | None = None,
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
@@ -355,18 +355,21 @@ def compare(
         model: the model, with the rates to use.
         people: from adapting.read_people().
         settings: the experiment.
-        methods: names of METHODS.
+        methods: names of METHODS; all that the model can learn by, if none are named.
         given: settings of methods, by their names.
         workers: processes; all cores by default.
         progress: over draws of speakers.
         second: a second layer to put on the model's.
 
     Raises:
-        LabError: the image's surrogate is not the lab's, or a setting that a rule does not take.
+        LabError: the image's surrogate is not the lab's, a setting that a rule does not take, or
+            takes are to be kept and the image keeps none.
     """
-    chosen, given = tuple(methods), given or {}
+    chosen, given = tuple(methods or methods_for(model)), given or {}
     for name in chosen:
         make_rule(model, METHODS[name], given.get(name, {}), second)
+        if METHODS[name].flags & TAKES:
+            Takes(model)
     return adapting.bench_adapt(
         model,
         people,
