@@ -287,7 +287,7 @@ def test_a_dry_run_needs_no_board_and_no_tool(
     files = sorted(bench.folder.rglob("*"))
     result = run("flash", board, "--firmware", file, "--model", other_model, "--dry-run")
     assert result.code == 0
-    assert "nothing is done; to do it: no " in result.err
+    assert "nothing is done; without --dry-run: no " in result.err
     assert "not written" in result.err
     assert sorted(bench.folder.rglob("*")) == files
 

@@ -126,7 +126,7 @@ def flash(
         if not dry_run or probe:
             raise
         through = flashing.usual(board)
-        say(talk, f"nothing is done; to do it: {error}")
+        say(talk, f"nothing is done; without --dry-run: {error}")
     with stages() as stage:
         steps = flashing.flash(chosen, through, dry_run, stage.report)
     about = {
