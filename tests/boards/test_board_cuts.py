@@ -13,6 +13,7 @@ pytestmark = pytest.mark.toolchain
 CUTS = 8
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_cut_leaves_the_old_state_or_the_new(name: str, tmp_path: Path) -> None:
     try:

@@ -229,6 +229,7 @@ def test_stores_through_resets(firmware: Path, flash: Path) -> None:
         assert device.info().generation == 0
 
 
+@pytest.mark.thorough
 def test_power_cuts_leave_old_or_new(firmware: Path, flash: Path, tmp_path: Path) -> None:
     board = Pico(firmware, flash)
     with Device.over(board, "pico", timeout=HANG_SECONDS) as device:

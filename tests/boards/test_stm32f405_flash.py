@@ -394,6 +394,7 @@ def test_takes_are_saved_without_an_erase(start: Callable[[], Device], part: Par
     assert part.is_at_rest()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("learn", [teach, keep_take], ids=["weights", "takes"])
 def test_power_cut_at_every_operation_of_a_save(
     start: Callable[[], Device], part: Part, learn: Callable[[Device, int], bytes]

@@ -30,6 +30,7 @@ def said(program: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_a_cut_leaves_the_old_state_or_the_new(program: Path, geometry: str) -> None:
     found, failed = run_cuts(program, geometry, EVERY)
