@@ -19,10 +19,11 @@ from tracekws.bench.margins import (
     crossings,
     curve,
     margins,
+    place_of_hits,
     threshold_at,
     value_at,
 )
-from tracekws.bench.own_streams import StreamSums, own_minutes, pieces_of, place_of_hits
+from tracekws.bench.own_streams import StreamSums, own_minutes, pieces_of
 from tracekws.bench.sets import Recording
 from tracekws.bench.stream import GAP, GRACE, LEAD, MINUTE, Said, Sound
 from tracekws.core import Model

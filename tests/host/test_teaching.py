@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from host_cli import tracekws, tracekws_json
 from images import Form, Own, make_image, with_own_words, with_traces, write_image
 from tones import utterance
 from tracekws._core import ffi, lib
@@ -244,15 +245,10 @@ def test_words_alone_are_asked_in_talk_and_sounds(tree: Path, tmp_path: Path) ->
     (folder / "index.tsv").write_text("file\ttext\ntesting/words.wav\t(tones)\n")
     model = write_image(tmp_path, IMAGE)
     words = ["bench", "teach", str(model), "--data", str(tree), "--shots", "3", "--draws", "1"]
+    words += ["--workers", "1"]
 
     def rows(*options: str) -> dict[str, dict[str, float]]:
-        ran = subprocess.run(
-            [sys.executable, "-m", "tracekws", *words, *options, "--workers", "1", "--json"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found: dict[str, dict[str, float]] = json.loads(ran.stdout)["rows"][0]
+        found: dict[str, dict[str, float]] = tracekws_json(*words, *options)["rows"][0]
         return found
 
     one = rows("--sounds", str(folder))
@@ -271,10 +267,7 @@ def test_a_set_without_testing_recordings_is_refused(tree: Path, tmp_path: Path)
     (folder / "index.tsv").write_text("file\ttext\ntraining/a.wav\t\n")
     model = write_image(tmp_path, IMAGE)
     for option in ("--sounds", "--talk"):
-        words = ["bench", "teach", str(model), "--data", str(tree), option, str(folder)]
-        ran = subprocess.run(
-            [sys.executable, "-m", "tracekws", *words], capture_output=True, text=True, check=False
-        )
+        ran = tracekws("bench", "teach", str(model), "--data", str(tree), option, str(folder))
         assert ran.returncode == 1
         assert ran.stderr.splitlines()[-1].endswith("none of its recordings is for testing")
 

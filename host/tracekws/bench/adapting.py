@@ -100,10 +100,10 @@ NEW_WORDS_REJECTION = 0.9
 RESAMPLES = 2000
 
 
-def methods_for(model: Model) -> list[str]:
+def methods_for(model: Model, methods: Mapping[str, int] = METHODS) -> list[str]:
     """The methods that a model can learn by: one without section trac keeps no takes."""
     keeps = model.c.traces.rank > 0
-    return [name for name, flags in METHODS.items() if keeps or not flags & TAKES]
+    return [name for name, flags in methods.items() if keeps or not flags & TAKES]
 
 
 class Adapting(Protocol):

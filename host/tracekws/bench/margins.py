@@ -143,6 +143,17 @@ def threshold_at(false: NDArray[np.float64], wanted: float) -> float:
     return first - float((wanted - false[first]) / (false[first - 1] - false[first]))
 
 
+def place_of_hits(heard: NDArray[np.float64], percent: float) -> float:
+    """Place among thresholds at which so much is heard, the highest; the lowest if none is."""
+    (enough,) = np.nonzero(heard >= percent)
+    if not len(enough):
+        return 0.0
+    last = int(enough[-1])
+    if last + 1 == len(heard):
+        return float(last)
+    return last + float((heard[last] - percent) / (heard[last] - heard[last + 1]))
+
+
 def value_at(values: NDArray[np.float64], place: float) -> float:
     """Of values at each threshold, that at a place between two of them."""
     return float(np.interp(place, np.arange(len(values)), values))

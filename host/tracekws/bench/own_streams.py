@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.bench.margins import NOTHING, SHIPPED, Curve, curve, threshold_at, value_at
+from tracekws.bench.margins import (
+    NOTHING,
+    SHIPPED,
+    Curve,
+    curve,
+    place_of_hits,
+    threshold_at,
+    value_at,
+)
 from tracekws.bench.sets import Recording
 from tracekws.bench.stream import (
     GAP,
@@ -254,17 +262,6 @@ class Rates:
     false_per_hour: NDArray[np.float64]
 
 
-def place_of_hits(heard: NDArray[np.float64], percent: float) -> float:
-    """Place among the thresholds at which so much is heard, the highest; the lowest if none is."""
-    (enough,) = np.nonzero(heard[:SHIPPED] >= percent)
-    if not len(enough):
-        return 0.0
-    last = int(enough[-1])
-    if last + 1 == SHIPPED:
-        return float(last)
-    return last + float((heard[last] - percent) / (heard[last] - heard[last + 1]))
-
-
 def columns_of(own: Rates, others: Rates, talk: Rates, unadapted: Rates) -> Mapping[str, float]:
     """The columns of one method over some speakers; not a number where there is nothing to count.
 
@@ -288,6 +285,6 @@ def columns_of(own: Rates, others: Rates, talk: Rates, unadapted: Rates) -> Mapp
     columns["talk"] = float(talk.false_per_hour[SHIPPED])
     place = threshold_at(unadapted.false_per_100[:SHIPPED], 1.0)
     before = value_at(unadapted.heard[:SHIPPED], place)
-    place = place_of_hits(own.heard, before)
+    place = place_of_hits(own.heard[:SHIPPED], before)
     columns["talk_at_same_hits"] = value_at(talk.false_per_hour[:SHIPPED], place)
     return columns

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
 from tracekws.bench.adapting import Estimate, over_speakers
-from tracekws.bench.margins import crossings, threshold_at, value_at
+from tracekws.bench.margins import crossings, place_of_hits, threshold_at, value_at
 from tracekws.bench.own_streams import own_minutes, pieces_of
 from tracekws.bench.sets import Recording, read_testing
 from tracekws.bench.stream import Said, Sound, held_back, judge
@@ -194,6 +194,16 @@ def margins_alone(learner: Learner, steps: NDArray[np.int8]) -> NDArray[np.float
     return out
 
 
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """A minute of a stream."""
+
+    sound: NDArray[np.int16]
+    features: NDArray[np.int8]
+    """(steps, 80)."""
+    said: list[Said]
+
+
 @dataclass(frozen=True)
 class Source:
     """What words are taught from, and what else is heard."""
@@ -273,7 +283,10 @@ class Teacher:
         said += [clips[row] for row in others]
         rows = [row for _, row in query] + list(others)
         rng = np.random.default_rng([self.seed, pupil.number])
-        minutes = [one.mix() for one in own_minutes(pcm[rows], said, self.background, rng)]
+        mixed = [one.mix() for one in own_minutes(pcm[rows], said, self.background, rng)]
+        minutes = [
+            Spoken(sound, features(sound, self.model.front_end), words) for sound, words in mixed
+        ]
         talk = self.talk[pupil.number % len(self.talk)] if self.talk else ()
         heard = []
         for takes in self.shots:
@@ -292,7 +305,7 @@ class Teacher:
         names: Sequence[str],
         query: Sequence[tuple[int, int]],
         others: Sequence[int],
-        minutes: Sequence[tuple[NDArray[np.int16], list[Said]]],
+        minutes: Sequence[Spoken],
         talk: Sequence[Recording],
     ) -> Taught:
         """Listen with what was taught.
@@ -302,17 +315,17 @@ class Teacher:
             names: of the words.
             query: place of the word, and row, of clips to be heard.
             others: rows of clips that are not.
-            minutes: of the stream, and what is said in them.
+            minutes: of the stream.
             talk: sentences.
         """
         asked = [self.clip(learner, row) for _, row in query]
         right = [place == heard for (place, _), (heard, _) in zip(query, asked, strict=True)]
         counts, steps = [], self.model.header.window_steps
-        for sound, said in minutes:
-            place, margin = margins(learner, features(sound, self.model.front_end))
+        for minute in minutes:
+            place, margin = margins(learner, minute.features)
             events = [crossings(names, place, margin, at, steps) for at in THRESHOLDS]
-            events.append(self.events(learner, names, sound))
-            counts.append([judge(one, said, names, len(sound)) for one in events])
+            events.append(self.events(learner, names, minute.sound))
+            counts.append([judge(one, minute.said, names, len(minute.sound)) for one in events])
         sentences = [one.sound.read() for one in talk]
         return Taught(
             np.array([m if ok else -np.inf for ok, (_, m) in zip(right, asked, strict=True)]),
@@ -330,17 +343,17 @@ class Teacher:
         self,
         learner: Learner,
         names: Sequence[str],
-        minutes: Sequence[tuple[NDArray[np.int16], list[Said]]],
+        minutes: Sequence[Spoken],
     ) -> Alone:
         """Listen for each word by itself: arguments as of hear()."""
         steps = self.model.header.window_steps
         hits = np.zeros(len(THRESHOLDS), dtype=np.int64)
-        for sound, said in minutes:
-            margin = margins_alone(learner, features(sound, self.model.front_end))
+        for minute in minutes:
+            margin = margins_alone(learner, minute.features)
             first = np.zeros(len(margin), dtype=np.int64)
             for name, of in zip(names, margin.T[: len(names)], strict=True):
                 found = [crossings([name], first, of, at, steps) for at in THRESHOLDS]
-                hits += [judge(one, said, [name], len(sound)).hit for one in found]
+                hits += [judge(one, minute.said, [name], len(minute.sound)).hit for one in found]
         parts = [margins_alone(learner, heard) for heard in self.features_elsewhere]
         for part in parts:
             part[: steps - 1] = -np.inf  # nothing is an event before a window is full
@@ -351,7 +364,7 @@ class Teacher:
             for at in THRESHOLDS
         ]
         samples = len(names) * sum(one.sound.samples for one in self.elsewhere)
-        spoken = sum(word.word in names for _, said in minutes for word in said)
+        spoken = sum(word.word in names for minute in minutes for word in minute.said)
         return Alone(hits, np.array(events), spoken, samples)
 
     def clip(self, learner: Learner, row: int) -> tuple[int, float]:
@@ -412,25 +425,15 @@ def columns_of(heard: Sequence[Taught]) -> dict[str, float]:
         if (hits >= ALONE).any():
             columns[f"alone_at_{ALONE}"] = events_at(hits, events, ALONE)
         for level in LEVELS:
-            place = float(np.interp(-level * A_LEVEL, THRESHOLDS, np.arange(len(THRESHOLDS))))
-            columns[f"alone_{level}"] = value_at(hits, place)
-            columns[f"alone_{level}_an_hour"] = value_at(events, place)
+            at = -level * A_LEVEL
+            columns[f"alone_{level}"] = float(np.interp(at, THRESHOLDS, hits))
+            columns[f"alone_{level}_an_hour"] = float(np.interp(at, THRESHOLDS, events))
     return columns
 
 
 def events_at(hits: NDArray[np.float64], events: NDArray[np.float64], percent: float) -> float:
-    """Events at the highest threshold at which so much is heard, between two where need be.
-
-    Args:
-        hits: percent heard at each threshold; at one of them it is enough.
-        events: at each of them.
-        percent: to be heard.
-    """
-    last = int(np.nonzero(hits >= percent)[0][-1])
-    if last + 1 == len(hits):
-        return float(events[last])
-    part = (hits[last] - percent) / (hits[last] - hits[last + 1])
-    return value_at(events, last + float(part))
+    """Events at the highest threshold at which so much is heard, between two where need be."""
+    return value_at(events, place_of_hits(hits, percent))
 
 
 def bench_teach(

@@ -2,6 +2,7 @@
 """The device's models in the lab: an image's numbers as a float network, a rule and its input."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +32,10 @@ class Second:
     """Its mean rates (n, H_2) and their classes (n,): in the place of the image's."""
 
 
-def numbers(model: Model, name: str, shape: tuple[int, ...], bits: int) -> Tensor:
-    """An array of int16 in the image, as numbers."""
-    count = int(np.prod(shape))
-    raw = np.frombuffer(bytes(ffi.buffer(getattr(model.c, name), 2 * count)), "<i2")
+def numbers(part: Any, name: str, shape: tuple[int, ...], bits: int, kind: str = "<i2") -> Tensor:
+    """An array of an image, as numbers: of model.c or a struct in it; int16, or another kind."""
+    n_bytes = int(np.prod(shape)) * np.dtype(kind).itemsize
+    raw = np.frombuffer(bytes(ffi.buffer(getattr(part, name), n_bytes)), kind)
     return torch.from_numpy(raw.astype(np.float32)).view(shape) / 2.0**bits
 
 
@@ -58,7 +59,7 @@ def float_network(model: Model, second: Second | None = None) -> Network:
     n, c = h.n_neurons, h.n_classes
     layer = Dense(n, recurrent=True, bias=True)
     network = Network((layer,), (h.n_inputs,), c, constants, readout_bias=True)
-    network.layers[0].alpha = numbers(model, "decay", (n,), 15)
+    network.layers[0].alpha = numbers(model.c, "decay", (n,), 15)
     set_trainable(network, model, Weights(model).state)
     return with_second(network, second) if second else network
 
@@ -105,7 +106,7 @@ def device_rule(model: Model) -> DeviceRule:
         readout_bias_rate=h.rate_readout_bias / 2.0 ** (16 + lib.TKWS_LOGIT_Q),
         gain=h.contrast_gain_q8 / 256 * h.n_neurons**0.5,
     )
-    rule.fixed["S"] = numbers(model, "target", (h.n_classes, h.n_neurons), h.membrane_q)
+    rule.fixed["S"] = numbers(model.c, "target", (h.n_classes, h.n_neurons), h.membrane_q)
     return rule
 
 

@@ -107,10 +107,12 @@ METHODS = {
 }
 
 
+FLAGS = {name: method.flags for name, method in METHODS.items()}
+
+
 def methods_for(model: Model) -> list[str]:
-    """The methods that an image can learn by: one without section trac keeps no takes."""
-    keeps = model.c.traces.rank > 0
-    return [name for name, method in METHODS.items() if keeps or not method.flags & TAKES]
+    """Those that a model can learn by."""
+    return adapting.methods_for(model, FLAGS)
 
 
 def rates_and_logits(rule: Rule, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -188,11 +190,11 @@ class FloatLearner:
         x = filtered(self.model, features)[None]
         if method & TAKES and not self.keep(features, x, label, bool(method & GUARDED)):
             return
-        rates, _ = rates_and_logits(
-            self.rule, x, torch.tensor([label]) if self.batch == 1 else None
-        )
-        if method & READOUT:
-            self.descend_readout(rates[0], label, scale)
+        if method & READOUT or self.batch == 1:
+            learned = torch.tensor([label]) if self.batch == 1 else None
+            rates, _ = rates_and_logits(self.rule, x, learned)
+            if method & READOUT:
+                self.descend_readout(rates[0], label, scale)
         if method & LATENT and len(self.latent):
             for i in self.rng.integers(len(self.latent), size=self.model.header.latent_per_take):
                 self.descend_readout(self.latent[i], int(self.latent_labels[i]), scale)
@@ -377,6 +379,6 @@ def compare(
         chosen,
         workers,
         progress,
-        {name: method.flags for name, method in METHODS.items()},
+        FLAGS,
         partial(float_learner, given=given, second=second),
     )

@@ -9,12 +9,12 @@ with r the mean spikes a step and t the same of the word's takes, less the mean.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tracekws._core import ffi, lib
+from tracekws._core import lib
 from tracekws.core import Model
+from tracekws.lab.model import numbers
 from tracekws.lab.network import LabError
 
 GUARD: float = lib.TKWS_LEARNER_GUARD / 2.0**lib.TKWS_LOGIT_Q
@@ -44,16 +44,10 @@ class TraceForm:
         form, n = model.c.traces, model.header.n_neurons
         if not form.rank:
             raise LabError(f"{model.name}: it keeps no takes")
-
-        def read(part: str, kind: str, count: int, bits: int) -> Tensor:
-            size = count * np.dtype(kind).itemsize
-            raw = np.frombuffer(bytes(ffi.buffer(getattr(form, part), size)), kind)
-            return torch.from_numpy(raw.astype(np.float32)) / 2.0**bits
-
         return cls(
-            read("mean", "<i2", n, 15),
-            read("along", "i1", n * form.rank, form.along_q).view(n, form.rank),
-            read("shrink", "<i2", form.rank, 15),
+            numbers(form, "mean", (n,), 15),
+            numbers(form, "along", (n, form.rank), form.along_q, "i1"),
+            numbers(form, "shrink", (form.rank,), 15),
             form.weight_q10 / 2.0**10,
             form.floor_q15 / 2.0**15,
         )
