@@ -10,7 +10,7 @@ from tracekws.errors import MissingTool
 
 pytestmark = pytest.mark.toolchain
 
-CUTS = 8
+CUTS = 4
 
 
 @pytest.mark.thorough

@@ -632,7 +632,6 @@ def counted(make: Make, image: bytes, flash: Counted, restarts: bool) -> list[in
         n_saves, n_word = n_saves + 1, n_bytes
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("row", board_rows(), ids=lambda row: "-".join(row[:2]))
 def test_what_a_board_keeps_is_as_documented(make: Make, row: list[str]) -> None:
     board, model, *numbers = row
