@@ -71,6 +71,8 @@ class Session:
             case 0x04:
                 (first,) = struct.unpack("<H", body)
                 return b"".join(bytes([len(label)]) + label for label in labels[first:])
+            case 0x05 if body == b"\x02":
+                return bytes([2] * len(labels))
             case 0x05:
                 word = struct.pack("<HBhB", len(labels), 3, 20000, len(self.lies.own))
                 return struct.pack("<H", 16) + word + self.lies.own

@@ -110,12 +110,25 @@ _Static_assert(TKWS_APP_ANSWER_BODY + 2 + TKWS_MAX_OWN * (WORD_HEAD + TKWS_NAME_
                    TKWS_APP_MAX_MESSAGE,
                "all words of the user's own fit an answer");
 
-/* The words of the user's own that there are; with a byte of one, sounds that are no word, too, without a name. */
+/* How many takes of each class are kept. */
+static int takes_of_classes(tkws_app *app)
+{
+    size_t n_classes = app->model.header.n_classes;
+    uint8_t *at = tkws_app_reply(app, n_classes);
+    for (size_t c = 0; c < n_classes; c++)
+        at[c] = (uint8_t)tkws_takes_count(&app->model, &app->weights, c);
+    return TKWS_OK;
+}
+
+/* The words of the user's own that there are; with a byte of one, sounds that are no word, too, without a name; with
+ * one of two, the takes of the model's words instead. */
 static int words(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     const tkws_model *model = &app->model;
     if (n_body > 1)
         return TKWS_E_LENGTH;
+    if (n_body == 1 && body[0] == 2)
+        return takes_of_classes(app);
     if (n_body == 1 && body[0] != 1)
         return TKWS_E_ARGUMENT;
     tkws_bytes_put_u16(tkws_app_reply(app, 2), model->own.n_words);

@@ -3,6 +3,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,11 @@ def test_a_word_that_was_missed(run, board, take):
     said = json.loads(run("correct", "lamp", "--no-save", "--json", "--port", board.port).out)
     assert said == {"word": "lamp", "takes": 1, "pause_seconds": 0.0, "generation": None}
     assert "lamp" in run("words", "--port", board.port).out
+    run("listen", take, "--port", board.port)
+    assert run("correct", "no", "--no-save", "--port", board.port).code == 0
+    assert json.loads(run("words", "--json", "--port", board.port).out)["takes"] == {"no": 1}
+    table = run("words", "--port", board.port).out
+    assert re.search(r"\bno\b.*the model.*\b1\b", table), table
 
 
 @pytest.mark.parametrize(

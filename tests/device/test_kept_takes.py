@@ -12,8 +12,9 @@ from images import Form, make_image, with_traces
 from loopback_device import Board, Flash, connect
 from tracekws._core import lib
 from tracekws.core import READOUT, TAKES, TRACES, Model, Network
+from tracekws.device import protocol
 from tracekws.device.driver import Driver, Event
-from tracekws.errors import DeviceError, code
+from tracekws.errors import DeviceError, ProtocolError, code
 from tracekws.recognizer import Recognizer
 
 Make = Callable[..., Board]
@@ -64,6 +65,26 @@ def test_takes_equal_the_hosts(virtual: Driver, open_image: bytes, pcm: np.ndarr
     expected = events(open_image, learned, pcm)
     assert expected != events(open_image, factory, pcm)
     assert list(virtual.listen([pcm])) == expected
+
+
+def test_what_is_kept_of_the_models_words_is_told(
+    virtual: Driver, pcm: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of other words and of silence aside, which count for nothing."""
+    assert virtual.kept() == {}
+    teach(virtual, pcm, "yes", "no", "yes", "_unknown_", "_silence_")
+    assert virtual.kept() == {"yes": 2, "no": 1}
+    for _ in range(20):
+        teach(virtual, pcm, "no")
+    assert virtual.kept() == {"yes": 2, "no": 16}, "as many as are counted"
+    with pytest.raises(DeviceError, match="argument"):
+        virtual._link.request(protocol.WORDS, b"\x03")
+    monkeypatch.setattr(protocol, "pack_takes", lambda: b"\x03")
+    assert virtual.kept() == {}, "as firmware answers that does not know it"
+    for counts in (bytes(4), bytes(6), b"\x11" + bytes(4)):
+        monkeypatch.setattr(virtual._link, "request", lambda command, body, given=counts: given)
+        with pytest.raises(ProtocolError):
+            virtual.kept()
 
 
 def test_takes_are_stored(make: Make, open_image: bytes, pcm: np.ndarray) -> None:

@@ -147,19 +147,20 @@ def record_takes(folder: Path, word: str) -> list[Path]:
 
 
 def words(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> None:
-    """List the words that the device hears: the model's, and those of your own.
+    """List the words that the device hears, the model's and your own, and the takes it has of them.
 
     Example: `tracekws words`
     """
     with open_device(port, virtual) as device:
         known = device.info().keywords
         taught = device.taught()
+        kept = device.kept()
     if as_json:
-        print_json({"model": list(known), **taught_as_json(taught)})
+        print_json({"model": list(known), "takes": kept, **taught_as_json(taught)})
         return
     table = Table("word", "from", "takes", "agreement")
     for word in known:
-        table.add_row(word, "the model", "", "")
+        table.add_row(word, "the model", str(kept.get(word, "")), "")
     for one in taught.words.values():
         agreement = "" if one.agreement is None else f"{one.agreement:.2f}"
         table.add_row(one.word, "you", str(one.takes), agreement)

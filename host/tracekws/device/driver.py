@@ -463,6 +463,26 @@ class Driver:
         """
         return self.taught().words
 
+    def kept(self) -> dict[str, int]:
+        """Ask how many takes are kept of the model's words: adapt() and correct() keep them.
+
+        Returns:
+            Takes by word, at most 16 are counted; words without any are left out. None of
+            firmware that does not tell.
+        """
+        if not self._hello.capabilities & protocol.CAN_CORRECT:
+            return {}
+        try:
+            counts = self._link.request(protocol.WORDS, protocol.pack_takes())
+        except DeviceError as error:
+            if error.name != "ARGUMENT":
+                raise
+            return {}  # firmware of before this could be asked
+        labels = self._known_labels()
+        limits.check_kept(counts, labels)
+        keywords = self.info().keywords
+        return {w: n for w, n in zip(labels, counts, strict=True) if n and w in keywords}
+
     def taken_back(self) -> int:
         """Ask how many sounds are kept that are no word: correct() takes events back.
 

@@ -104,6 +104,13 @@ def check_words(room: int, words: Sequence[RawWord], labels: Sequence[str]) -> N
         raise ProtocolError("the device has a word twice")
 
 
+def check_kept(counts: bytes, labels: Sequence[str]) -> None:
+    """Check the takes of each of a model's words."""
+    _within("words with takes", len(counts), len(labels), len(labels))
+    for count in counts:
+        _within("takes of a word", count, 0, lib.TKWS_TAKES_COUNTED)
+
+
 def check_correction(number: int, takes: int, pause_ms: int, n_labels: int) -> None:
     """Check how a word stands after a correction."""
     _within("number of a word", number, 0, n_labels + lib.TKWS_MAX_OWN - 1)

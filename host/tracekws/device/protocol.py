@@ -344,6 +344,11 @@ def pack_words() -> bytes:
     return b"\x01"
 
 
+def pack_takes() -> bytes:
+    """Body of WORDS that asks for the takes of the model's words."""
+    return b"\x02"
+
+
 def parse_words(body: bytes) -> tuple[int, tuple[RawWord, ...]]:
     """Read the answer to WORDS: how many there is room for, and those that there are.
 
