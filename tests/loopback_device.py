@@ -177,8 +177,7 @@ class Board:
             self.c.flash_mapped = self.mapped = ffi.from_buffer("uint8_t[]", flash.data)
             if type(flash).read is Flash.read:  # no fault in it: read in C, which is faster
                 self.c.context = self.c
-                address = ffi.addressof(self.lib, "loopback_flash_read")
-                self.c.flash_read = address
+                self.c.flash_read = ffi.addressof(self.lib, "loopback_flash_read")
         self.c.image = self.image
         self.c.image_bytes = len(image)
         for i, n_bytes in enumerate(memories):

@@ -152,9 +152,10 @@ def words(port: Port = None, virtual: Virtual = False, as_json: Json = False) ->
     Example: `tracekws words`
     """
     with open_device(port, virtual) as device:
-        known = device.info().keywords
+        about = device.info()
         taught = device.taught()
-        kept = device.kept()
+        kept = device.kept(about)
+    known = about.keywords
     if as_json:
         print_json({"model": list(known), "takes": kept, **taught_as_json(taught)})
         return

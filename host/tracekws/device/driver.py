@@ -463,8 +463,11 @@ class Driver:
         """
         return self.taught().words
 
-    def kept(self) -> dict[str, int]:
+    def kept(self, about: DeviceInfo | None = None) -> dict[str, int]:
         """Ask how many takes are kept of the model's words: adapt() and correct() keep them.
+
+        Args:
+            about: what info() gave already.
 
         Returns:
             Takes by word, at most 16 are counted; words without any are left out. None of
@@ -480,7 +483,7 @@ class Driver:
             return {}  # firmware of before this could be asked
         labels = self._known_labels()
         limits.check_kept(counts, labels)
-        keywords = self.info().keywords
+        keywords = (about or self.info()).keywords
         return {w: n for w, n in zip(labels, counts, strict=True) if n and w in keywords}
 
     def taken_back(self) -> int:

@@ -176,9 +176,10 @@ def check_number(where: str, key: str, value: float, least: float) -> None:
     """
     most = MOST.get(key)
     if not least <= value <= (LARGEST if most is None else most):  # nor if it is no number
-        bounds = f"at least {least}" if most is None else f"{least} to {most}"
-        if most is None and value > LARGEST:
-            bounds = f"at most {LARGEST}"
+        if most is not None:
+            bounds = f"{least} to {most}"
+        else:
+            bounds = f"at most {LARGEST}" if value > LARGEST else f"at least {least}"
         raise DataError(f"{where}: {key} = {value}, but {bounds} is possible")
 
 
