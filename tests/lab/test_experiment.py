@@ -253,6 +253,8 @@ def test_damaged_results_are_refused(tmp_path: Path) -> None:
         (("run", "--task", "digits", "--rule", "magic"), "no rule 'magic'"),
         (("run", "--task", "digits", "--rule", "tp", "--set", "rate=fast"), "rate is a number"),
         (("run", "--task", "digits", "--rule", "tp", "--set", "speed=1"), "tp has"),
+        (("run", "--task", "digits", "--rule", "tp", "--set", "rate=nan"), "not a finite number"),
+        (("run", "--task", "digits", "--rule", "tp", "--set", "rate=1e999"), "not a finite number"),
         (("run", "--task", "digits", "--rule", "tp", "--config", "huge"), "no config 'huge'"),
         (("report", "missing.jsonl"), "no such file"),
     ],

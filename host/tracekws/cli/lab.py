@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`tracekws lab`: parses, calls one function, renders; torch is imported when it is needed."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -36,7 +37,7 @@ from tracekws.cli.options import (
 )
 from tracekws.core import TAKES, Model
 from tracekws.data import read_names, read_tree
-from tracekws.errors import MissingTool, TraceKwsError
+from tracekws.errors import DataError, MissingTool, TraceKwsError
 from tracekws.names import normalised
 from tracekws.shipped import MODEL, install_command
 
@@ -65,6 +66,18 @@ Picture = Annotated[
     Path | None,
     typer.Option(callback=picture_file, help="Draw accuracy and memory: .png, .svg, .pdf."),
 ]
+
+
+def finite(settings: list[str] | None) -> list[str] | None:
+    """Refuse values that are no finite numbers; what else is wrong with one, the rule says."""
+    for setting in settings or ():
+        try:
+            value = float(setting.rpartition("=")[2])
+        except ValueError:
+            continue
+        if not math.isfinite(value):
+            raise DataError(f"--set {setting}: not a finite number")
+    return settings
 
 
 @contextmanager
@@ -162,7 +175,8 @@ def run(
     data: Data = None,
     seeds: Annotated[int, typer.Option(help="Runs, with the seeds 1, 2, ...", min=1)] = 1,
     given: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the rule, as in rate=1e-3.")
+        list[str] | None,
+        typer.Option("--set", callback=finite, help="A setting of the rule, as in rate=1e-3."),
     ] = None,
     config: Config = None,
     epochs: Epochs = None,
@@ -404,7 +418,8 @@ def shots(
     data: Annotated[Path, typer.Option(help="Speech Commands tree with its two lists.")],
     rule: Annotated[str, typer.Option(help="Rule that trains the network.")] = "tp",
     given: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of it, as in rate=1e-3.")
+        list[str] | None,
+        typer.Option("--set", callback=finite, help="A setting of it, as in rate=1e-3."),
     ] = None,
     adapt: Annotated[
         str | None, typer.Option(help="Rule that adapts it; that of training by default.")
@@ -503,7 +518,9 @@ def learn_on_device(
     method: Methods = None,
     given: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting of a method, as in eprop+replay.rate=1e-3."),
+        typer.Option(
+            "--set", callback=finite, help="A setting of a method, as in eprop+replay.rate=1e-3."
+        ),
     ] = None,
     workers: Workers = None,
     as_json: Json = False,
