@@ -13,6 +13,7 @@ from tracekws.bench.adapting import (
     DrawOutcome,
     methods_for,
     same_rejection_right,
+    tabulate,
 )
 from tracekws.columns import CAPTIONS
 from tracekws.core import Model, Network, features
@@ -352,8 +353,12 @@ def test_an_image_with_other_words_knows_only_what_is_none_of_them():
 
 
 def outcome(keyword: list[int], unknown: list[int]) -> DrawOutcome:
-    nothing = np.zeros(len(CAPTIONS), dtype=np.int64)
-    return DrawOutcome(nothing, nothing, np.array(keyword), np.array(unknown))
+    right = total = np.zeros(len(CAPTIONS), dtype=np.int64)
+    total[:2] = len(keyword), len(unknown)
+    return DrawOutcome(right, total, np.array(keyword), np.array(unknown))
+
+
+ONCE = np.array([[1]])
 
 
 def test_keywords_at_the_unadapted_rejection_by_hand():
@@ -361,13 +366,42 @@ def test_keywords_at_the_unadapted_rejection_by_hand():
     # the threshold moves to 9, the third margin, and three keywords are above it.
     none = [[outcome([1, 2, 3, -4], [-3, -2, -1, 5])]]
     adapted = [[outcome([11, 12, 13, 6], [7, 8, 9, 15])]]
-    assert same_rejection_right(none, none).tolist() == [[3]]
-    assert same_rejection_right(adapted, none).tolist() == [[3]]
+    assert same_rejection_right(none, none, None, ONCE).tolist() == [3]
+    assert same_rejection_right(adapted, none, None, ONCE).tolist() == [3]
 
 
 def test_keywords_at_a_given_rejection_by_hand():
     before = [[outcome([0], [-1] * 4)]]
     adapted = [[outcome([11, 12, 13, 6], [7, 8, 9, 15])]]
-    assert same_rejection_right(adapted, before, 0.75).tolist() == [[3]]
-    assert same_rejection_right(adapted, before, 1.0).tolist() == [[0]]
-    assert same_rejection_right(adapted, before, 0.0).tolist() == [[3]]
+    assert same_rejection_right(adapted, before, 0.75, ONCE).tolist() == [3]
+    assert same_rejection_right(adapted, before, 1.0, ONCE).tolist() == [0]
+    assert same_rejection_right(adapted, before, 0.0, ONCE).tolist() == [3]
+
+
+@pytest.mark.parametrize("rejection", [None, 0.92, 0.99])
+def test_intervals_at_a_rejection_choose_the_threshold_with_each_resample(rejection: float | None):
+    rng = np.random.default_rng(1)
+
+    def people(shift: int) -> list[list[DrawOutcome]]:
+        return [
+            [
+                outcome(
+                    (rng.integers(-20, 40, 6) + shift).tolist(),
+                    (rng.integers(-60, 10, 1 + speaker) + shift).tolist(),
+                )
+                for _ in range(2)
+            ]
+            for speaker in range(7)
+        ]
+
+    outcomes = {"none": people(0), "takes": people(5)}
+    rows = tabulate(outcomes, np.random.default_rng(3), rejection)
+    resampled = np.random.default_rng(3).integers(0, 7, (2000, 7))
+    for row in rows:
+        for i in range(20):  # as if these people had been asked
+            drawn = {m: [outcomes[m][s] for s in resampled[i]] for m in outcomes}
+            there = {r.method: r for r in tabulate(drawn, np.random.default_rng(3), rejection)}
+            theirs, ours = there[row.method].columns[SAME_REJECTION], row.columns[SAME_REJECTION]
+            assert theirs is not None
+            assert ours is not None
+            assert theirs.mean == pytest.approx(ours.resampled[i])

@@ -617,23 +617,57 @@ class AdaptingReport:
 
 
 def same_rejection_right(
-    method: list[list[DrawOutcome]], none: list[list[DrawOutcome]], rejection: float | None = None
+    method: Sequence[Sequence[DrawOutcome]],
+    none: Sequence[Sequence[DrawOutcome]],
+    rejection: float | None,
+    times: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """(speakers, draws) keywords right at a pooled rejection: of each draw unadapted, or given."""
-    right = np.zeros((len(method), len(method[0])), dtype=np.int64)
-    for d in range(right.shape[1]):
-        unknown = np.sort(np.concatenate([speaker[d].unknown_margin for speaker in method]))
-        before = np.concatenate([speaker[d].unknown_margin for speaker in none])
-        rejected = int((before <= 0).sum()) if rejection is None else round(rejection * len(before))
-        if not len(unknown):
-            threshold = 0
-        elif rejected == 0:
-            threshold = int(unknown[0]) - 1
-        else:
-            threshold = int(unknown[rejected - 1])
-        for s, speaker in enumerate(method):
-            right[s, d] = (speaker[d].keyword_margin > threshold).sum()
+    """Keywords right at a pooled rejection, the threshold of each draw chosen in each resample.
+
+    Args:
+        method: outcomes[speaker][draw].
+        none: the same, unadapted.
+        rejection: share of the other words; that of each draw unadapted by default.
+        times: (resamples, speakers) how often each speaker is in it.
+
+    Returns:
+        (resamples,) over all draws.
+    """
+    right = np.zeros(len(times), dtype=np.int64)
+    for draw in range(len(method[0])):
+        ours, before = ([speaker[draw] for speaker in people] for people in (method, none))
+        whose = np.repeat(np.arange(len(ours)), [len(one.unknown_margin) for one in ours])
+        margins = np.concatenate([one.unknown_margin for one in ours])
+        order = np.argsort(margins, kind="stable")
+        threshold = np.zeros(len(times), dtype=np.int64)
+        if len(margins):
+            margins, drawn = margins[order], times[:, whose[order]].cumsum(1)
+            if rejection is None:
+                rejected = times @ np.array([(one.unknown_margin <= 0).sum() for one in before])
+            else:
+                rejected = np.rint(rejection * drawn[:, -1]).astype(np.int64)
+            # at the margin of the last that is rejected, or below that of the first there is
+            place = (drawn < np.maximum(rejected, 1)[:, None]).sum(1).clip(max=len(margins) - 1)
+            threshold = margins[place] - (rejected == 0)
+        for speaker, one in enumerate(ours):
+            below = np.searchsorted(np.sort(one.keyword_margin), threshold, side="right")
+            right += times[:, speaker] * (len(one.keyword_margin) - below)
     return right
+
+
+def estimate_at(
+    method: Sequence[Sequence[DrawOutcome]],
+    none: Sequence[Sequence[DrawOutcome]],
+    rejection: float | None,
+    resampled: NDArray[np.int64],
+) -> Estimate:
+    """Percent of the keywords at a rejection; see same_rejection_right()."""
+    total = np.array([sum(one.total[0] for one in draws) for draws in method])
+    everybody = np.arange(len(method))
+    times = (np.vstack([everybody, resampled])[..., None] == everybody).sum(1)
+    with np.errstate(invalid="ignore"):
+        share = 100 * same_rejection_right(method, none, rejection, times) / (times @ total)
+    return Estimate(float(share[0]), share[1:])
 
 
 def estimate(
@@ -695,12 +729,10 @@ def tabulate(
         if columns["unknown_self"] is None:
             columns[SAME_REJECTION] = None
         else:
-            right = same_rejection_right(speakers, none, rejection).sum(1)
-            total = np.array([sum(o.total[0] for o in draws) for draws in speakers])
-            columns[SAME_REJECTION] = estimate(right, total, resampled)
+            columns[SAME_REJECTION] = estimate_at(speakers, none, rejection, resampled)
             for share in REJECTIONS:
-                right = same_rejection_right(speakers, none, share).sum(1)
-                columns[f"keywords_self_at_{100 * share:g}"] = estimate(right, total, resampled)
+                at = estimate_at(speakers, none, share, resampled)
+                columns[f"keywords_self_at_{100 * share:g}"] = at
         sums, unadapted_sums = stream_sums(speakers), stream_sums(none)
         if sums and unadapted_sums:
             columns |= stream_estimates(sums, unadapted_sums, resampled)
