@@ -42,22 +42,28 @@ def check_refused(refused: int, takes: int) -> None:
 
 
 def schedule(
-    n_takes: int, passes: int, order: np.random.Generator
-) -> Iterator[tuple[int, int, int]]:
+    n_takes: int, passes: int, method: int, order: np.random.Generator
+) -> Iterator[tuple[int, int, int, int]]:
     """In what order takes are learned: several passes, each in a fresh order, at falling rates.
+
+    A take is kept in the first pass alone, as in another it would count as another take. Where
+    nothing else is learned there is no other pass.
 
     Args:
         n_takes: how many there are.
         passes: over all of them.
+        method: flags.
         order: draws the order.
 
     Yields:
-        Number of the pass, index of the take, scale of the learning rates in Q15.
+        Number of the pass, index of the take, scale of the learning rates in Q15, flags.
     """
+    later = method & ~(TAKES | GUARDED)
+    passes = passes if later else 1
     for number in range(passes):
         scale = round(FULL_SCALE * (1 - number / passes))
         for take in order.permutation(n_takes):
-            yield number, int(take), scale
+            yield number, int(take), scale, later if number else method
 
 
 def keeps(method: int, word: str, keywords: Sequence[str]) -> bool:
@@ -175,8 +181,9 @@ class Learner(Network):
             method |= GUARDED
         order = np.random.default_rng(seed)
         refused = set()
-        for _, i, scale in schedule(len(words), passes or self.model.header.passes, order):
-            if not self.take(heard[i], labels[i], method, scale):
+        passes = passes or int(self.model.header.passes)
+        for _, i, scale, flags in schedule(len(words), passes, method, order):
+            if not self.take(heard[i], labels[i], flags, scale):
                 refused.add(i)
         return refused
 

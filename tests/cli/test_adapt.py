@@ -107,6 +107,13 @@ def test_the_same_seed_gives_the_same_order():
     assert order(1) != order(2)
 
 
+def test_takes_that_are_kept_are_sent_once():
+    device = Log()
+    teach(device, TAKES, passes=5, seed=3, config=CONFIG, method=16, progress=quiet)
+    assert sorted(t[1] for t in device.taken) == ["_unknown_", "no", "yes", "yes"]
+    assert {t[4] for t in device.taken} == {16}
+
+
 def test_an_unknown_front_end_sends_pcm_in_every_pass():
     device = Log()
     teach(device, TAKES, passes=2, seed=1, config=None, progress=quiet)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images import make_image
+from images import image_with_own_words, make_image
 from listening import detections
 from recordings import changing_noise
 from tracekws._core import lib
-from tracekws.core import Model, Network, features
+from tracekws.core import READOUT, TAKES, Model, Network, features
 from tracekws.errors import DataError, ModelError, TraceKwsError
 from tracekws.learner import Learner, schedule
 from tracekws.recognizer import Event, Recognizer
@@ -34,6 +34,7 @@ def random_model(threshold: float) -> Model:
 
 
 MODEL = random_model(0.0)
+KEEPING = Model(image_with_own_words(11))
 PCM = changing_noise(30, 1600)
 WHOLE = Recognizer(MODEL).push(PCM)
 
@@ -111,12 +112,12 @@ def test_weights_and_sensitivity_are_checked() -> None:
 
 
 def test_the_schedule_goes_over_all_takes_at_falling_rates() -> None:
-    steps = list(schedule(4, 5, np.random.default_rng(3)))
+    steps = list(schedule(4, 5, READOUT, np.random.default_rng(3)))
     scales = [32767, 26214, 19660, 13107, 6553]
-    assert [(number, scale) for number, _, scale in steps] == [
+    assert [(number, scale) for number, _, scale, _ in steps] == [
         (number, scale) for number, scale in enumerate(scales) for _ in range(4)
     ]
-    orders = [tuple(take for number, take, _ in steps if number == k) for k in range(5)]
+    orders = [tuple(take for number, take, *_ in steps if number == k) for k in range(5)]
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
     assert len(set(orders)) > 1
 
@@ -126,10 +127,23 @@ def test_takes_are_learned_by_the_schedule() -> None:
     learner, by_hand = Learner(MODEL, seed=9), Learner(MODEL, seed=9)
     learner.learn(takes, passes=2, seed=4)
     heard = [features(pcm, MODEL.front_end) for _, pcm in takes]
-    for _, i, scale in schedule(2, 2, np.random.default_rng(4)):
+    for _, i, scale, flags in schedule(2, 2, MODEL.header.method, np.random.default_rng(4)):
         label = MODEL.labels.index(takes[i][0])
-        by_hand.take(heard[i], label, MODEL.header.method, scale)
+        by_hand.take(heard[i], label, flags, scale)
     assert learner.weights == by_hand.weights
+
+
+def test_a_take_is_kept_once_however_many_passes_there_are() -> None:
+    assert [flags for *_, flags in schedule(1, 3, READOUT | TAKES, np.random.default_rng(1))] == [
+        READOUT | TAKES,
+        READOUT,
+        READOUT,
+    ]
+    takes = [("yes", PCM[:12000]), ("yes", PCM[12000:24000])]
+    once, often = Learner(KEEPING), Learner(KEEPING)
+    once.learn(takes, passes=1)
+    often.learn(takes, passes=5)
+    assert often.weights == once.weights != Learner(KEEPING).weights
 
 
 @pytest.mark.parametrize(

@@ -431,8 +431,8 @@ class DrawRunner:
             else self.people.features[i]
             for i, word in zip(takes, words, strict=True)
         ]
-        for _, n, scale in schedule(len(takes), self.settings.passes, rng):
-            learner.take(heard[n], int(self.truth[takes[n]]), method, scale)
+        for _, n, scale, flags in schedule(len(takes), self.settings.passes, method, rng):
+            learner.take(heard[n], int(self.truth[takes[n]]), flags, scale)
 
     def measure(self, learner: Adapting, draw: Episode) -> DrawOutcome:
         """The columns after adaptation."""

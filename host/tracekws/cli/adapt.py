@@ -71,7 +71,11 @@ def adapt(
     keep: Save = True,
     passes: Annotated[
         int | None,
-        typer.Option(help="Passes over the takes; the model's by default.", min=1, max=100),
+        typer.Option(
+            help="Passes over the takes, where weights change; the model's by default.",
+            min=1,
+            max=100,
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Of the order of takes and of rounding.", min=1, max=2**32 - 1)

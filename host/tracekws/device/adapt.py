@@ -136,17 +136,19 @@ def teach(
     flags = about.method if method is None else method
     kept = [keeps(flags, take.label, about.keywords) for take in takes]
     heard = [take.heard(config, k) for take, k in zip(takes, kept, strict=True)]
-    total = passes * len(takes)
+    plan = [*schedule(len(takes), passes, flags, order)]
+    total = len(plan)
     with device.learn(seed) as session:
-        for done, (number, i, scale) in enumerate(schedule(len(takes), passes, order)):
+        for done, (number, i, scale, now) in enumerate(plan):
             progress("learning", done, total)
             steps = heard[i]
             first = number == 0 and not kept[i] and takes[i].rendered is None
+            asked = method if now == flags else now
             try:
                 if steps is None or first:
-                    session.take_pcm(takes[i].label, takes[i].pcm, scale, method)
+                    session.take_pcm(takes[i].label, takes[i].pcm, scale, asked)
                 else:
-                    session.take_features(takes[i].label, steps, scale, method)
+                    session.take_features(takes[i].label, steps, scale, asked)
             except DeviceError as error:
                 if error.name != "UNLIKE":
                     raise
