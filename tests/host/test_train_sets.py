@@ -75,9 +75,9 @@ def test_seconds_in_which_a_keyword_is_said_are_left_out(tmp_path) -> None:
         "validation/d": "nothing",
         "testing/e": "nothing",
     }
-    times = ["training/a\tYes\t1.1\t1.5", "training/a\tit\t2.1\t2.5", "training/c\there\t0\t1"]
+    times = ["training/a\tYes\t1.1\t1.5", "training/a.wav\tit\t2\t2.5", "training/c\there\t0\t1"]
     write_sentences(tmp_path / "talk", rows, times)
-    parts = training_parts(tmp_path, ("yes", "no"), replace(BASE.sets, words=0.0, backwards=0.0))
+    parts = training_parts(tmp_path, ("YES", "no"), replace(BASE.sets, words=0.0, backwards=0.0))
     assert [part.name for part in parts] == ["talk"]
     assert [one.name for one in parts[0].recordings] == ["training/a", "training/b", "training/c"]
     seconds = read_seconds(parts, replace(BASE.sets, tones=0.0), 1)
@@ -91,8 +91,13 @@ def test_seconds_in_which_a_keyword_is_said_are_left_out(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("times", "said"),
-    [("training/a\tyes\tsoon\t2", "words.tsv: line 2: "), ("training/a\tyes", "line 2")],
-    ids=["number", "columns"],
+    [
+        ("training/a\tyes\tsoon\t2", "words.tsv: line 2: "),
+        ("training/a\tyes\tnan\t2", "line 2: no word is said from nan to 2.0 s"),
+        ("training/a\tyes\t2\t1", "line 2: no word is said from 2.0 to 1.0 s"),
+        ("training/a\tyes", "line 2"),
+    ],
+    ids=["number", "nan", "backwards", "columns"],
 )
 def test_times_that_are_none_are_one_line(tmp_path, times, said) -> None:
     write_sentences(tmp_path / "talk", {"training/a": "yes"}, [times])
@@ -121,20 +126,20 @@ def test_a_word_stands_alone_in_its_second() -> None:
 
 
 def test_other_words_of_talk_are_told_apart_where_they_are_said_often(tmp_path) -> None:
-    rows = {f"training/{n}": "yes lamp rare" for n in range(8)}
+    rows = {f"training/{n}": "yes tür rare" for n in range(8)}
     times = [
-        f"{name}\t{word}\t{start}\t{start + long}"
+        f"{name}.wav\t{word}\t{start}\t{start + long}"
         for name in rows
-        for word, start, long in (("Lamp", 0.5, 0.3), ("yes", 1.0, 0.4), ("lamp", 1.5, 0.1))
+        for word, start, long in (("Tu\u0308r", 0.5, 0.3), ("yes", 1.0, 0.4), ("tür", 1.5, 0.1))
     ]
     write_sentences(tmp_path / "talk", rows, [*times, "training/0\trare\t2.0\t2.4"])
     sets = replace(BASE.sets, talk=0.0, words=2.0, backwards=1.0, tones=0.0)
-    parts = training_parts(tmp_path, ("yes", "no"), sets)
+    parts = training_parts(tmp_path, ("Yes", "no"), sets)
     assert {part.name: part.count for part in parts} == {"words": 9, "backwards": 9}
-    assert told_apart(parts) == {"lamp"}
+    assert told_apart(parts) == {"tür"}
     seconds = read_seconds(parts, sets, 1)
     assert seconds is not None
-    assert sorted(seconds.words) == [""] * 10 + ["lamp"] * 8
+    assert sorted(seconds.words) == [""] * 10 + ["tür"] * 8
     assert not seconds.continues.any()
     assert seconds.is_speech.all()
     assert seconds.weight.sum() == pytest.approx(3.0)

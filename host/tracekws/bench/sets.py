@@ -78,6 +78,11 @@ def words_in(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"[\w']+", said))
 
 
+def without_suffix(name: str) -> str:
+    """A file's name in a table, its suffix left out if it is that of a recording."""
+    return name.removesuffix(next((end for end in SUFFIXES if name.lower().endswith(end)), ""))
+
+
 def find(folder: Path, name: str, line: int) -> Path:
     """The file that a line of a table names, perhaps converted to another form since.
 
@@ -87,7 +92,7 @@ def find(folder: Path, name: str, line: int) -> Path:
     where = f"{folder / 'index.tsv'}: line {line}"
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise DataError(f"{where}: '{name}' is no path in the folder; put the recordings into it")
-    bare = name.removesuffix(next((end for end in SUFFIXES if name.lower().endswith(end)), ""))
+    bare = without_suffix(name)
     for path in (folder / name, *(folder / f"{bare}{suffix}" for suffix in SUFFIXES)):
         if os.path.isfile(path):  # what can be no name of a file is none
             return path

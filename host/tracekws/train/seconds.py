@@ -11,9 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.bench.sets import PHRASES, SOUNDS, TALK, Recording, read_split, read_table
+from tracekws.bench.sets import (
+    PHRASES,
+    SOUNDS,
+    TALK,
+    Recording,
+    read_split,
+    read_table,
+    without_suffix,
+)
 from tracekws.data import CLIP_SAMPLES
 from tracekws.errors import DataError
+from tracekws.names import normalised
 from tracekws.train.config import SetsConfig
 
 WORDS, BACKWARDS = "words", "backwards"
@@ -107,7 +116,10 @@ def alone(
 def times_of(folder: Path) -> dict[str, list[tuple[str, Span]]]:
     """Words and when they are said, by recording: `words.tsv` of a set; nothing without it.
 
-    Its columns are file, word, start, end, in seconds.
+    Its columns are file (its suffix left out or not), word, start, end, in seconds.
+
+    Returns:
+        Words in small letters, form NFC, by the recording's name.
 
     Raises:
         DataError: the table is not usable.
@@ -120,7 +132,9 @@ def times_of(folder: Path) -> dict[str, list[tuple[str, Span]]]:
             span = float(row["start"]), float(row["end"])
         except ValueError as error:
             raise DataError(f"{table}: line {line}: {error}") from error
-        said[row["file"]].append((row["word"].lower(), span))
+        if not 0 <= span[0] < span[1] < math.inf:
+            raise DataError(f"{table}: line {line}: no word is said from {span[0]} to {span[1]} s")
+        said[without_suffix(row["file"])].append((normalised(row["word"]).lower(), span))
     return said
 
 
@@ -269,6 +283,7 @@ def spoken_words(folder: Path, keywords: Sequence[str]) -> WordPart | None:
     Raises:
         DataError: the set is not usable.
     """
+    keywords = [word.lower() for word in keywords]
     recordings = tuple(read_split(folder, TALK, "training"))
     part = other_words(recordings, times_of(folder / TALK), keywords, 1) if recordings else None
     return part if part and part.count else None
@@ -280,6 +295,7 @@ def training_parts(folder: Path, keywords: Sequence[str], config: SetsConfig) ->
     Raises:
         DataError: a set is not usable.
     """
+    keywords = [word.lower() for word in keywords]
     weights = {TALK: config.talk, PHRASES: config.phrases, SOUNDS: config.sounds}
     parts: list[Part] = []
     for name, weight in weights.items():
