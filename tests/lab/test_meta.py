@@ -2,6 +2,8 @@
 """Starting points: what a round does, by hand with the core's learner, and the command."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,3 +174,19 @@ def test_a_tree_of_keywords_alone_is_rehearsed_by_them(model: Model, tree: Path)
         others=(),
     )
     assert set(meta.rehearsal(model, words, 20)[:, 0]) == set(range(10))
+
+
+def test_the_lab_needs_its_own_extra_alone() -> None:
+    """Whatever its commands import is there without what training adds to torch."""
+    program = (
+        "import ast, importlib, pathlib, sys\n"
+        "sys.modules['safetensors'] = sys.modules['tensorboard'] = None\n"
+        "import tracekws.cli.lab as lab\n"
+        "for node in ast.walk(ast.parse(pathlib.Path(lab.__file__).read_text())):\n"
+        "    if isinstance(node, ast.ImportFrom):\n"
+        "        module = importlib.import_module(node.module)\n"
+        "        missing = [n.name for n in node.names if not hasattr(module, n.name)]\n"
+        "        [importlib.import_module(f'{node.module}.{name}') for name in missing]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tracekws.core import Model
 from tracekws.errors import DataError
 from tracekws.files import check_writable, parse_json, read_text, write_all
+from tracekws.names import RULE, is_name, normalised
 
 if TYPE_CHECKING:  # training writes a card, and knows no board
     from tracekws.bench.cost import Cost
@@ -24,6 +25,23 @@ HEARD = "Outside of clean words"
 COST_ROWS = (rf"^\| {WHAT} \|.*\n", r"^\| Accuracy")
 HEARD_ROWS = (rf"^\| {HEARD}, .*\n", r"^\| Made by \|")
 """Rows of ours, and what the first of them stands before."""
+
+
+def check_output(output: Path) -> None:
+    """See that an image and its card can be written under a name.
+
+    Raises:
+        DataError: there is no such folder, or the name is no name of a model.
+    """
+    if output.suffix != ".tkws" or not is_name(normalised(output.stem)):
+        raise DataError(f"{output}: a model is a file NAME.tkws, and a name is {RULE}")
+    for path in (output, *cards_of(output)):
+        check_writable(path)
+
+
+def cards_of(output: Path) -> tuple[Path, Path]:
+    """The card of an image, as JSON and as text."""
+    return output.with_suffix(".json"), output.with_suffix(".md")
 
 
 def not_counted(name: str) -> str:

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from tracekws import files
-from tracekws.bench import adapting
+from tracekws.bench import adapting, cards
 from tracekws.bench.streams import CLEAN_DB
 from tracekws.cli.adapting import methods_of, show_adaptation
 from tracekws.cli.console import out, picture_file, print_json, say, stages, talk
@@ -573,8 +573,7 @@ def meta_learn(
     """
     with torch_there():
         from tracekws.lab import meta
-        from tracekws.train.pipeline import check_output
-    check_output(output)
+    cards.check_output(output)
     able = {name: flags for name, flags in adapting.METHODS.items() if flags and not flags & TAKES}
     if method not in able:
         raise typer.BadParameter(f"'{method}' is none of {', '.join(able)}")

@@ -19,7 +19,7 @@ from tracekws.core import FeatureConfig, Model
 from tracekws.data import Recordings, Stage, Tree, read_tree, split_by_hash
 from tracekws.errors import DataError
 from tracekws.modelfile import Detector, Learning
-from tracekws.names import RULE, is_name, normalised
+from tracekws.names import normalised
 from tracekws.train import own
 from tracekws.train.config import TrainConfig
 from tracekws.train.dataset import (
@@ -70,23 +70,6 @@ class Trained:
     model: Model
     worth: own.Worth | None = None
     """What a model of own words is worth; else the card says it."""
-
-
-def check_output(output: Path) -> None:
-    """See that an image and its card can be written under a name.
-
-    Raises:
-        DataError: there is no such folder, or the name is no name of a model.
-    """
-    if output.suffix != ".tkws" or not is_name(normalised(output.stem)):
-        raise DataError(f"{output}: a model is a file NAME.tkws, and a name is {RULE}")
-    for path in (output, *cards_of(output)):
-        files.check_writable(path)
-
-
-def cards_of(output: Path) -> tuple[Path, Path]:
-    """The card of an image, as JSON and as text."""
-    return output.with_suffix(".json"), output.with_suffix(".md")
 
 
 def free_cores() -> int:
@@ -146,7 +129,7 @@ def train_with(
     for batch in (config.batch, config.teacher.batch):
         if batch % group.size:
             raise DataError(f"a batch of {batch} clips is not for {group.size} processes alike")
-    check_output(job.output)
+    cards.check_output(job.output)
     root = speech_of(job.data)
     tree = read_tree(root or job.data / SPEECH)
     has_lists = tree.has_lists
@@ -416,7 +399,7 @@ def card_of(
     ]
     if is_speech_commands:
         lines += ["", f"Data: {ATTRIBUTION[0]}.", ATTRIBUTION[1]]
-    as_json, as_text = cards_of(job.output)
+    as_json, as_text = cards.cards_of(job.output)
     return {
         as_json: (json.dumps(facts, indent=2) + "\n").encode(),
         as_text: ("\n".join(lines) + "\n").encode(),
