@@ -183,7 +183,7 @@ def read_lists(root: Path) -> dict[str, dict[str, str]]:
     There is nothing where there are no lists.
 
     Raises:
-        DataError: only one of the two lists is there, or one cannot be read.
+        DataError: only one of the two lists is there, one cannot be read, or both name a clip.
     """
     paths = {split: root / f"{split}_list.txt" for split in ("testing", "validation")}
     missing = [path.name for path in paths.values() if not path.is_file()]
@@ -193,7 +193,7 @@ def read_lists(root: Path) -> dict[str, dict[str, str]]:
         raise DataError(
             f"{root}: {missing[0]} is missing: splits need both lists; add it, or remove the other"
         )
-    return {
+    named = {
         split: {
             key_of(line.strip()): f"{path.name}, line {number}: {line.strip()}"
             for number, line in enumerate(normalised(read_text(path)).splitlines(), 1)
@@ -201,6 +201,11 @@ def read_lists(root: Path) -> dict[str, dict[str, str]]:
         }
         for split, path in paths.items()
     }
+    if both := named["testing"].keys() & named["validation"].keys():
+        first = min(both)
+        entries = " and ".join(named[split][first] for split in named)
+        raise DataError(f"{root}: both lists have a clip: {entries}; remove it from one")
+    return named
 
 
 def read_tree(root: Path) -> Tree:
@@ -370,6 +375,12 @@ def recording_key(pcm: NDArray[np.int16]) -> bytes:
     (sound,) = np.nonzero(pcm)
     core = pcm[sound[0] : sound[-1] + 1] if len(sound) else pcm[:0]
     return hashlib.sha256(core.tobytes()).digest()
+
+
+def without_repeats(tree: Tree, progress: Progress = lambda done, total: None) -> Tree:
+    """A tree whose repeated recordings are there once, so that no two splits have the same one."""
+    repeats = {clip.path for clip in read_recordings(tree.clips, progress).repeats}
+    return replace(tree, clips=tuple(clip for clip in tree.clips if clip.path not in repeats))
 
 
 def read_recordings(

@@ -20,7 +20,7 @@ from typing import Any
 from tracekws.data import Progress, Stage
 from tracekws.errors import DataError, MissingTool
 from tracekws.files import MIB, check_folder
-from tracekws.shipped import find_checkout
+from tracekws.shipped import install_command
 
 BLOCK = 4 * MIB
 CHUNK = MIB // 16
@@ -111,10 +111,8 @@ def _pooch() -> ModuleType:
     try:
         return importlib.import_module("pooch")
     except ImportError as error:
-        pip = ".venv/bin/pip install -e" if find_checkout() else "pip install"
-        package = ".[data]" if find_checkout() else "tracekws[data]"
         raise MissingTool(
-            f"getting data needs pooch; install it with: {pip} '{package}'"
+            f"getting data needs pooch; install it with: {install_command('data')}"
         ) from error
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws._core import ffi
-from tracekws.audio import FRAME, FULL_SCALE, is_silent, loudest_second
+from tracekws.audio import FRAME, FULL_SCALE, SHORTEST, is_silent, loudest_second
 from tracekws.core import FeatureConfig, Model, Network, check_pcm, features, features_and_loudness
+from tracekws.errors import DataError
 
 DB = 340.0
 """Units of loudness in a dB, Q10 of the logarithm to base 2."""
@@ -109,9 +110,11 @@ def faults(pcm: NDArray[np.int16]) -> tuple[str, ...]:
         Keys of KINDS; of those that make no word of it the first alone.
 
     Raises:
-        DataError: these are no samples of one channel.
+        DataError: these are no samples of one channel, or too few.
     """
     second = loudest_second(check_pcm(pcm))
+    if len(second) < SHORTEST:
+        raise DataError(f"{len(second)} samples are too short, the least is {SHORTEST} (35 ms)")
     if is_silent(second):
         return ("silent",)
     if is_steady(second):

@@ -23,6 +23,8 @@ FULL_SCALE = 32767
 MOST_REFUSED = 0.5
 """Share of takes that sound like other words than their own, above which none is learned."""
 MAGIC = b"TKLW"
+LARGEST = 1 << 20
+"""Bytes of a file of weights, at most."""
 _HEAD = struct.Struct("<4sI")
 _CRC = struct.Struct("<I")
 
@@ -356,13 +358,13 @@ class Learner(Network):
             DataError: there is no such file, or it is damaged.
             ModelError: the weights are of another model.
         """
-        content = read_bytes(Path(path), _HEAD.size + self.model.trainable_bytes + _CRC.size)
+        content = read_bytes(Path(path), LARGEST)
         if len(content) < _HEAD.size + _CRC.size or not content.startswith(MAGIC):
             raise DataError(f"{path}: these are no learned weights")
         body, (crc,) = content[: -_CRC.size], _CRC.unpack(content[-_CRC.size :])
         if zlib.crc32(body) != crc:
             raise DataError(f"{path}: the file is damaged")
         (_, of_model) = _HEAD.unpack_from(body)
-        if of_model != self.model.crc:
+        if of_model != self.model.crc or len(body) != _HEAD.size + self.model.trainable_bytes:
             raise ModelError(f"{path}: weights of another model, with CRC {of_model:08x}")
         self.weights = body[_HEAD.size :]

@@ -36,7 +36,7 @@ from tracekws.files import (
     state_folder,
     write,
 )
-from tracekws.names import NAME_BYTES, OTHER, is_name, normalised, path_of
+from tracekws.names import NAME_BYTES, OTHER, is_name, normalised, path_of, word_of
 from tracekws.renditions import RENDITIONS
 from tracekws.shipped import SHIPPED, shipped_model
 
@@ -269,7 +269,7 @@ class Profile:
             Another profile, or the same where there is nothing to add.
 
         Raises:
-            DataError: a take is shorter than a step.
+            DataError: no name, a take that is shorter than a step, or no features.
         """
         there = {(take.word, take.content) for take in self.takes}
         session = self.takes[-1].session + 1 if self.takes else 0
@@ -277,6 +277,9 @@ class Profile:
         for word, heard in takes:
             if not len(heard) or len(heard) % RENDITIONS:
                 raise DataError(f"a take of {word!r} is shorter than a step of 20 ms")
+            if heard.dtype != np.int8 or heard.shape[1:] != (FEATURES,):
+                raise DataError(f"a take of {word!r} is no int8 (steps, {FEATURES})")
+            word = word_of(word)
             take = KeptTake(word, session, taught, heard.tobytes())
             if (word, take.content) not in there:
                 there.add((word, take.content))

@@ -69,6 +69,8 @@ def test_flash_puts_another_model_in_the_place_of_the_first(model: Path, tmp_pat
         made = read_firmware(path, name).with_model(base)
         grown = base.stat().st_size - model.stat().st_size
         assert len(made.data) == path.stat().st_size + grown
+        if (blocks := path.with_suffix(".uf2")).exists():
+            assert read_firmware(blocks, name).with_model(base).data == made.data
 
 
 def test_another_setting_is_another_firmware(board: str, model: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import Recording
 from tracekws.device.takes import count, read_takes, read_word
+from tracekws.errors import TraceKwsError
 
 SPEECH = ROOT / "examples" / "speech" / "scot"
 Hearing = Callable[[np.ndarray], VirtualBoard]
@@ -279,6 +281,28 @@ def test_good_frames_are_not_called_wrong(name):
     found = microphone.level(change(speech()))
     assert verdict in found.verdict
     assert found.ok is ok
+
+
+def test_a_microphone_that_goes_away_is_one_line(monkeypatch):
+    class Gone:
+        """Hears one chunk; then it is unplugged."""
+
+        def __init__(self, callback, finished_callback, **_settings):
+            callback(np.full((4, 1), 7, np.int16), 4, None, None)
+            finished_callback()
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_error):
+            pass
+
+    module = SimpleNamespace(InputStream=Gone, PortAudioError=OSError)
+    monkeypatch.setattr(microphone, "sounddevice", lambda: module)
+    heard = microphone.stream()
+    assert next(heard).tolist() == [7] * 4
+    with pytest.raises(TraceKwsError, match="the microphone has gone"):
+        next(heard)
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 3, 100, 1600])

@@ -18,6 +18,7 @@ from tracekws.device.takes import (
     hold_back,
     read_lesson,
     read_takes,
+    read_word,
     weak_points,
 )
 from tracekws.errors import DataError, TraceKwsError
@@ -48,6 +49,12 @@ def test_takes_are_read_with_their_labels(tmp_path):
         ("no", "no/2.flac"),
     ]
     np.testing.assert_array_equal(takes[1].pcm, pcm)
+
+
+def test_takes_of_this_folder_are_named_by_their_files(tmp_path, monkeypatch):
+    write(tmp_path / "1.wav", 1)
+    monkeypatch.chdir(tmp_path)
+    assert [take.name for take in read_word([Path("1.wav")], "lamp", force=True)] == ["1.wav"]
 
 
 def missing(folder: Path) -> None:

@@ -126,6 +126,28 @@ def test_a_bar_is_shown_on_a_terminal_only(tree):
     assert tracekws("data", "check", str(tree)).stderr == ""
 
 
+def test_repeats_are_in_one_split_of_a_tree_without_lists(tmp_path):
+    for number in range(60):
+        for name in (f"take_{number}", f"copy_{number}"):
+            write(tmp_path / "yes" / f"{name}.wav", sound(number))
+    tree = data.split_by_hash(data.without_repeats(data.read_tree(tmp_path)))
+    parts = {split: data.read_recordings(tree.of(split)) for split in data.SPLITS}
+    sounds = [pcm.tobytes() for part in parts.values() for pcm in part.pcm]
+    assert len(sounds) == len({*sounds}) == 60
+    assert all(len(part.pcm) for part in parts.values())
+
+
+def test_a_clip_of_both_lists_is_refused(tmp_path):
+    write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
+    (tmp_path / "testing_list.txt").write_text("yes/ab_nohash_0.wav\n")
+    (tmp_path / "validation_list.txt").write_text("\nyes\\ab_nohash_0.wav\n")
+    said = (
+        f"{tmp_path}: both lists have a clip: testing_list.txt, line 1: yes/ab_nohash_0.wav and "
+        "validation_list.txt, line 2: yes\\ab_nohash_0.wav; remove it from one"
+    )
+    refused(said, "data", "check", str(tmp_path))
+
+
 @pytest.mark.parametrize("there", ["testing_list.txt", "validation_list.txt"])
 def test_one_list_alone_is_refused_and_the_other_named(tmp_path, there):
     write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))

@@ -146,6 +146,21 @@ def test_a_take_is_kept_once() -> None:
     assert [take.session for take in more.takes[-2:]] == [once.takes[-1].session + 1] * 2
 
 
+@pytest.mark.parametrize(
+    ("word", "shape", "kind", "said"),
+    [
+        ("x" * 40, (6, 80), np.int8, "x"),
+        ("a b", (6, 80), np.int8, "a b"),
+        ("yes", (6, 40), np.int8, r"int8 \(steps, 80\)"),
+        ("yes", (480,), np.int8, r"int8 \(steps, 80\)"),
+        ("yes", (6, 80), np.int16, r"int8 \(steps, 80\)"),
+    ],
+)
+def test_what_a_profile_could_not_read_again_is_not_added(word, shape, kind, said) -> None:
+    with pytest.raises(DataError, match=said):
+        Profile(1).plus([(word, np.zeros(shape, kind))], taught=False)
+
+
 def test_takes_of_an_own_word_are_taught_once() -> None:
     learner = Learner(A)
     learner.teach("lamp", [cut(0), cut(1), cut(0)], profile="anna")

@@ -204,3 +204,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"{MODEL.crc:08x}"):
         other.load(tmp_path / "mine")
     assert other.weights == before
+    Learner(KEEPING).save(tmp_path / "larger")
+    assert (tmp_path / "larger").stat().st_size > (tmp_path / "mine").stat().st_size
+    with pytest.raises(ModelError, match=f"{KEEPING.crc:08x}"):
+        Learner(MODEL).load(tmp_path / "larger")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Augmentation of mel energies, their cache, and the loader of batches."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -276,3 +277,14 @@ def test_a_plain_copy_is_the_clips_as_they_are(pcm: np.ndarray, tmp_path: Path) 
         loader.close()
     expected = np.stack([features(clip, FRONT_END) for clip in pcm])
     assert np.abs(once - expected).max() <= 1
+
+
+def test_an_interrupted_cache_leaves_nothing(tmp_path: Path) -> None:
+    def stop(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    files = [tmp_path / "energies-0.npy", tmp_path / "energies-1.npy"]
+    pcm = np.zeros((3, 16000), np.int16)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
+        cache.fill(files, pcm, 0.1, 1, pool, stop)
+    assert [*tmp_path.iterdir()] == []

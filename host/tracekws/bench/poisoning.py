@@ -24,7 +24,8 @@ from tracekws.learner import FULL_SCALE, MOST_REFUSED, Learner
 from tracekws.parallel import spread
 from tracekws.renditions import take_features
 
-ONE_POINT = 0.01
+A_POINT = 100
+"""One in so many words."""
 CAPTIONS = {
     "right": "all takes right",
     "one label": "takes of one word are of another",
@@ -57,8 +58,9 @@ class Session:
         Args:
             place: 1 with the guard, 2 without.
         """
-        missed = self.hits[0] - self.hits[place] > ONE_POINT * self.said
-        return missed or self.false[place] - self.false[0] > ONE_POINT * self.others
+        missed = self.hits[0] - self.hits[place]
+        more = self.false[place] - self.false[0]
+        return A_POINT * missed >= max(1, self.said) or A_POINT * more >= max(1, self.others)
 
 
 @dataclass(frozen=True)

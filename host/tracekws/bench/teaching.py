@@ -386,6 +386,8 @@ class TeachingRow:
     """What is heard after so many takes a word: percent, and events an hour in talk."""
 
     takes: int
+    speakers: int
+    """Who taught."""
     columns: dict[str, Estimate]
 
     def summary(self) -> dict[str, object]:
@@ -485,6 +487,10 @@ def bench_teach(
         return columns_of([heard[i][number] for speaker in some for i in of_speaker[speaker]])
 
     return [
-        TeachingRow(takes, over_speakers(partial(columns, number), len(speakers), RESAMPLES, seed))
+        TeachingRow(
+            takes,
+            len(speakers),
+            over_speakers(partial(columns, number), len(speakers), RESAMPLES, seed),
+        )
         for number, takes in enumerate(shots)
     ]

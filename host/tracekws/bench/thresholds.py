@@ -154,7 +154,7 @@ class Case:
     model: Model
     """Its own thresholds do not matter."""
     minutes: Sequence[Minute]
-    """Of compose(), with clips that the figures to be reported are not from."""
+    """Of compose()."""
     fresh: Sequence[Minute]
     """Another stream, to raise the thresholds on."""
 

@@ -111,8 +111,10 @@ class Firmware:
         """
         model = Model.load(path)
         start, end = self._image
-        # the last thing in the file is replaced; what lies elsewhere stays, out of use
-        kept = self.data[:start] if end == len(self.data) else self.data
+        # what is last in the file, but for the rest of a block of UF2, is replaced; else it stays
+        behind = self.data[end:]
+        is_last = len(behind) < uf2.PAYLOAD_BYTES and not any(behind)
+        kept = self.data[:start] if is_last else self.data
         start = -len(kept) % 4 + len(kept)
         data = bytearray(kept.ljust(start, b"\xff") + model.image)
         addresses = (self.place.start + start, self.place.start + len(data))

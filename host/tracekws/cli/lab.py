@@ -241,7 +241,7 @@ def compare(
     ] = None,
     config: Config = None,
     epochs: Epochs = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
+    workers: Workers = None,
     output: Output = Path("lab.jsonl"),
     picture: Picture = None,
     as_json: Json = False,

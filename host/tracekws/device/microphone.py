@@ -86,20 +86,26 @@ def name() -> str:
 def stream(chunk: int = 1600) -> Iterator[NDArray[np.int16]]:
     """Yield what the microphone hears, int16 at 16 kHz, `chunk` samples at a time, without end.
 
-    Raises TraceKwsError when there is no microphone.
+    Raises TraceKwsError when there is no microphone, or it goes away.
     """
     module = sounddevice()
-    chunks: queue.Queue[NDArray[np.int16]] = queue.Queue()
+    chunks: queue.Queue[NDArray[np.int16] | None] = queue.Queue()
 
     def take(data: NDArray[np.int16], frames: int, time: object, status: object) -> None:
         chunks.put(data[:, 0].copy())
 
     try:
         with module.InputStream(
-            samplerate=SAMPLE_RATE, channels=1, dtype="int16", blocksize=chunk, callback=take
+            samplerate=SAMPLE_RATE,
+            channels=1,
+            dtype="int16",
+            blocksize=chunk,
+            callback=take,
+            finished_callback=lambda: chunks.put(None),
         ):
-            while True:
-                yield chunks.get()
+            while (heard := chunks.get()) is not None:
+                yield heard
+        raise TraceKwsError("the microphone has gone: plug it in, and start again")
     except module.PortAudioError as error:
         raise TraceKwsError(f"no microphone that records 16 kHz mono: {error}") from error
 

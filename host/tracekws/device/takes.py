@@ -115,7 +115,7 @@ def read_files(
         found = faults(pcm)
         if word == OTHER:
             found = tuple(name for name in found if name == "silent")
-        name = f"{folder.name}/{inside.as_posix()}"
+        name = (Path(folder.name) / inside).as_posix()
         takes.append(Take(label, name, one_second(pcm), found, speaker_of(word, inside)))
     return takes
 

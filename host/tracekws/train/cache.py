@@ -92,8 +92,9 @@ def make_room(path: Path, shape: tuple[int, ...]) -> None:
     """
     try:
         open_memmap(path, mode="w+", dtype=np.uint16, shape=shape).flush()
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
@@ -117,11 +118,17 @@ def fill(
     for done, (copy, path) in enumerate(missing):
         part = path.with_suffix(f".{os.getpid()}.part")
         make_room(part, (len(pcm), FRAMES, CHANNELS))
-        jobs = [
-            pool.submit(write_chunk, part, first, pcm[first : first + CHUNK], copy, stretch, seed)
-            for first in firsts
-        ]
-        for number, job in enumerate(jobs):
-            job.result()
-            progress(done * len(jobs) + number + 1, len(missing) * len(jobs))
-        part.rename(path)
+        try:
+            jobs = [
+                pool.submit(
+                    write_chunk, part, first, pcm[first : first + CHUNK], copy, stretch, seed
+                )
+                for first in firsts
+            ]
+            for number, job in enumerate(jobs):
+                job.result()
+                progress(done * len(jobs) + number + 1, len(missing) * len(jobs))
+            part.rename(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise

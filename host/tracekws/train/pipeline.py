@@ -16,7 +16,7 @@ from tracekws.bench.clips import ClipAccuracy, evaluate
 from tracekws.bench.sets import SPEECH, TALK, read_split, speech_of
 from tracekws.bench.thresholds import calibrate
 from tracekws.core import FeatureConfig, Model
-from tracekws.data import Recordings, Stage, Tree, read_tree, split_by_hash
+from tracekws.data import Recordings, Stage, Tree, read_tree, split_by_hash, without_repeats
 from tracekws.errors import DataError
 from tracekws.modelfile import Detector, Learning
 from tracekws.names import normalised
@@ -136,7 +136,7 @@ def train_with(
     if config.start:
         return train_own(group, job, tree, config, learning, detector, stage, tell)
     if not has_lists:
-        tree = split_by_hash(tree)
+        tree = split_by_hash(without_repeats(tree, stage("looking for repeats")))
     check_words(tree.root, tree.clips, config.words)
     tree, told = completed(tree, config.words, job.run / "made", config.augment.seed)
     for text in told if group.leads else ():
