@@ -163,17 +163,36 @@ static bool is_there(tkws_app_log *log, size_t offset)
     return true;
 }
 
-/* Bytes of what is at an offset: a record, which is taken note of, or a grain. */
+/* Take note of what is not erased, or was to be programmed. */
+static void reach(tkws_app_log *log, size_t end)
+{
+    log->tail = end > log->tail ? end : log->tail;
+}
+
+/* Bytes of what is at an offset: a record, which is taken note of, or a grain. A record that was cut may have bytes that
+ * read as erased between what was programmed: all of it counts as written. */
 static size_t look_at(tkws_app_log *log, size_t at)
 {
     record r;
-    if (!read_patiently(log, at, &r) || !(goes_on_from(log, r.before) || is_there(log, r.before)))
-        return grains_of(log, 1);
+    size_t grain = grains_of(log, 1);
+    if (!read_head(log, at, &r))
+        return grain;
     size_t n_bytes = grains_of(log, HEAD_BYTES + r.n_bytes + CRC_BYTES);
+    reach(log, at + n_bytes);
+    if (!read_patiently(log, at, &r) || !(goes_on_from(log, r.before) || is_there(log, r.before)))
+        return grain;
     log->last = r.magic == TKWS_APP_LOG_SAVED ? at : r.before;
     log->is_ended = r.magic == TKWS_APP_LOG_ENDED;
     log->end = at + n_bytes;
     return n_bytes;
+}
+
+/* What the log begins with. */
+static uint32_t mark(const tkws_app_log *log)
+{
+    uint8_t bytes[4];
+    bool is_read = log->n_bytes > 0 && read(log, 0, bytes, sizeof bytes);
+    return is_read ? tkws_bytes_get_u32(bytes) : 0;
 }
 
 void tkws_app_log_open(tkws_app_log *log, const tkws_board *board, const tkws_model *model,
@@ -186,15 +205,16 @@ void tkws_app_log_open(tkws_app_log *log, const tkws_board *board, const tkws_mo
     log->takes_at = body_at + n_body - tkws_model_takes_bytes(model);
     log->at = body_at + units_of(board, n_body);
     log->n_bytes = log->at < end ? (end - log->at) / grain * grain : 0;
+    log->first = mark(log) == TKWS_APP_LOG_TO_BE_ALONE ? grain : 0;
     log->last = 0;
-    log->end = 0;
+    log->end = log->first;
     log->tail = 0;
     log->is_ended = false;
     log->patience = (uint16_t)least(PATIENCE * log->n_bytes / grain, PATIENCE_MAX);
     for (size_t at = 0; at < log->n_bytes;) {
         size_t n = look_at(log, at);
         if (!tkws_app_units_are_erased(board, log->at + at, log->at + at + n))
-            log->tail = at + n;
+            reach(log, at + n);
         at += n;
     }
 }
@@ -378,27 +398,44 @@ static int append(const tkws_app_log *log, record *r, const tkws_weights *weight
     return TKWS_OK;
 }
 
-bool tkws_app_log_begin(const tkws_app_log *log, bool is_alone)
+bool tkws_app_log_can_be_alone(const tkws_app_log *log)
+{
+    return log->n_bytes >= 2 * grains_of(log, 1);
+}
+
+int tkws_app_log_mark_alone(const tkws_app_log *log)
+{
+    writer w;
+    start_writing(&w, log, 0);
+    put_u32(&w, TKWS_APP_LOG_TO_BE_ALONE);
+    finish(&w);
+    bool is_there = w.error == TKWS_OK && mark(log) == TKWS_APP_LOG_TO_BE_ALONE;
+    return is_there ? TKWS_OK : TKWS_E_STORAGE;
+}
+
+bool tkws_app_log_begin(const tkws_app_log *log)
 {
     writer w;
     if (log->n_bytes == 0)
         return false;
-    start_writing(&w, log, 0);
-    put_u32(&w, is_alone ? TKWS_APP_LOG_ALONE : 0);
-    finish(&w);
+    start_writing(&w, log, log->first);
+    write_zeros(&w);
     return w.error == TKWS_OK;
 }
 
 bool tkws_app_log_is_alone(const tkws_app_log *log)
 {
-    uint8_t bytes[4];
-    return log->n_bytes > 0 && read(log, 0, bytes, sizeof bytes) &&
-           tkws_bytes_get_u32(bytes) == TKWS_APP_LOG_ALONE;
+    return log->first > 0 || mark(log) == TKWS_APP_LOG_ALONE;
+}
+
+bool tkws_app_log_is_begun(const tkws_app_log *log)
+{
+    return log->tail > log->first;
 }
 
 bool tkws_app_log_is_used(const tkws_app_log *log)
 {
-    return log->tail > grains_of(log, 1);
+    return log->tail > log->first + grains_of(log, 1);
 }
 
 int tkws_app_log_save(const tkws_app_log *log, const tkws_weights *weights, bool *is_firm)

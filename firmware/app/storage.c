@@ -135,14 +135,15 @@ static bool is_crossed_out(const tkws_app_storage *s, size_t slot)
     return tkws_app_units_are(s->board, header_at(s, slot), zeros, HEADER_BYTES);
 }
 
-/* Whether an erase of a slot was begun. @param state  by its header and body */
+/* Whether an erase of a slot was begun, or it was to be alone and was not written to its end: what was there before it
+ * holds. @param state  by its header and body */
 static bool is_ended(const tkws_app_storage *s, size_t slot, uint8_t state)
 {
     tkws_app_log log;
     if (state != TKWS_APP_SLOT_VALID)
         return is_crossed_out(s, slot);
     open_log(s, slot, &log);
-    return log.is_ended;
+    return log.is_ended || (tkws_app_log_is_alone(&log) && !tkws_app_log_is_begun(&log));
 }
 
 static void read_slot(tkws_app_storage *s, size_t slot)
@@ -323,11 +324,21 @@ static int write_header(const tkws_app_storage *s, size_t slot, const slot_heade
     return tkws_app_units_program(s->board, header_at(s, slot), bytes, HEADER_BYTES);
 }
 
-static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generation)
+static int mark_alone(const tkws_app_storage *s, size_t slot)
+{
+    tkws_app_log log;
+    open_log(s, slot, &log);
+    return tkws_app_log_mark_alone(&log);
+}
+
+/* @param alone  whether nothing but this slot is to be left */
+static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generation, bool alone)
 {
     size_t n_bytes = tkws_model_trainable_bytes(s->model);
     slot_header header = {s->model->crc, generation, (uint32_t)n_bytes, 0};
     int error = write_body(s, slot, n_bytes, &header.body_crc);
+    if (error == TKWS_OK && alone)
+        error = mark_alone(s, slot);
     return error == TKWS_OK ? write_header(s, slot, &header) : error;
 }
 
@@ -366,25 +377,25 @@ static void finish_erases(tkws_app_storage *s)
             (void)erase_slot(s, slot); /* its state tells a refusal */
 }
 
-static bool is_alone(const tkws_app_storage *s, size_t slot)
+/* Erase what a slot was to be alone without; its log is begun again before, as what was seen of that may fade. */
+static void erase_other(tkws_app_storage *s, size_t slot, const tkws_app_log *log)
 {
-    tkws_app_log log;
-    if (slot == NO_SLOT)
-        return false;
-    open_log(s, slot, &log);
-    return tkws_app_log_is_alone(&log);
+    tkws_app_slot *other = &s->slots[1 - slot];
+    other->is_owed = other->state == TKWS_APP_SLOT_VALID || other->state == TKWS_APP_SLOT_CORRUPT;
+    if (other->is_owed && (log->first == 0 || tkws_app_log_begin(log)))
+        (void)erase_slot(s, 1 - slot); /* its state tells a refusal */
 }
 
 /* A power cut may have ended a save that was to leave nothing else. */
 static void finish_forgetting(tkws_app_storage *s)
 {
+    tkws_app_log log;
     size_t slot = newest(s);
-    if (!is_alone(s, slot))
+    if (slot == NO_SLOT)
         return;
-    tkws_app_slot *other = &s->slots[1 - slot];
-    other->is_owed = other->state == TKWS_APP_SLOT_VALID || other->state == TKWS_APP_SLOT_CORRUPT;
-    if (other->is_owed)
-        (void)erase_slot(s, 1 - slot); /* its state tells a refusal */
+    open_log(s, slot, &log);
+    if (tkws_app_log_is_alone(&log))
+        erase_other(s, slot, &log);
 }
 
 void tkws_app_storage_init(tkws_app_storage *storage, const tkws_board *board,
@@ -475,10 +486,10 @@ static int save_whole(tkws_app_storage *s, bool alone)
     uint32_t generation = next_generation(s);
     int error = erase_slot(s, slot);
     if (error == TKWS_OK)
-        error = write_slot(s, slot, generation);
+        error = write_slot(s, slot, generation, alone);
     if (error == TKWS_OK) {
         open_log(s, slot, &log);
-        s->slots[slot].is_firm = tkws_app_log_begin(&log, alone);
+        s->slots[slot].is_firm = tkws_app_log_begin(&log);
     }
     read_slot(s, slot);
     const tkws_app_slot *written = &s->slots[slot];
@@ -501,6 +512,8 @@ static int begin_save(tkws_app_storage *s)
 
 int tkws_app_storage_save(tkws_app_storage *storage)
 {
+    if (tkws_app_storage_is_owed(storage))
+        return tkws_app_storage_save_alone(storage);
     int error = begin_save(storage);
     if (error != TKWS_OK || save_in_log(storage))
         return error;
@@ -525,7 +538,12 @@ static bool holds_nothing_else(const tkws_app_storage *s)
 
 int tkws_app_storage_check_alone(tkws_app_storage *storage)
 {
+    tkws_app_log log;
     int error = begin_save(storage);
+    if (error == TKWS_OK) {
+        open_log(storage, 0, &log); /* whose room is that of either slot */
+        error = tkws_app_log_can_be_alone(&log) ? TKWS_OK : TKWS_E_SLOT_FULL;
+    }
     for (size_t i = 0; error == TKWS_OK && i < TKWS_APP_SLOTS; i++)
         if (storage->slots[i].state == TKWS_APP_SLOT_NEWER_FORMAT)
             error = TKWS_E_NEWER_FORMAT;

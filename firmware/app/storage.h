@@ -18,8 +18,8 @@
  * holds anything else but an intact record, or no record, was being erased or written when the power was cut: the next
  * start erases it. New flash, two slots of ones without a record, is left alone.
  *
- * A save that is to leave nothing else says so at the beginning of its log, and then erases the other slot. Where that
- * was not done, the next start does it.
+ * A save that is to leave nothing else says so at the beginning of its log, before its header, and erases the other slot
+ * when all is written. Where that was not done, the next start does it; where not all was written, it erases this one.
  *
  * Every format to come keeps four words of the header where they are: the magic, the format, the generation,
  * and at 28 the CRC-32 of the 28 bytes before. Where they are right and the format is a higher one, a newer
@@ -74,7 +74,7 @@ void tkws_app_storage_init(tkws_app_storage *storage, const tkws_board *board,
  *  marked corrupt and passed over. */
 void tkws_app_storage_restore(tkws_app_storage *storage);
 
-/** Save what is in RAM as a new generation.
+/** Save what is in RAM as a new generation; where tkws_app_storage_is_owed(), as tkws_app_storage_save_alone() does.
  *  @return TKWS_OK with storage->generation the new one; TKWS_E_UNSUPPORTED without flash;
  *          TKWS_E_SLOT_FULL when the weights do not fit; TKWS_E_NEWER_FORMAT when no slot is left for
  *          them beside those of a newer format, with nothing changed; TKWS_E_STORAGE, with

@@ -148,7 +148,13 @@ static void forge_log(fuzz_input *in, const tkws_board *b, const tkws_model *mod
     size_t at = grain;
     if (room < grain)
         return;
-    tkws_bytes_put_u32(log, input_u8(in) % 2 == 0 ? 0 : TKWS_APP_LOG_ALONE);
+    const uint32_t marks[] = {0, TKWS_APP_LOG_ALONE, 0, TKWS_APP_LOG_TO_BE_ALONE};
+    uint32_t mark = marks[input_u8(in) % 4u];
+    tkws_bytes_put_u32(log, mark);
+    if (mark == TKWS_APP_LOG_TO_BE_ALONE && at + grain <= room && input_u8(in) % 4u != 0) {
+        memset(log + at, 0, grain);
+        at += grain;
+    }
     for (uint8_t n = input_u8(in) % 8u; n > 0 && at < room; n--) {
         size_t used = forge_record(in, model, log + at, room - at, before);
         before = input_u8(in) % 4 == 0 ? before : (uint32_t)at;
