@@ -50,11 +50,13 @@ static uint32_t time_passed(const tkws_app_alone *alone, bool is_quiet)
 static bool has_host(tkws_app_alone *alone, bool is_quiet)
 {
     tkws_app *app = alone->app;
+    bool had_host = alone->had_host;
+    alone->had_host = app->has_last;
     if (!app->has_last) {
         alone->silence = 0;
         return false;
     }
-    bool asked = app->id != alone->id || app->last_crc != alone->crc;
+    bool asked = !had_host || app->id != alone->id || app->last_crc != alone->crc;
     alone->silence = asked ? 0 : alone->silence + time_passed(alone, is_quiet);
     alone->id = app->id;
     alone->crc = app->last_crc;

@@ -40,6 +40,7 @@ typedef struct {
     bool is_lit;
 
     bool was_quiet; /**< the last poll brought nothing */
+    bool had_host;  /**< at the last poll */
     uint8_t n_deaf; /**< polls until the microphone is tried again */
     uint32_t id;    /**< of the host's last request, and its CRC */
     uint32_t crc;

@@ -39,6 +39,9 @@ static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
                    TKWS_APP_CAN_TEACH | TKWS_APP_CAN_CORRECT;
     if (n_body < 2)
         return TKWS_E_LENGTH;
+    bool is_ours = tkws_bytes_get_u16(body) == TKWS_APP_PROTOCOL;
+    if (is_ours)
+        tkws_app_session_abort(app);
     uint8_t *at = tkws_app_reply(app, 22);
     tkws_bytes_put_u16(at, TKWS_APP_PROTOCOL);
     tkws_bytes_put_u32(at + 2, TKWS_APP_FIRMWARE);
@@ -52,10 +55,7 @@ static int hello(tkws_app *app, const uint8_t *body, size_t n_body)
     tkws_bytes_put_u32(at + 16, (uint32_t)app->board->ram_bytes);
     tkws_bytes_put_u16(at + 20, (uint32_t)app->model_error);
     reply_text(app, app->board->name, TKWS_BOARD_NAME_BYTES);
-    if (tkws_bytes_get_u16(body) != TKWS_APP_PROTOCOL)
-        return TKWS_E_VERSION;
-    tkws_app_session_abort(app);
-    return TKWS_OK;
+    return is_ours ? TKWS_OK : TKWS_E_VERSION;
 }
 
 static int info(tkws_app *app, const uint8_t *body, size_t n_body)

@@ -223,6 +223,9 @@ def test_the_word_that_is_heard_is_that_of_the_rule(raised: int) -> None:
             told += 1
         if word >= 0:
             assert at[0] == row[word]
+            length, templates.length = templates.length, 0
+            assert lib.tkws_templates_own(templates, 0, at) == -1  # as no cosine is above 0
+            templates.length = length
         heard.append(word)
     assert told > 350
     assert len(set(heard)) > 1

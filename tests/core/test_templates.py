@@ -277,6 +277,14 @@ def test_several_takes_are_kept_as_their_mean_in_any_order() -> None:
         assert np.abs(row[1:25] - np.minimum(255, 256 * rates)).max() <= 1.5
 
 
+def test_no_more_takes_are_told_than_are_counted() -> None:
+    """Though weights from elsewhere may say so."""
+    machine = Machine(IMAGE)
+    machine.takes[0, 0] = 200
+    told = lib.tkws_takes_count(machine.model.pointer, machine.weights, 0)
+    assert told == lib.TKWS_TAKES_COUNTED
+
+
 def test_older_takes_fade_behind_so_many_and_later_ones_go_on_to_count() -> None:
     """However often a voice was learned, another one that is learned as often takes its place."""
     machine = Machine(IMAGE)
@@ -386,6 +394,8 @@ def test_an_image_without_the_section_keeps_no_takes() -> None:
     assert lib.tkws_model_take_bytes(model) == lib.tkws_model_takes_bytes(model) == 0
     assert lib.tkws_templates_memory_bytes(model) == 0
     assert not lib.tkws_templates_wanted(model, machine.weights)
+    rates = ffi.new("uint8_t[]", [9] * 64)
+    assert lib.tkws_templates_agreement(model, rates, rates) == 0
     before = Network(Model(make_image())).weights
     assert (
         len(before)

@@ -332,6 +332,22 @@ def test_a_host_s_silence_is_not_the_next_one_s(make: Make) -> None:
         board.lose_host()
 
 
+def test_the_next_host_may_ask_the_same_and_more_at_once(make: Make) -> None:
+    """What the board has heard alone meanwhile is not that host's silence."""
+    board = make(quiet(4 * SILENCE))
+    both = protocol.request(protocol.HELLO, 1, b"\2\0") + protocol.request(protocol.LIVE, 2)
+    for _ in range(2):
+        before = board.n_heard
+        board.write(both)
+        assert [protocol.parse(answer).status for answer in frames(board.read())] == [0, 0]
+        board.read()
+        if before == 0:
+            while board.n_heard < (SILENCE + 3) * RATE:
+                board.read()
+    board.write(protocol.request(protocol.POLL, 3, bytes(4)))
+    assert protocol.parse(frames(board.read())[0]).status == 0
+
+
 def test_a_host_that_was_let_go_goes_on(make: Make) -> None:
     """It need not know: its next request stops what the board does alone."""
     board = make(say(word("no"), first=2))

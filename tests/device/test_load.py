@@ -408,6 +408,9 @@ def test_requests_out_of_place(make: Make, other: bytes) -> None:
     assert ask(board, protocol.LOAD, load)[0] == code("BUSY")
     assert ask(board, protocol.END)[0] == 0
     assert ask(board, protocol.LOAD, load) == (0, b"\1\0")
+    hello = ask(board, protocol.HELLO, b"\2\0")
+    assert ask(board, protocol.HELLO, b"\2\0") == hello, "what it says is of the session after it"
+    assert ask(board, protocol.LOAD, load) == (0, b"\1\0")
     assert ask(board, protocol.LOAD, load)[0] == code("BUSY")
     assert ask(board, protocol.SAVE)[0] == code("BUSY")
     assert ask(board, protocol.TAKE, protocol.pack_take(1, 1, 1, "yes"))[0] == code("STATE")

@@ -80,7 +80,6 @@ extern volatile uint32_t uart0[];
 #define UART_LCR_H WORD(0x2c)
 #define UART_CR WORD(0x30)
 #define UART_IMSC WORD(0x38)
-#define UART_ICR WORD(0x44)
 #define UART_FR_RXFE (1u << 4)
 #define UART_FR_TXFF (1u << 5)
 #define UART_LCR_FIFOS (1u << 4)

@@ -231,9 +231,11 @@ static int erase(void *context, size_t offset)
     return flash_erase(context, offset);
 }
 
+/* An overrun is cleared by reading the data, and asks for the interrupt as long as it is not: what is read then is a
+ * byte of a frame that lacks one anyway. */
 void usart3_handler(void)
 {
-    while ((USART3_SR & USART_SR_RXNE) != 0)
+    while ((USART3_SR & (USART_SR_RXNE | USART_SR_ORE)) != 0)
         ring_put(&received, (uint8_t)USART3_DR);
 }
 

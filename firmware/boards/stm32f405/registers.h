@@ -57,6 +57,7 @@
 #define USART3_DR REGISTER(0x40004804u)
 #define USART3_BRR REGISTER(0x40004808u)
 #define USART3_CR1 REGISTER(0x4000480cu)
+#define USART_SR_ORE (1u << 3)
 #define USART_SR_RXNE (1u << 5)
 #define USART_SR_TXE (1u << 7)
 #define USART_CR1_RE (1u << 2)

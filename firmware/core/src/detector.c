@@ -123,8 +123,9 @@ int tkws_detector_step(tkws_detector *detector, const int32_t *scores, int32_t l
 
 void tkws_detector_hold(tkws_detector *detector, uint32_t n_steps)
 {
-    if (detector->gap <= n_steps)
-        detector->gap = (uint16_t)(n_steps + 1);
+    uint32_t gap = n_steps < UINT16_MAX ? n_steps + 1 : UINT16_MAX;
+    if (detector->gap < gap)
+        detector->gap = (uint16_t)gap;
 }
 
 int32_t tkws_detector_raised(const tkws_detector *detector)

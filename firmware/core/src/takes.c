@@ -20,7 +20,8 @@ uint8_t tkws_takes_rate(uint32_t n_spikes, uint32_t n_steps)
 
 uint32_t tkws_takes_count(const tkws_model *model, const tkws_weights *weights, size_t word)
 {
-    return model->traces.rank > 0 ? row_of(model, weights, word)[0] : 0;
+    uint32_t n = model->traces.rank > 0 ? row_of(model, weights, word)[0] : 0;
+    return n < TKWS_TAKES_COUNTED ? n : TKWS_TAKES_COUNTED;
 }
 
 const uint8_t *tkws_takes_mean(const tkws_model *model, const tkws_weights *weights, size_t word)

@@ -245,7 +245,7 @@ int tkws_templates_own(const tkws_templates *templates, int32_t raised_q15, int3
             next = product;
     }
     if (word < model->header.n_classes || word == templates->n_words ||
-        templates->words[word].is_nothing)
+        templates->words[word].is_nothing || templates->length == 0)
         return -1;
     int64_t least = (int64_t)(templates->words[word].least + raised_q15) * templates->length;
     if (best - tkws_fx_shr64(next * model->own.rival_q15, 15) <= least)
@@ -259,7 +259,8 @@ bool tkws_templates_nothing(const tkws_templates *templates, size_t word)
     int64_t product = word < templates->n_words ? window_product(templates, word) : 0;
     int64_t least = (int64_t)TKWS_OWN_NOTHING * templates->length;
     least = product > least ? product : least;
-    for (size_t k = templates->model->header.n_classes; k < templates->n_words; k++)
+    size_t n_words = templates->length > 0 ? templates->n_words : 0;
+    for (size_t k = templates->model->header.n_classes; k < n_words; k++)
         if (templates->words[k].is_nothing && window_product(templates, k) > least)
             return true;
     return false;
@@ -471,6 +472,8 @@ static int64_t trace_product(const tkws_model *model, const uint8_t *a, const ui
 
 int32_t tkws_templates_agreement(const tkws_model *model, const uint8_t *a, const uint8_t *b)
 {
+    if (model->traces.rank == 0)
+        return 0;
     uint64_t lengths =
         (uint64_t)root(trace_product(model, a, a)) * root(trace_product(model, b, b));
     return cosine(trace_product(model, a, b), (uint32_t)(lengths >> 15));

@@ -64,7 +64,7 @@ void tkws_detector_set_isolated(tkws_detector *detector, bool isolated);
 int tkws_detector_step(tkws_detector *detector, const int32_t *scores, int32_t loudness,
                        tkws_event *event);
 
-/** Give no event in the next steps. @param n_steps  how many */
+/** Give no event in the next steps. @param n_steps  how many; 65,534 of more */
 void tkws_detector_hold(tkws_detector *detector, uint32_t n_steps);
 
 /** What the factor of odds adds to the cosine that a word of the user's own needs, Q15: 1024 for each factor of two. */

@@ -24,10 +24,10 @@ typedef struct {
 int tkws_recognizer_init(tkws_recognizer *recognizer, const tkws_model *model,
                          const tkws_weights *weights, void *memory, size_t n_bytes);
 
-/** Back to silence, with the same model, weights and templates. */
+/** Back to silence, with the same model, weights and templates; with the model's own odds and setting of the detector. */
 void tkws_recognizer_reset(tkws_recognizer *recognizer);
 
-/** Compare what is heard with templates from now on, and start at silence.
+/** Compare what is heard with templates from now on, and start at silence, as tkws_recognizer_reset() does.
  *  @param templates  of the same model; the caller's, who keeps them while they are used here; NULL for none */
 void tkws_recognizer_set_templates(tkws_recognizer *recognizer, tkws_templates *templates);
 
