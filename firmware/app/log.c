@@ -187,12 +187,17 @@ static size_t look_at(tkws_app_log *log, size_t at)
     return n_bytes;
 }
 
-/* What the log begins with. */
-static uint32_t mark(const tkws_app_log *log)
+static bool is_marked(const tkws_app_log *log)
 {
     uint8_t bytes[4];
-    bool is_read = log->n_bytes > 0 && read(log, 0, bytes, sizeof bytes);
-    return is_read ? tkws_bytes_get_u32(bytes) : 0;
+    return log->n_bytes > 0 && read(log, 0, bytes, sizeof bytes) &&
+           tkws_bytes_get_u32(bytes) == TKWS_APP_LOG_ALONE;
+}
+
+/* The offset behind the mark of a slot that is to be alone; else 0. */
+static size_t first(const tkws_app_log *log)
+{
+    return log->is_alone ? grains_of(log, 1) : 0;
 }
 
 void tkws_app_log_open(tkws_app_log *log, const tkws_board *board, const tkws_model *model,
@@ -205,9 +210,9 @@ void tkws_app_log_open(tkws_app_log *log, const tkws_board *board, const tkws_mo
     log->takes_at = body_at + n_body - tkws_model_takes_bytes(model);
     log->at = body_at + units_of(board, n_body);
     log->n_bytes = log->at < end ? (end - log->at) / grain * grain : 0;
-    log->first = mark(log) == TKWS_APP_LOG_TO_BE_ALONE ? grain : 0;
+    log->is_alone = is_marked(log);
     log->last = 0;
-    log->end = log->first;
+    log->end = first(log);
     log->tail = 0;
     log->is_ended = false;
     log->patience = (uint16_t)least(PATIENCE * log->n_bytes / grain, PATIENCE_MAX);
@@ -398,19 +403,13 @@ static int append(const tkws_app_log *log, record *r, const tkws_weights *weight
     return TKWS_OK;
 }
 
-bool tkws_app_log_can_be_alone(const tkws_app_log *log)
-{
-    return log->n_bytes >= 2 * grains_of(log, 1);
-}
-
 int tkws_app_log_mark_alone(const tkws_app_log *log)
 {
     writer w;
     start_writing(&w, log, 0);
-    put_u32(&w, TKWS_APP_LOG_TO_BE_ALONE);
+    put_u32(&w, TKWS_APP_LOG_ALONE);
     finish(&w);
-    bool is_there = w.error == TKWS_OK && mark(log) == TKWS_APP_LOG_TO_BE_ALONE;
-    return is_there ? TKWS_OK : TKWS_E_STORAGE;
+    return is_marked(log) ? w.error : TKWS_E_STORAGE;
 }
 
 bool tkws_app_log_begin(const tkws_app_log *log)
@@ -418,24 +417,19 @@ bool tkws_app_log_begin(const tkws_app_log *log)
     writer w;
     if (log->n_bytes == 0)
         return false;
-    start_writing(&w, log, log->first);
+    start_writing(&w, log, first(log));
     write_zeros(&w);
     return w.error == TKWS_OK;
 }
 
-bool tkws_app_log_is_alone(const tkws_app_log *log)
-{
-    return log->first > 0 || mark(log) == TKWS_APP_LOG_ALONE;
-}
-
 bool tkws_app_log_is_begun(const tkws_app_log *log)
 {
-    return log->tail > log->first;
+    return log->tail > first(log);
 }
 
 bool tkws_app_log_is_used(const tkws_app_log *log)
 {
-    return log->tail > log->first + grains_of(log, 1);
+    return log->tail > first(log) + grains_of(log, 1);
 }
 
 int tkws_app_log_save(const tkws_app_log *log, const tkws_weights *weights, bool *is_firm)

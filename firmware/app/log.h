@@ -21,9 +21,8 @@
  * - a grain of zeros ends a record, and the first one of the log the slot: where any of it is seen, what is before was
  *   programmed to its end. What may not have been is saved as a whole in the other slot, and nothing goes on from it.
  *
- * A slot that is to be the only one begins its log with TKWS_APP_LOG_TO_BE_ALONE, which is written before its header, and
- * the zeros behind it. Without these the slot was not written to its end, and what was there before still holds. A
- * firmware before this one wrote TKWS_APP_LOG_ALONE in the place of the zeros.
+ * A slot that is to be the only one begins its log with TKWS_APP_LOG_ALONE, which is written before its header, and
+ * the zeros behind it. Without these the slot was not written to its end, and what was there before still holds.
  */
 #ifndef TKWS_APP_LOG_H
 #define TKWS_APP_LOG_H
@@ -32,11 +31,11 @@
 #include "tracekws/model.h"
 
 #define TKWS_APP_LOG_GRAIN 16
-#define TKWS_APP_LOG_SAVED 0x524c4b54       /**< "TKLR" */
-#define TKWS_APP_LOG_UNDONE 0x554c4b54      /**< "TKLU" */
-#define TKWS_APP_LOG_ENDED 0x454c4b54       /**< "TKLE" */
-#define TKWS_APP_LOG_ALONE 0x414c4b54       /**< "TKLA" */
-#define TKWS_APP_LOG_TO_BE_ALONE 0x424c4b54 /**< "TKLB" */
+#define TKWS_APP_LOG_SAVED 0x524c4b54  /**< "TKLR" */
+#define TKWS_APP_LOG_UNDONE 0x554c4b54 /**< "TKLU" */
+#define TKWS_APP_LOG_ENDED 0x454c4b54  /**< "TKLE" */
+#define TKWS_APP_LOG_ALONE 0x424c4b54  /**< "TKLB" */
+#define TKWS_APP_LOG_ALONE_GRAINS 2 /**< that the log of a slot has at least that is to be alone */
 #define TKWS_APP_LOG_KEPT                                                                          \
     8 /**< grains that are left for undoing: four times, each after a start of its own */
 
@@ -47,10 +46,10 @@ typedef struct {
     size_t takes_at; /**< in flash, as is the next: the takes in the slot's body */
     size_t at;       /**< where the log begins */
     size_t n_bytes;  /**< whole grains; 0 where the body leaves no room */
-    size_t first;    /**< offset behind the mark of a slot that is to be alone; else 0 */
     size_t last;     /**< offset of the record that holds; 0 is the slot's body */
-    size_t end;      /**< offset behind the last record that held, or first */
+    size_t end;      /**< offset behind the last record that held, or behind the mark */
     size_t tail;     /**< offset behind the last grain that is not erased */
+    bool is_alone;   /**< nothing but this slot was to be left when it was written */
     bool is_ended;   /**< the slot is being erased */
     uint16_t
         patience; /**< how much longer records are looked at: what is found later does not count */
@@ -68,19 +67,14 @@ uint32_t tkws_app_log_steps(const tkws_app_log *log);
 /** Replace the takes, which are the body's, by those that hold. @return whether the flash could be read */
 bool tkws_app_log_load(const tkws_app_log *log, const tkws_weights *weights);
 
-/** Whether there is room to say that nothing but a slot is to be left. */
-bool tkws_app_log_can_be_alone(const tkws_app_log *log);
-
-/** Say so, before the header of the slot is written; there is room. The log is to be opened again afterwards.
+/** Say that nothing but a slot is to be left, before its header is written. There is room for TKWS_APP_LOG_ALONE_GRAINS.
+ *  The log is to be opened again afterwards.
  *  @return TKWS_OK or TKWS_E_STORAGE */
 int tkws_app_log_mark_alone(const tkws_app_log *log);
 
 /** Begin the log of a slot that has just been written whole, its header, too.
  *  @return whether the log was begun; else the next save is a whole one */
 bool tkws_app_log_begin(const tkws_app_log *log);
-
-/** Whether nothing but this slot was to be left when it was written. */
-bool tkws_app_log_is_alone(const tkws_app_log *log);
 
 /** Whether the slot is known to have been written to its end. */
 bool tkws_app_log_is_begun(const tkws_app_log *log);

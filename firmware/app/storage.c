@@ -143,7 +143,7 @@ static bool is_ended(const tkws_app_storage *s, size_t slot, uint8_t state)
     if (state != TKWS_APP_SLOT_VALID)
         return is_crossed_out(s, slot);
     open_log(s, slot, &log);
-    return log.is_ended || (tkws_app_log_is_alone(&log) && !tkws_app_log_is_begun(&log));
+    return log.is_ended || (log.is_alone && !tkws_app_log_is_begun(&log));
 }
 
 static void read_slot(tkws_app_storage *s, size_t slot)
@@ -324,21 +324,11 @@ static int write_header(const tkws_app_storage *s, size_t slot, const slot_heade
     return tkws_app_units_program(s->board, header_at(s, slot), bytes, HEADER_BYTES);
 }
 
-static int mark_alone(const tkws_app_storage *s, size_t slot)
-{
-    tkws_app_log log;
-    open_log(s, slot, &log);
-    return tkws_app_log_mark_alone(&log);
-}
-
-/* @param alone  whether nothing but this slot is to be left */
-static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generation, bool alone)
+static int write_slot(const tkws_app_storage *s, size_t slot, uint32_t generation)
 {
     size_t n_bytes = tkws_model_trainable_bytes(s->model);
     slot_header header = {s->model->crc, generation, (uint32_t)n_bytes, 0};
     int error = write_body(s, slot, n_bytes, &header.body_crc);
-    if (error == TKWS_OK && alone)
-        error = mark_alone(s, slot);
     return error == TKWS_OK ? write_header(s, slot, &header) : error;
 }
 
@@ -382,7 +372,7 @@ static void erase_other(tkws_app_storage *s, size_t slot, const tkws_app_log *lo
 {
     tkws_app_slot *other = &s->slots[1 - slot];
     other->is_owed = other->state == TKWS_APP_SLOT_VALID || other->state == TKWS_APP_SLOT_CORRUPT;
-    if (other->is_owed && (log->first == 0 || tkws_app_log_begin(log)))
+    if (other->is_owed && tkws_app_log_begin(log))
         (void)erase_slot(s, 1 - slot); /* its state tells a refusal */
 }
 
@@ -394,7 +384,7 @@ static void finish_forgetting(tkws_app_storage *s)
     if (slot == NO_SLOT)
         return;
     open_log(s, slot, &log);
-    if (tkws_app_log_is_alone(&log))
+    if (log.is_alone)
         erase_other(s, slot, &log);
 }
 
@@ -477,26 +467,50 @@ static bool save_in_log(tkws_app_storage *s)
     return true;
 }
 
-static int save_whole(tkws_app_storage *s, bool alone)
+static int erase_owed(tkws_app_storage *s)
+{
+    int error = TKWS_OK;
+    for (size_t i = 0; error == TKWS_OK && i < TKWS_APP_SLOTS; i++)
+        if (s->slots[i].is_owed)
+            error = erase_slot(s, i);
+    return error;
+}
+
+static int mark_alone(const tkws_app_storage *s, size_t slot)
 {
     tkws_app_log log;
+    open_log(s, slot, &log);
+    return tkws_app_log_mark_alone(&log);
+}
+
+static bool begin_log(const tkws_app_storage *s, size_t slot)
+{
+    tkws_app_log log;
+    open_log(s, slot, &log);
+    return tkws_app_log_begin(&log);
+}
+
+static int save_whole(tkws_app_storage *s, bool alone)
+{
     size_t slot = spare(s);
     if (slot == NO_SLOT)
         return TKWS_E_NEWER_FORMAT;
     uint32_t generation = next_generation(s);
     int error = erase_slot(s, slot);
+    if (error == TKWS_OK && alone)
+        error = mark_alone(s, slot);
     if (error == TKWS_OK)
-        error = write_slot(s, slot, generation, alone);
-    if (error == TKWS_OK) {
-        open_log(s, slot, &log);
-        s->slots[slot].is_firm = tkws_app_log_begin(&log);
-    }
+        error = write_slot(s, slot, generation);
+    if (error == TKWS_OK)
+        s->slots[slot].is_firm = begin_log(s, slot);
     read_slot(s, slot);
     const tkws_app_slot *written = &s->slots[slot];
     bool counts = written->state == TKWS_APP_SLOT_VALID && written->generation == generation;
     if (counts) /* after a refusal too: the header may be whole, and the next start restores it */
         s->generation = generation;
-    return error == TKWS_OK && !counts ? TKWS_E_STORAGE : error;
+    if (error == TKWS_OK && !counts)
+        error = TKWS_E_STORAGE;
+    return error == TKWS_OK ? erase_owed(s) : error;
 }
 
 /* Look at the slots before a save. @return TKWS_OK, or why there can be none */
@@ -508,16 +522,6 @@ static int begin_save(tkws_app_storage *s)
         return TKWS_E_SLOT_FULL;
     read_slots(s);
     return TKWS_OK;
-}
-
-int tkws_app_storage_save(tkws_app_storage *storage)
-{
-    if (tkws_app_storage_is_owed(storage))
-        return tkws_app_storage_save_alone(storage);
-    int error = begin_save(storage);
-    if (error != TKWS_OK || save_in_log(storage))
-        return error;
-    return save_whole(storage, false);
 }
 
 /* Whether the flash holds nothing but what is in RAM. */
@@ -538,33 +542,42 @@ static bool holds_nothing_else(const tkws_app_storage *s)
 
 int tkws_app_storage_check_alone(tkws_app_storage *storage)
 {
-    tkws_app_log log;
+    size_t n_log = TKWS_APP_LOG_ALONE_GRAINS * units_of(storage->board, TKWS_APP_LOG_GRAIN);
+    size_t n_body = units_of(storage->board, tkws_model_trainable_bytes(storage->model));
     int error = begin_save(storage);
-    if (error == TKWS_OK) {
-        open_log(storage, 0, &log); /* whose room is that of either slot */
-        error = tkws_app_log_can_be_alone(&log) ? TKWS_OK : TKWS_E_SLOT_FULL;
-    }
+    if (error == TKWS_OK && n_body + n_log > body_room(storage))
+        error = TKWS_E_SLOT_FULL;
     for (size_t i = 0; error == TKWS_OK && i < TKWS_APP_SLOTS; i++)
         if (storage->slots[i].state == TKWS_APP_SLOT_NEWER_FORMAT)
             error = TKWS_E_NEWER_FORMAT;
     return error;
 }
 
+/* What both slots have but for what is in RAM is owed. @return whether there is anything */
+static bool owe_all(tkws_app_storage *s)
+{
+    bool is_done = holds_nothing_else(s);
+    for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
+        s->slots[i].is_owed = !is_done && s->slots[i].state != TKWS_APP_SLOT_EMPTY;
+    return !is_done;
+}
+
+static int save(tkws_app_storage *s, bool alone)
+{
+    int error = alone ? tkws_app_storage_check_alone(s) : begin_save(s);
+    if (error != TKWS_OK || (alone ? !owe_all(s) : save_in_log(s)))
+        return error;
+    return save_whole(s, alone);
+}
+
+int tkws_app_storage_save(tkws_app_storage *storage)
+{
+    return save(storage, tkws_app_storage_is_owed(storage));
+}
+
 int tkws_app_storage_save_alone(tkws_app_storage *storage)
 {
-    int error = tkws_app_storage_check_alone(storage);
-    if (error != TKWS_OK)
-        return error;
-    bool is_done = holds_nothing_else(storage);
-    for (size_t i = 0; i < TKWS_APP_SLOTS; i++)
-        storage->slots[i].is_owed = !is_done && storage->slots[i].state != TKWS_APP_SLOT_EMPTY;
-    if (is_done)
-        return TKWS_OK;
-    error = save_whole(storage, true);
-    for (size_t i = 0; error == TKWS_OK && i < TKWS_APP_SLOTS; i++)
-        if (storage->slots[i].is_owed)
-            error = erase_slot(storage, i);
-    return error;
+    return save(storage, true);
 }
 
 bool tkws_app_storage_is_owed(const tkws_app_storage *storage)

@@ -148,10 +148,9 @@ static void forge_log(fuzz_input *in, const tkws_board *b, const tkws_model *mod
     size_t at = grain;
     if (room < grain)
         return;
-    const uint32_t marks[] = {0, TKWS_APP_LOG_ALONE, 0, TKWS_APP_LOG_TO_BE_ALONE};
-    uint32_t mark = marks[input_u8(in) % 4u];
-    tkws_bytes_put_u32(log, mark);
-    if (mark == TKWS_APP_LOG_TO_BE_ALONE && at + grain <= room && input_u8(in) % 4u != 0) {
+    bool alone = input_u8(in) % 2u != 0;
+    tkws_bytes_put_u32(log, alone ? TKWS_APP_LOG_ALONE : 0);
+    if (alone && at + grain <= room && input_u8(in) % 4u != 0) {
         memset(log + at, 0, grain);
         at += grain;
     }
