@@ -260,8 +260,15 @@ def speaker_of(word: str, inside: PurePath) -> str:
 
 def entries(folder: Path) -> list[tuple[str, bool]]:
     """Names of what is in a folder, in order, and whether each is a folder."""
+
+    def is_folder(entry: os.DirEntry[str]) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError:  # a link to itself
+            return False
+
     with os.scandir(folder) as found:
-        return sorted((entry.name, entry.is_dir()) for entry in found)
+        return sorted((entry.name, is_folder(entry)) for entry in found)
 
 
 def recordings_in(folder: Path) -> Iterator[Path]:

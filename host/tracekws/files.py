@@ -35,7 +35,12 @@ def state_folder() -> Path:
     """
     named = Path(os.environ.get("XDG_STATE_HOME", ""))
     if not named.is_absolute():  # as the specification of these folders has it
-        named = Path.home() / ".local" / "state"
+        try:
+            named = Path.home() / ".local" / "state"
+        except RuntimeError as error:
+            raise TraceKwsError(
+                "there is no home directory; set XDG_STATE_HOME to a folder that can be written"
+            ) from error
     folder = named / "tracekws"
     try:
         folder.mkdir(parents=True, exist_ok=True)

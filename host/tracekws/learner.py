@@ -4,6 +4,7 @@
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tracekws._core import ffi, lib
 from tracekws.audio import is_silent
 from tracekws.core import GUARDED, TAKES, Model, Network, OwnWord, check_pcm, own_words
 from tracekws.errors import DataError, ModelError, check, code
-from tracekws.files import read_bytes, write
+from tracekws.files import check_writable, read_bytes, write
 from tracekws.names import OTHER, normalised, word_of
 from tracekws.profile import Profile, Session, begun, keep
 from tracekws.renditions import take_alone, take_features
@@ -23,6 +24,7 @@ FULL_SCALE = 32767
 MOST_REFUSED = 0.5
 """Share of takes that sound like other words than their own, above which none is learned."""
 MAGIC = b"TKLW"
+MOST_PASSES, LARGEST_SEED = 100, 2**32 - 1
 LARGEST = 1 << 20
 """Bytes of a file of weights, at most."""
 _HEAD = struct.Struct("<4sI")
@@ -41,6 +43,16 @@ def check_refused(refused: int, takes: int) -> None:
             f"{refused} of {takes} takes sound like another word than their own, or like none:"
             " nothing was learned; are they in the right folders? --force learns them"
         )
+
+
+def check_whole(name: str, value: int, least: int, most: int) -> None:
+    """See that a setting is a whole number of a range.
+
+    Raises:
+        DataError: it is not.
+    """
+    if not isinstance(value, Integral) or not least <= value <= most:
+        raise DataError(f"{name} {value}: a whole number from {least} to {most}")
 
 
 def schedule(
@@ -92,6 +104,7 @@ class Learner(Network):
 
     def __init__(self, model: Model, seed: int = 1) -> None:
         """Start with the model's own weights, at rest."""
+        check_whole("seed", seed, 0, LARGEST_SEED)
         super().__init__(model)
         n_bytes = lib.tkws_learner_memory_bytes(model.c)
         self._learner_memory = ffi.new("int32_t[]", n_bytes // 4)
@@ -143,8 +156,9 @@ class Learner(Network):
         ]
         if silent:
             raise DataError(f"nothing is heard in {', '.join(silent)}: record again, or leave out")
-        if passes is not None and passes < 1:
-            raise DataError(f"{passes} passes: one at least")
+        if passes is not None:
+            check_whole("passes", passes, 1, MOST_PASSES)
+        check_whole("seed", seed, 0, LARGEST_SEED)
         if profile is not None:
             begun(profile, self.model.front_end, self.model.name)
         before = self.weights
@@ -345,6 +359,7 @@ class Learner(Network):
         Raises:
             DataError: it cannot be written.
         """
+        check_writable(Path(path))
         content = _HEAD.pack(MAGIC, self.model.crc) + self.weights
         write(Path(path), content + _CRC.pack(zlib.crc32(content)))
 

@@ -363,7 +363,7 @@ def test_guided_recording_of_some_words_asks_for_no_others(run, board, tmp_path,
 
 def test_the_microphone_is_streamed_until_ctrl_c(run, board, takes, monkeypatch):
     class InputStream:
-        def __init__(self, samplerate, channels, dtype, blocksize, callback):
+        def __init__(self, samplerate, channels, dtype, blocksize, callback, **_settings):
             assert (samplerate, channels, dtype) == (16000, 1, "int16")
             self.blocksize, self.callback = blocksize, callback
 
@@ -410,18 +410,18 @@ def test_a_missing_microphone_library_is_one_line(words, run, board, tmp_path, m
 def test_forget_asks(run, board, takes, monkeypatch):
     assert run("adapt", takes, "--port", board.port).code == 0
     learned = state(board)
-    answers: list[str] = []
-
-    def confirm(text: str, err: bool) -> bool:
-        answers.append(text)
-        return len(answers) == 2
-
-    monkeypatch.setattr("typer.confirm", confirm)
-    assert run("forget", "--port", board.port).code == 1
-    assert state(board) == learned
-    assert run("forget", "--port", board.port).code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\nperhaps\ny\n"))
+    asked = "Erase everything that was learned? [y/N]: "
+    refused = run("forget", "--port", board.port)
+    assert (refused.code, state(board)) == (1, learned)
+    assert refused.err.startswith(f"{asked}error: nothing was erased")
+    done = run("forget", "--port", board.port)
+    assert (done.code, done.err) == (0, 2 * asked)
     assert state(board)[1] == 0
-    assert len(answers) == 2
+    assert run("adapt", takes, "--port", board.port).code == 0
+    ended = run("forget", "--json", "--port", board.port)
+    assert (ended.code, json.loads(ended.out)["error"]["code"]) == (1, 1)
+    assert ended.err.startswith(f"{asked}\nerror: ")
 
 
 def test_forget_says_which_model_it_leaves(run, board, other_model, takes):
@@ -446,7 +446,7 @@ def test_load_factory_goes_back_to_the_firmwares_own_model(
     assert run("adapt", takes, "--port", board.port).code == 0
     learned = state(board)
     with monkeypatch.context() as patch:
-        patch.setattr("typer.confirm", lambda text, err: False)
+        patch.setattr("sys.stdin", io.StringIO("n\n"))
         assert run(*words).code == 1
     assert state(board) == learned
     result = run(*words, "--yes")
@@ -493,11 +493,10 @@ def test_load_runs_another_model(run, board, other_model):
 def test_load_asks_before_it_erases_what_was_learned(run, board, other_model, takes, monkeypatch):
     assert run("adapt", takes, "--port", board.port).code == 0
     learned = state(board)
-    answers: list[str] = []
-    monkeypatch.setattr("typer.confirm", lambda text, err: answers.append(text))
-    assert run("load", other_model, "--port", board.port).code == 1
-    assert state(board) == learned
-    assert len(answers) == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    refused = run("load", other_model, "--port", board.port)
+    assert (refused.code, state(board)) == (1, learned)
+    assert "[y/N]: error: nothing was erased" in refused.err
     assert run("load", other_model, "--yes", "--port", board.port).code == 0
     assert state(board)[1:] == (0, False)
 
@@ -555,7 +554,7 @@ def test_weights_of_a_newer_firmware_are_kept_and_told(
         assert "empty, empty" in run("info", "--port", board.port).out
     newer_slot(flash, 0)
     with virtual_board(model, flash) as board:
-        monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+        monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
         assert run("load", other_model, "--port", board.port).code == 1
         assert "newer-format, empty" in run("info", "--port", board.port).out
     with virtual_board(other_model, flash) as board:
@@ -913,6 +912,14 @@ def test_board_serves_until_ctrl_c_and_leaves_no_process(line, run, built, model
     assert (out, err) == ("", "")
     assert is_gone(told["pid"])
     assert flash.stat().st_size > 0
+
+
+def test_a_board_that_is_killed_is_an_error(built, model, tmp_path):
+    with start("board", model, "--flash", tmp_path / "flash", "--json") as process:
+        os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGKILL)
+        _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 1
+    assert err == "error: the board has ended by itself: exit status -9\n"
 
 
 def test_board_has_as_much_memory_as_it_is_told(run, built, model, tmp_path):

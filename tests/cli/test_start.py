@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ctrl-C while the command starts: no traceback, whatever is being imported."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +84,58 @@ def test_as_a_module_it_is_the_same() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("size", ["0", "abc", "\u00b2", "-3", ""])
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
+def test_sizes_of_a_terminal_that_are_none_do_not_matter(name: str, size: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {entry()}", "nosuch"],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
+        env=os.environ | {name: size},
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: No such command 'nosuch'; `tracekws --help` shows how\n"
+
+
+def without_input(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command whose standard input is closed."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; {entry()}", *words],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
+        env=os.environ | environment,
+        preexec_fn=lambda: os.close(0),
+    )
+
+
+def test_without_standard_input_nothing_is_asked(built: None, tmp_path: Path) -> None:
+    done = without_input("words", XDG_STATE_HOME=str(tmp_path))
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: no serial port")
+    done = without_input("forget", "--virtual", "--json", XDG_STATE_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: nothing was erased")
+    assert json.loads(done.stdout)["error"]["code"] == 1
+
+
+def test_without_a_home_there_is_one_line(built: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    nobody = "import pwd; pwd.getpwuid = {}.__getitem__"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {nobody}; {entry()}", "info", "--virtual"],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: there is no home directory; set XDG_STATE_HOME to a folder that can be written\n"
+    )

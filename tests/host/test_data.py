@@ -137,6 +137,14 @@ def test_repeats_are_in_one_split_of_a_tree_without_lists(tmp_path):
     assert all(len(part.pcm) for part in parts.values())
 
 
+def test_a_link_to_itself_is_a_bad_file(tmp_path):
+    write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
+    (tmp_path / "yes" / "cd_nohash_0.wav").symlink_to("cd_nohash_0.wav")
+    read = data.read_recordings(data.read_tree(tmp_path).clips)
+    assert [clip.path.stem for clip in read.clips] == ["ab_nohash_0"]
+    assert [clip.path.stem for clip, _ in read.bad] == ["cd_nohash_0"]
+
+
 def test_a_clip_of_both_lists_is_refused(tmp_path):
     write(tmp_path / "yes" / "ab_nohash_0.wav", sound(1))
     (tmp_path / "testing_list.txt").write_text("yes/ab_nohash_0.wav\n")

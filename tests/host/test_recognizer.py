@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listening and learning on the host, as docs/python.md promises it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,36 @@ def test_takes_are_learned_by_the_schedule() -> None:
         label = MODEL.labels.index(takes[i][0])
         by_hand.take(heard[i], label, flags, scale)
     assert learner.weights == by_hand.weights
+
+
+@pytest.mark.parametrize(
+    ("passes", "seed"), [(0, 1), (-1, 1), (101, 1), (1.5, 1), (1, -1), (1, 2**32), (1, 0.5)]
+)
+def test_passes_and_seeds_are_whole_numbers(passes: int, seed: int) -> None:
+    learner = Learner(MODEL)
+    with pytest.raises(DataError, match="a whole number from"):
+        learner.learn([("yes", PCM[:12000])], passes=passes, seed=seed)
+    assert learner.weights == Learner(MODEL).weights
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5])
+def test_a_seed_of_rounding_is_a_whole_number(seed: int) -> None:
+    with pytest.raises(DataError, match="a whole number from 0 to 4294967295"):
+        Learner(MODEL, seed)
+
+
+def test_learned_weights_replace_files_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe"):
+        Learner(MODEL).save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("word", ["_other", "_unknown_", "_silence_"])
+def test_nothing_is_heard_as_what_has_no_sound(word: str) -> None:
+    ear = Recognizer(KEEPING)
+    with pytest.raises(DataError, match="no one sound"):
+        ear.correct(word)
 
 
 def test_a_take_is_kept_once_however_many_passes_there_are() -> None:

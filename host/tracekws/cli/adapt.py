@@ -28,6 +28,7 @@ from tracekws.cli.devices import (
     prompt,
     say_saved,
     warn_of_slots,
+    warn_of_unsaved,
 )
 from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, Virtual
 from tracekws.device import adapt as adaptation
@@ -147,6 +148,7 @@ def adapt(
 
     with open_device(port, virtual) as device:
         about = device.info()
+        warn_of_unsaved(about)
         if keep:
             warn_of_slots(about)
         check_profile(profile, about, known)
@@ -166,7 +168,7 @@ def adapt(
                 about=about,
                 progress=stage.report,
                 before_learning=tell,
-                before_save=show,
+                before_save=stage.aside(show),
             )
     say_saved(result.generation)
     if profile is not None:

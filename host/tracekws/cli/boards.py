@@ -24,7 +24,7 @@ from tracekws.cli.console import (
 )
 from tracekws.cli.options import Json
 from tracekws.device.announce import RunningBoard
-from tracekws.errors import NoDeviceError
+from tracekws.errors import NoDeviceError, TraceKwsError
 from tracekws.shipped import MODEL
 
 
@@ -89,7 +89,9 @@ def board(
         if not as_json:
             say(talk, f"listen to it with: tracekws listen TAKE.wav (its name is {known.name})")
             say(talk, f"its flash is {known.flash}; Ctrl-C ends it")
-        running.wait()
+        status = running.wait()
+    if status != 0:
+        raise TraceKwsError(f"the board has ended by itself: exit status {status}")
 
 
 def flash(

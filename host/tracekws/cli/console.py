@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -237,6 +237,9 @@ def print_line(value: Any) -> None:
     sys.stdout.flush()
 
 
+T = TypeVar("T")
+
+
 class Stages:
     """How far the stages of a job are: each has a progress bar until it is done."""
 
@@ -257,6 +260,16 @@ class Stages:
     def __call__(self, name: str) -> data.Progress:
         """What takes the number done and the number in all of one stage."""
         return partial(self.report, name)
+
+    def aside(self, show: Callable[[T], None]) -> Callable[[T], None]:
+        """What prints a result, with no bar on the terminal meanwhile."""
+
+        def shown(result: T) -> None:
+            self.bars.stop()
+            show(result)
+            self.bars.start()
+
+        return shown
 
 
 def keep_saying(stage: Stages, ends: Callable[[float], bool]) -> None:

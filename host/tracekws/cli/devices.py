@@ -62,11 +62,22 @@ def open_device(
 
 def wants_virtual(missing: NoDeviceError) -> bool:
     """Whether somebody at a terminal takes a virtual board instead of what is missing."""
-    if not (sys.stdin.isatty() and talk.is_terminal):
+    if sys.stdin is None or not (sys.stdin.isatty() and talk.is_terminal):
         return False
     say(talk, str(missing))
-    text = f"Use a virtual board? What it learns is kept in {kept_flash()}"
-    return typer.confirm(text, default=True, err=True)
+    return answer(f"Use a virtual board? What it learns is kept in {kept_flash()} [Y/n]: ", "y")
+
+
+def answer(question: str, default: str = "") -> bool:
+    """Ask on standard error until there is a yes or a no; the end of the input is a no."""
+    while True:
+        talk.print(question, end="", markup=False, soft_wrap=True)
+        line = sys.stdin.readline() if sys.stdin else ""
+        if not line.endswith("\n"):
+            talk.print()  # what is said next has a line of its own
+        said = (line.strip() or default).lower() if line else "n"
+        if said in ("y", "yes", "n", "no"):
+            return said.startswith("y")
 
 
 def confirm(text: str) -> None:
@@ -75,11 +86,7 @@ def confirm(text: str) -> None:
     Raises:
         TraceKwsError: the answer is not yes.
     """
-    try:
-        yes = typer.confirm(text, err=True)
-    except typer.Abort:  # nobody is there to answer
-        yes = False
-    if not yes:
+    if not answer(f"{text} [y/N]: ", "n"):
         raise TraceKwsError("nothing was erased: answer y, or give --yes")
 
 
@@ -115,6 +122,16 @@ def say_saved(generation: int | None) -> None:
         say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
     else:
         say(talk, f"saved as generation {generation}; `tracekws undo` takes it back")
+
+
+def warn_of_unsaved(about: DeviceInfo) -> None:
+    """Say what becomes of what was not saved: by --no-save, or as a command was killed."""
+    if about.changed:
+        say(
+            talk,
+            "notice: the device has learned what is not saved: it is kept with what it learns now,"
+            " and given up if that fails; `tracekws forget` erases all",
+        )
 
 
 def warn_of_slots(about: DeviceInfo) -> None:

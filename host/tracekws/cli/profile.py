@@ -20,7 +20,14 @@ from tracekws.cli.console import (
     stages,
     talk,
 )
-from tracekws.cli.devices import confirm, device_model, open_device, say_saved, warn_of_slots
+from tracekws.cli.devices import (
+    confirm,
+    device_model,
+    open_device,
+    say_saved,
+    warn_of_slots,
+    warn_of_unsaved,
+)
 from tracekws.cli.options import DeviceModel, Force, Json, Port, Save, Virtual
 from tracekws.cli.teach import count
 from tracekws.device.relearn import Relearning
@@ -138,6 +145,7 @@ def load(
 
     with open_device(port, virtual) as device:
         about = device.info()
+        warn_of_unsaved(about)
         if keep and not forget_first:
             warn_of_slots(about)
         others = {"other-model", "newer-format"}
@@ -154,7 +162,7 @@ def load(
                 force=force,
                 about=about,
                 progress=stage.report,
-                before_save=show,
+                before_save=stage.aside(show),
             )
     say_saved(result.generation)
     if as_json:

@@ -19,7 +19,14 @@ from tracekws.cli.console import (
     stages,
     talk,
 )
-from tracekws.cli.devices import device_model, open_device, prompt, say_saved, warn_of_slots
+from tracekws.cli.devices import (
+    device_model,
+    open_device,
+    prompt,
+    say_saved,
+    warn_of_slots,
+    warn_of_unsaved,
+)
 from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, Virtual
 from tracekws.device import microphone
 from tracekws.device.driver import Taught
@@ -75,6 +82,7 @@ def teach(
 
     with open_device(port, virtual) as device:
         about = device.info()
+        warn_of_unsaved(about)
         if keep:
             warn_of_slots(about)
         check_profile(profile, about, known)
@@ -89,7 +97,7 @@ def teach(
                 profile=profile,
                 about=about,
                 progress=stage.report,
-                before_save=show,
+                before_save=stage.aside(show),
             )
     say_saved(result.generation)
     if profile is not None:

@@ -22,6 +22,7 @@ from tracekws.device.relearn import (
 )
 from tracekws.device.takes import Lesson, Take, read_lesson, read_word
 from tracekws.device.teach import Teaching, teach
+from tracekws.learner import LARGEST_SEED, MOST_PASSES, check_whole
 from tracekws.names import word_of
 from tracekws.profile import Profile
 
@@ -189,10 +190,13 @@ class Device(Driver):
             What was learned, and how takes that were held out are heard before and after.
 
         Raises:
-            DataError: takes are missing or not usable, all of which are named, or the profile
-                cannot be added to; nothing is learned then. Whatever fails later leaves the device
-                at its last saved weights.
+            DataError: takes are missing or not usable, all of which are named, the profile cannot
+                be added to, or passes and seed are none; nothing is learned then. Whatever fails
+                later leaves the device at its last saved weights.
         """
+        if passes is not None:
+            check_whole("passes", passes, 1, MOST_PASSES)
+        check_whole("seed", seed, 1, LARGEST_SEED)
         about = about or self.info()
         own = known_model(about.model_crc, model)
         lesson = read_lesson(
