@@ -19,6 +19,10 @@ from hypothesis import HealthCheck, settings
 # a process of pytest-xdist has a value of its own.
 os.environ["COLUMNS"] = "200"
 
+# As many processes run as there are cores: with threads of their own they would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No test finds a board that the user of this machine runs, nor writes into the user's state.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="tracekws-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)

@@ -229,31 +229,6 @@ def test_stores_through_resets(firmware: Path, flash: Path) -> None:
         assert device.info().generation == 0
 
 
-@pytest.mark.thorough
-def test_power_cuts_leave_old_or_new(firmware: Path, flash: Path, tmp_path: Path) -> None:
-    board = Pico(firmware, flash)
-    with Device.over(board, "pico", timeout=HANG_SECONDS) as device:
-        old = teach(device, "yes")
-        device.save()
-        before, n_before = flash.read_bytes(), board.flash.n_operations
-        new = teach(device, "no")
-        device.save()
-        n_operations = board.flash.n_operations - n_before
-    assert old != new
-    seen = []
-    for cut in sorted({1, 2, n_operations // 2, n_operations - 1, n_operations}):
-        cut_flash = tmp_path / f"cut{cut}"
-        cut_flash.write_bytes(before)
-        with open_device(firmware, cut_flash, cut=cut) as device:
-            teach(device, "no")
-            with pytest.raises(NoDeviceError, match="power"):
-                device.save()
-        with open_device(firmware, cut_flash) as device:
-            seen.append((device.info().generation, device.weights()))
-    assert set(seen) <= {(1, old), (2, new)}
-    assert seen[0] == (1, old)
-
-
 # --- the microphone
 
 
