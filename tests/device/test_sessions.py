@@ -11,7 +11,7 @@ from tracekws.boards.virtual import VirtualBoard
 from tracekws.core import Model
 from tracekws.device import protocol
 from tracekws.device.driver import Driver
-from tracekws.errors import DataError, DeviceError
+from tracekws.errors import DataError, DeviceError, NoDeviceError
 
 
 def pieces(pcm: np.ndarray, seed: int, longest: int) -> list[np.ndarray]:
@@ -201,3 +201,10 @@ def test_bad_arguments(pty_device: Driver, pcm: np.ndarray) -> None:
             session.take_features("yes", np.zeros((3, 40), np.int8), 1)
         with pytest.raises(DeviceError, match="another session"):
             list(pty_device.listen([pcm]))
+
+
+def test_what_this_program_has_closed_is_told_so(device: Driver) -> None:
+    device.close()
+    with pytest.raises(NoDeviceError, match="this program has closed the line: open it again"):
+        device.info()
+    device.close()

@@ -70,9 +70,11 @@ class Link:
         self.reader = protocol.FrameReader()
         self.inbox: deque[Message] = deque()
         self._next_id = secrets.randbits(32)
+        self._is_closed = False
 
     def close(self) -> None:
-        """Close the transport."""
+        """Close the transport; there are no requests any more."""
+        self._is_closed = True
         self.transport.close()
 
     def request(self, command: int, body: bytes = b"") -> bytes:
@@ -88,6 +90,8 @@ class Link:
 
     def ask(self, command: int, body: bytes = b"") -> Message:
         """Send a request and give the answer, refusals too."""
+        if self._is_closed:
+            raise NoDeviceError(f"{self.name}: this program has closed the line: open it again")
         number = self.new_id()
         frame = protocol.request(command, number, body)
         wait = _Wait(self, lambda: self.transport.write(frame))
