@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 # a process of pytest-xdist has a value of its own.
 os.environ["COLUMNS"] = "200"
 
-# As many processes run as there are cores: with threads of their own they would wait for each other.
+# As many processes run as there are cores: threads of their own would wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
