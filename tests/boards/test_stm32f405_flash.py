@@ -399,7 +399,10 @@ def test_takes_are_saved_without_an_erase(start: Callable[[], Device], part: Par
 def test_power_cut_at_every_operation_of_a_save(
     start: Callable[[], Device], part: Part, learn: Callable[[Device, int], bytes]
 ) -> None:
-    """At every write of a register and every word: the old state or the new, never a mixture."""
+    """At every write of a register and every word: the old state or the new, never a mixture.
+
+    The next save works, as is tried after one cut in five.
+    """
     device = start()
     saved = learn(device, 1)
     device.save()
@@ -420,9 +423,10 @@ def test_power_cut_at_every_operation_of_a_save(
         device = start()
         seen.append(device.weights() == attempted)
         assert seen[-1] or device.weights() == saved, f"a mixture after a cut at operation {cut}"
-        again = learn(device, 3)
-        device.save()
-        assert start().weights() == again
+        if cut % 5 == 0:
+            again = learn(device, 3)
+            device.save()
+            assert start().weights() == again
     assert cut > 30
     first = seen.index(True)
     assert seen == [False] * first + [True] * (len(seen) - first), "new from one operation on"
