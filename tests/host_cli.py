@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line as a user runs it."""
 
+import io
 import json
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 HANG_SECONDS = 3600
@@ -37,3 +42,35 @@ def start(*words: object, program: str = PROGRAM) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def on_terminal(words: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Run a command with a terminal for its output; what came there."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words],
+        stdin=subprocess.PIPE,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=folder,
+        env=os.environ | {"TERM": "xterm-256color"},
+    ) as process:
+        os.close(theirs)
+        assert process.stdin is not None
+        threading.Thread(target=lambda: write_lines(process.stdin), daemon=True).start()
+        said = b""
+        try:
+            while data := os.read(ours, 4096):
+                said += data
+        except OSError:
+            pass  # how a terminal ends on Linux
+        os.close(ours)
+    return process.returncode, said.decode()
+
+
+def write_lines(stdin: io.BufferedWriter) -> None:
+    try:
+        stdin.write(b"\n" * 10)
+        stdin.flush()
+    except OSError:
+        return

@@ -476,6 +476,7 @@ static int erase_owed(tkws_app_storage *s)
     return error;
 }
 
+/* It and begin_log() open a log each, so that the stack holds none while the slot is erased and written. */
 static int mark_alone(const tkws_app_storage *s, size_t slot)
 {
     tkws_app_log log;

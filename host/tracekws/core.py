@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tracekws._core import ffi, lib
 from tracekws.errors import DataError, ModelError, TraceKwsError, check, code
 from tracekws.files import MIB, read_bytes
-from tracekws.names import NAME_BYTES, is_name
+from tracekws.names import NAME_BYTES, OTHER, is_name
 from tracekws.shipped import SHIPPED, shipped_model
 
 FEATURES: int = lib.TKWS_FEATURES
@@ -143,6 +143,17 @@ class Model:
         return tuple(
             label for c, label in enumerate(self.labels) if c not in (self.unknown, self.silence)
         )
+
+    def has_sound(self, word: str) -> bool:
+        """Say whether a word has one sound.
+
+        Args:
+            word: the model's, or any other.
+
+        Returns:
+            False for other words, unknown ones and silence.
+        """
+        return word in self.keywords or word not in (OTHER, *self.labels)
 
     @property
     def front_end(self) -> FeatureConfig:

@@ -231,7 +231,7 @@ class Learner(Network):
             TraceKwsError: there is no room for another word; nothing is learned then.
         """
         word = word_of(word)
-        if word == OTHER or (word in self.model.labels and word not in self.model.keywords):
+        if not self.model.has_sound(word):
             raise DataError(f"{word!r} has no one sound: it is no word to teach")
         heard = [take_features(check_pcm(pcm), self.model.front_end, True) for pcm in takes]
         if not heard or not all(len(steps) for steps in heard):

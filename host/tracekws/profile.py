@@ -415,7 +415,7 @@ def _check_room(model: Model, sessions: Sequence[Session]) -> None:
     """
     words = words_to_teach(sessions)
     own = [word for word in words if word not in model.keywords]
-    if strange := [word for word in own if word in model.labels]:
+    if strange := [word for word in own if not model.has_sound(word)]:
         raise DataError(f"{strange[0]!r} has no one sound: it is no word to teach")
     if words and not model.keeps_takes:
         raise DataError(f"{model.name} keeps no takes: it cannot be taught {', '.join(words)}")

@@ -10,7 +10,7 @@ from tracekws._core import ffi, lib
 from tracekws.audio import SAMPLE_RATE
 from tracekws.core import Model, Templates, Weights, check_pcm, network_memory, own_words
 from tracekws.errors import DataError, TraceKwsError, check
-from tracekws.names import OTHER, word_of
+from tracekws.names import word_of
 from tracekws.sensitivity import LEVELS, odds_q8
 
 
@@ -135,7 +135,7 @@ class Recognizer:
         if self._templates is None:
             raise TraceKwsError(f"{self.model.name} keeps no takes: nothing can be corrected")
         name = b"" if word is None else word_of(word).encode()
-        if word == OTHER or (word in self.model.labels and word not in self.model.keywords):
+        if word is not None and not self.model.has_sound(word):
             raise DataError(f"{word!r} has no one sound: nothing is heard as it")
         check(lib.tkws_templates_correct(self._templates.c, self._weights.c, name, len(name)))
         self._templates = Templates(self.model, self._weights)

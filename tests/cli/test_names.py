@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host_cli import on_terminal
 from images import cells, join, make_image, sections, write_image
 from lying_device import Lies, lying_device
 from recordings import write_take
@@ -131,39 +131,6 @@ def test_what_a_lying_device_says_controls_nothing(
     if "board" in lies or asks:
         assert result.code == 4
         assert len(re.findall("error: the device('s| has a word twice)", result.err)) == 1
-
-
-def on_terminal(words: list[str], folder: Path) -> tuple[int, str]:
-    """Run a command with a terminal for its output; what came there."""
-    ours, theirs = os.openpty()
-    program = "from tracekws.cli import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, *words],
-        stdin=subprocess.PIPE,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=folder,
-        env=os.environ | {"TERM": "xterm-256color"},
-    ) as process:
-        os.close(theirs)
-        assert process.stdin is not None
-        threading.Thread(target=lambda: write_lines(process.stdin), daemon=True).start()
-        said = b""
-        try:
-            while data := os.read(ours, 4096):
-                said += data
-        except OSError:
-            pass  # how a terminal ends on Linux
-        os.close(ours)
-    return process.returncode, said.decode()
-
-
-def write_lines(stdin: io.BufferedWriter) -> None:
-    try:
-        stdin.write(b"\n" * 10)
-        stdin.flush()
-    except OSError:
-        return
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,16 +50,21 @@ def entry() -> str:
     return f"from {module} import {function}; sys.exit({function}())"
 
 
-def press(module: str, before: str = "") -> subprocess.CompletedProcess[str]:
-    """Start the command; Ctrl-C comes when it imports a module."""
-    program = f"{PRESSES}{before}\n{entry()}"
+def run(*words: str, before: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run what that script does, after some lines of a program; options are subprocess.run's."""
     return subprocess.run(
-        [sys.executable, "-c", program, module, "--version"],
+        [sys.executable, "-c", f"import sys\n{before}\n{entry()}", *words],
         capture_output=True,
         text=True,
         timeout=HANG_SECONDS,
         check=False,
+        **options,
     )
+
+
+def press(module: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Start the command; Ctrl-C comes when it imports a module."""
+    return run(module, "--version", before=PRESSES + before)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -89,29 +95,14 @@ def test_as_a_module_it_is_the_same() -> None:
 @pytest.mark.parametrize("size", ["0", "abc", "\u00b2", "-3", ""])
 @pytest.mark.parametrize("name", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
 def test_sizes_of_a_terminal_that_are_none_do_not_matter(name: str, size: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {entry()}", "nosuch"],
-        capture_output=True,
-        text=True,
-        timeout=HANG_SECONDS,
-        check=False,
-        env=os.environ | {name: size},
-    )
+    done = run("nosuch", env=os.environ | {name: size})
     assert done.returncode == 2
     assert done.stderr == "error: No such command 'nosuch'; `tracekws --help` shows how\n"
 
 
 def without_input(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command whose standard input is closed."""
-    return subprocess.run(
-        [sys.executable, "-c", f"import sys; {entry()}", *words],
-        capture_output=True,
-        text=True,
-        timeout=HANG_SECONDS,
-        check=False,
-        env=os.environ | environment,
-        preexec_fn=lambda: os.close(0),
-    )
+    return run(*words, env=os.environ | environment, preexec_fn=lambda: os.close(0))
 
 
 def test_without_standard_input_nothing_is_asked(built: None, tmp_path: Path) -> None:
@@ -128,13 +119,7 @@ def test_without_a_home_there_is_one_line(built: None, monkeypatch: pytest.Monke
     for name in ("HOME", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     nobody = "import pwd; pwd.getpwuid = {}.__getitem__"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {nobody}; {entry()}", "info", "--virtual"],
-        capture_output=True,
-        text=True,
-        timeout=HANG_SECONDS,
-        check=False,
-    )
+    done = run("info", "--virtual", before=nobody)
     assert done.returncode == 1
     assert done.stderr == (
         "error: there is no home directory; set XDG_STATE_HOME to a folder that can be written\n"

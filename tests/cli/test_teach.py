@@ -2,19 +2,14 @@
 """Words of the user's own, by the commands and by Device, on a virtual board."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from host_cli import HANG_SECONDS, PROGRAM
+from host_cli import on_terminal
 from images import Form, Own, make_image, with_own_words, with_traces, write_image
 from recordings import write_take
 from tracekws.boards.virtual import VirtualBoard, virtual_board
@@ -259,25 +254,11 @@ def test_what_was_not_saved_is_told(run, board, lamp):
     assert "notice" not in run("teach", "door", lamp, "--force", "--port", board.port).err
 
 
-def test_a_result_has_lines_of_its_own_on_a_terminal(board, lamp):
+def test_a_result_has_lines_of_its_own_on_a_terminal(board, lamp, tmp_path):
     """No bar is left before it."""
-    ours, theirs = pty.openpty()
-    words = ("teach", "lamp", str(lamp), "--port", board.port)
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *words],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=os.environ | {"TERM": "xterm"},
-    ) as process:
-        os.close(theirs)
-        said = b""
-        with suppress(OSError):  # the terminal's end
-            while part := os.read(ours, 4096):
-                said += part
-        assert process.wait(HANG_SECONDS) == 0
-    os.close(ours)
-    assert b"learning" in said
-    before, _, behind = said.partition(b"lamp: 3 takes learned")
+    code, said = on_terminal(["teach", "lamp", str(lamp), "--port", board.port], tmp_path)
+    assert code == 0
+    assert "learning" in said
+    before, _, behind = said.partition("lamp: 3 takes learned")
     assert behind
-    assert before.endswith((b"\x1b[2K\x1b[?25h\r", b"\x1b[2K\r", b"\x1b[2K", b"\n"))
+    assert before.endswith(("\x1b[2K\x1b[?25h\r", "\x1b[2K\r", "\x1b[2K", "\n"))

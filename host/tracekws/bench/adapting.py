@@ -659,12 +659,10 @@ def estimate_at(
     method: Sequence[Sequence[DrawOutcome]],
     none: Sequence[Sequence[DrawOutcome]],
     rejection: float | None,
-    resampled: NDArray[np.int64],
+    times: NDArray[np.int64],
 ) -> Estimate:
-    """Percent of the keywords at a rejection; see same_rejection_right()."""
+    """Percent of the keywords at a rejection; the first row of `times` has everybody once."""
     total = np.array([sum(one.total[0] for one in draws) for draws in method])
-    everybody = np.arange(len(method))
-    times = (np.vstack([everybody, resampled])[..., None] == everybody).sum(1)
     with np.errstate(invalid="ignore"):
         share = 100 * same_rejection_right(method, none, rejection, times) / (times @ total)
     return Estimate(float(share[0]), share[1:])
@@ -717,7 +715,9 @@ def tabulate(
 ) -> tuple[MethodRow, ...]:
     """Rows from outcomes[method][speaker][draw]."""
     none = outcomes["none"]
+    everybody = np.arange(len(none))
     resampled = rng.integers(0, len(none), (RESAMPLES, len(none)))
+    times = (np.vstack([everybody, resampled])[..., None] == everybody).sum(1)
     unadapted: Estimates = {}
     rows = []
     for method, speakers in outcomes.items():
@@ -729,9 +729,9 @@ def tabulate(
         if columns["unknown_self"] is None:
             columns[SAME_REJECTION] = None
         else:
-            columns[SAME_REJECTION] = estimate_at(speakers, none, rejection, resampled)
+            columns[SAME_REJECTION] = estimate_at(speakers, none, rejection, times)
             for share in REJECTIONS:
-                at = estimate_at(speakers, none, share, resampled)
+                at = estimate_at(speakers, none, share, times)
                 columns[f"keywords_self_at_{100 * share:g}"] = at
         sums, unadapted_sums = stream_sums(speakers), stream_sums(none)
         if sums and unadapted_sums:

@@ -27,8 +27,7 @@ from tracekws.cli.devices import (
     open_device,
     prompt,
     say_saved,
-    warn_of_slots,
-    warn_of_unsaved,
+    warn_before_learning,
 )
 from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, Virtual
 from tracekws.device import adapt as adaptation
@@ -37,6 +36,7 @@ from tracekws.device.relearn import check_profile
 from tracekws.device.takes import Lesson
 from tracekws.errors import DataError
 from tracekws.files import check_folder
+from tracekws.learner import LARGEST_SEED, MOST_PASSES
 from tracekws.names import normalised
 from tracekws.shipped import MODEL
 
@@ -75,11 +75,11 @@ def adapt(
         typer.Option(
             help="Passes over the takes, where weights change; the model's by default.",
             min=1,
-            max=100,
+            max=MOST_PASSES,
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Of the order of takes and of rounding.", min=1, max=2**32 - 1)
+        int, typer.Option(help="Of the order of takes and of rounding.", min=1, max=LARGEST_SEED)
     ] = 1,
     model: DeviceModel = MODEL,
     profile: KeepIn = None,
@@ -148,9 +148,7 @@ def adapt(
 
     with open_device(port, virtual) as device:
         about = device.info()
-        warn_of_unsaved(about)
-        if keep:
-            warn_of_slots(about)
+        warn_before_learning(about, keep)
         check_profile(profile, about, known)
         if record:
             record_guided(folder, chosen(words or (), about.keywords), others=not words)

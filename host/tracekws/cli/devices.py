@@ -124,14 +124,16 @@ def say_saved(generation: int | None) -> None:
         say(talk, f"saved as generation {generation}; `tracekws undo` takes it back")
 
 
-def warn_of_unsaved(about: DeviceInfo) -> None:
-    """Say what becomes of what was not saved: by --no-save, or as a command was killed."""
+def warn_before_learning(about: DeviceInfo, saves: bool) -> None:
+    """Say what becomes of what is not saved, as by --no-save or a killed command, and of slots."""
     if about.changed:
         say(
             talk,
             "notice: the device has learned what is not saved: it is kept with what it learns now,"
             " and given up if that fails; `tracekws forget` erases all",
         )
+    if saves:
+        warn_of_slots(about)
 
 
 def warn_of_slots(about: DeviceInfo) -> None:

@@ -25,8 +25,7 @@ from tracekws.cli.devices import (
     device_model,
     open_device,
     say_saved,
-    warn_of_slots,
-    warn_of_unsaved,
+    warn_before_learning,
 )
 from tracekws.cli.options import DeviceModel, Force, Json, Port, Save, Virtual
 from tracekws.cli.teach import count
@@ -145,9 +144,8 @@ def load(
 
     with open_device(port, virtual) as device:
         about = device.info()
-        warn_of_unsaved(about)
-        if keep and not forget_first:
-            warn_of_slots(about)
+        if not forget_first:
+            warn_before_learning(about, keep)
         others = {"other-model", "newer-format"}
         learned = about.generation or about.changed or others & {*about.slots}
         if forget_first and learned and not yes:

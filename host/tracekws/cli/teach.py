@@ -24,8 +24,7 @@ from tracekws.cli.devices import (
     open_device,
     prompt,
     say_saved,
-    warn_of_slots,
-    warn_of_unsaved,
+    warn_before_learning,
 )
 from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, Virtual
 from tracekws.device import microphone
@@ -82,9 +81,7 @@ def teach(
 
     with open_device(port, virtual) as device:
         about = device.info()
-        warn_of_unsaved(about)
-        if keep:
-            warn_of_slots(about)
+        warn_before_learning(about, keep)
         check_profile(profile, about, known)
         paths = takes or record_takes(folder, word)
         with stages() as stage:

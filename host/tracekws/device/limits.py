@@ -14,10 +14,10 @@ from tracekws.core import LATENT, READOUT, SEQUENCES, STEP_SAMPLES, TAKES, TRACE
 from tracekws.device import protocol
 from tracekws.device.protocol import Hello, Info, Polled, Position, RawEvent, RawWord
 from tracekws.errors import ProtocolError
+from tracekws.learner import MOST_PASSES
 
 MAX_CREDIT = 64
 MIN_MESSAGE = protocol.ANSWER_HEAD_BYTES + protocol.DATA_HEAD_BYTES + protocol.FEATURE_BYTES
-MAX_PASSES = 100
 MAX_SAMPLES = 1 << 48
 """Of a stream: five hundred years."""
 _METHODS = READOUT | TRACES | LATENT | SEQUENCES | TAKES
@@ -57,7 +57,7 @@ def check_info(info: Info, hello: Hello) -> None:
     most = 2 * (neurons * (lib.TKWS_FEATURES + neurons + 1 + classes) + classes + takes + names)
     _within("trainable bytes", info.trainable_bytes, 2, min(most, hello.ram_bytes), 2)
     _within("method", info.method, 0, _METHODS)
-    _within("passes", info.passes, 1, MAX_PASSES)
+    _within("passes", info.passes, 1, MOST_PASSES)
 
 
 def check_credit(credit: int) -> None:
