@@ -39,6 +39,8 @@ GAIN = 16
 """A sample of 24 bits for one of the application's."""
 SECOND = 1e9
 """Emulated, in nanoseconds."""
+LOOK = 1e7
+"""How often the button is looked after, in emulated nanoseconds."""
 SILENCE = 60
 PULSE = 1600
 
@@ -75,6 +77,8 @@ class Desk:
 
         self.microphone.attach(rp2040)
         self.button = rp2040.gpio[15]
+        self.alarm = rp2040.clock.create_alarm(self.look)
+        self.alarm.schedule(LOOK)
 
         def note(log: list[tuple[int, bool]]) -> Callable[[Any, Any], None]:
             def change(value: Any, _last: Any) -> None:
@@ -87,7 +91,11 @@ class Desk:
         rp2040.gpio[14].add_listener(note(self.pulsed))
 
     def look(self) -> None:
-        """Press the button, or let it go, as it is time."""
+        """Press the button, or let it go, as it is time.
+
+        By the emulated clock: the emulator returns after times of this computer.
+        """
+        self.alarm.schedule(LOOK)
         if any(first <= self.n_heard < end for first, end in self.presses):
             self.button.set_input_value(False)
         else:
@@ -111,7 +119,6 @@ class AlonePico(Pico):
     def hear(self, n_samples: int) -> bytes:
         """Run until so much was heard and taken; what was sent."""
         while self.desk.n_heard < n_samples or not self.emulator.is_asleep:
-            self.desk.look()
             self.emulator.run()
         sent = bytes(self.emulator.sent)
         self.emulator.sent.clear()
