@@ -170,11 +170,17 @@ def test_hears_alone_by_its_pins(tiny_firmware: Path, tiny: bytes, tmp_path: Pat
     board.close()
 
 
-def test_hosts_come_and_go_and_the_button_forgets(tiny_firmware: Path, tmp_path: Path) -> None:
+def test_the_button_takes_back_hosts_come_and_go_and_it_forgets(
+    tiny_firmware: Path, tmp_path: Path
+) -> None:
     board = AlonePico(tiny_firmware, tmp_path / "flash", changing_noise(10, 800))
     assert board.hear(12 * HALF).startswith(b"heard ")
+    first = board.desk.n_heard
+    board.desk.presses = [(first + at, first + at + 2000) for at in (500, 5500)]
+    board.hear(first + 7500 + 3 * HALF)
     device = Device.over(board, "pico", timeout=HANG_SECONDS)
     assert device.info().board == "rp2040"
+    assert (device.taken_back(), device.info().generation) == (1, 1)
     assert not board.desk.microphone.enabled
     assert not board.desk.lit[-1][1]
     assert not board.desk.pulsed[-1][1]
@@ -192,7 +198,7 @@ def test_hosts_come_and_go_and_the_button_forgets(tiny_firmware: Path, tmp_path:
     board.hear(first + int(5.3 * RATE))
     on = [at - first for at, is_on in board.desk.lit[n_lit:] if is_on]
     assert any(at == pytest.approx(RATE, abs=3 * HALF) for at in on)
-    assert list(device.words()) == []
+    assert (list(device.words()), device.taken_back()) == ([], 0)
     assert b"button-1" not in bytes(board.flash.data)
     board.close()
 
