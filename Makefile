@@ -103,6 +103,7 @@ lint: .venv/.installed-test
 	.venv/bin/ruff check $(OUR_PYTHON)
 	.venv/bin/ruff format --check $(OUR_PYTHON)
 	.venv/bin/mypy
+	.venv/bin/mypy benchmarks/*.py
 	$(PYTHON) scripts/make_tables.py --check
 	.venv/bin/clang-format --dry-run -Werror $(OUR_C)
 	.venv/bin/clang-tidy --quiet $(filter %.c,$(BOARD_C)) -- -std=c11 $(INCLUDES) \

@@ -49,12 +49,14 @@ def room(samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 def overdriven(db: float) -> Maker:
     """A clip so much louder than what fits."""
-    return lambda pcm, rng: pcm * (32767 / np.abs(pcm.astype(int)).max() * 10 ** (db / 20))
+    return lambda pcm, rng: (
+        pcm * np.float64(32767 / np.abs(pcm.astype(int)).max() * 10 ** (db / 20))
+    )
 
 
 def quieter(db: float) -> Maker:
     """A clip so much quieter."""
-    return lambda pcm, rng: pcm * 10 ** (-db / 20)
+    return lambda pcm, rng: pcm * np.float64(10 ** (-db / 20))
 
 
 def click(pcm: Pcm, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -91,7 +93,7 @@ BAD: dict[str, Maker] = {
     "55 dB quieter": quieter(55),
     "6 dB louder than fits": overdriven(6),
     "20 dB louder than fits": overdriven(20),
-    "an offset of a tenth": lambda pcm, rng: pcm * 0.8 + 3277,
+    "an offset of a tenth": lambda pcm, rng: pcm * np.float64(0.8) + 3277,
     "cut at the start": start_cut,
     "cut at the end": end_cut,
     "the word twice": said_twice,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from line_faults import BYTES, FRAMES, WAYS, ByteFault, FrameFault, Session, Verdict, named
-from tracekws.modelfile import write_file
+from tracekws.files import write
 from tracekws.parallel import spread
 
 FILE = Path(__file__).resolve().parent / "reliability.json"
@@ -71,7 +71,7 @@ def main() -> None:
     if not names:
         found = json.loads(FILE.read_text()) if FILE.exists() else {}
         found["line"] = summary(recorded, verdicts)
-        write_file(FILE, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+        write(FILE, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
         print(dict(Counter(verdict.what for verdict in verdicts)))
     if any(verdict.what == "wrong" for verdict in verdicts):
         sys.exit(1)

@@ -44,7 +44,7 @@ def most_takes(clips: list[Clip], count: int) -> list[Clip]:
 def write_tree(folder: Path, clips: list[Clip]) -> None:
     """Links to clips, in the form of a tree."""
     for clip in clips:
-        link = folder / clip.word / clip.path.name
+        link = folder / clip.word / clip.speaker / clip.path.name
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
             link.symlink_to(clip.path.resolve())

@@ -107,7 +107,9 @@ def own_words(data: Path, model: Model) -> list[Row]:
     recordings = read_recordings(tree.clips, told("reading"))
     sounds = held_back(read_tree(data / SPEECH).noises)
     pupils = draw_pupils(recordings, 1, max(SHOTS), 1)
-    taught = bench_teach(model, recordings, sounds, (), SHOTS, 1, 1, 1, told("teaching"))
+    taught = bench_teach(
+        model, recordings, sounds, shots=SHOTS, draws=1, workers=1, progress=told("teaching")
+    )
     wanted = ("choice", "clips_at_90", "clips_at_99")
     rows: list[Row] = [
         {"what": OURS, "takes": row.takes, **{name: row.columns[name].mean for name in wanted}}

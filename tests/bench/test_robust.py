@@ -171,6 +171,13 @@ def test_a_cut_word_begins_late(word) -> None:
     assert np.abs(pcm[3 * SECOND :][:400] - word[start + 640 :][:400]).max() < 6 * ROOM
 
 
+def test_of_a_word_at_a_clips_end_something_is_left_by_the_cut() -> None:
+    pcm = np.zeros(SECOND, np.int16)
+    pcm[15_700] = 20_000
+    _, (said,) = Scene((Spoken(pcm, "yes", ""),), 1, cut_s=0.04).mix()
+    assert said.end > said.start
+
+
 def test_a_room_sounds_on_and_is_as_loud(word) -> None:
     impulse = falling(0.4, 0.4, 1)
     dry, (said,) = Scene((Spoken(word, "yes", ""),), 1).mix()

@@ -54,13 +54,24 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_rows_are_shares_of_what_was_counted() -> None:
-    some, more = Counts(), Counts()
+    some, more = Counts("anna"), Counts("ben")
     for happened in (True, False, False, True):
         some.add("again_before", happened)
     more.add("again_before", False)
     more.add("missed_once", True)
     assert rows_of([some, more]) == {"again_before": 40.0, "missed_once": 100.0}
     assert rows_of([]) == {}
+
+
+def test_who_is_heard_is_drawn_anew_as_who_corrects_is() -> None:
+    anna, ben = Counts("anna"), Counts("ben")
+    anna.add("keywords_once", True, "anna")
+    for _ in range(3):
+        anna.add("keywords_once", False, "ben")
+    assert rows_of([anna, ben]) == {"keywords_once": 25.0}
+    assert rows_of([anna, anna]) == {"keywords_once": 100.0}
+    assert rows_of([anna, anna, ben]) == {"keywords_once": 40.0}
+    assert rows_of([ben, ben]) == {}
 
 
 def test_words_of_another_tree_are_no_keywords(tree: Path) -> None:
@@ -118,6 +129,10 @@ def test_bench_correct_from_end_to_end(
     rows = report["rows"]
     assert rows["again_twice"]["mean"] < rows["again_before"]["mean"]
     assert rows["missed_once"]["mean"] >= rows["missed_before"]["mean"]
+    assert rows["keywords_all"]["mean"] <= rows["keywords_all_before"]["mean"]
+    fewer = report["changes"]["again_twice"]
+    assert fewer["mean"] == rows["again_twice"]["mean"] - rows["again_before"]["mean"]
+    assert fewer["low"] <= fewer["mean"] + 1e-9 <= fewer["high"] + 1e-6
     for row in rows.values():
         assert 0 <= row["low"] <= row["mean"] + 1e-9 <= row["high"] + 1e-6 <= 100.001
     monkeypatch.setattr("sys.argv", list(map(str, words)))

@@ -101,6 +101,14 @@ def test_places_between_thresholds_by_hand() -> None:
     assert place_of_hits(heard, 5) == SHIPPED - 1
 
 
+def test_where_there_are_no_other_words_there_is_no_place() -> None:
+    none = np.full(SHIPPED, math.inf)
+    none[5:] = math.nan
+    assert math.isnan(threshold_at(none, 1))
+    assert math.isnan(value_at(np.linspace(90, 10, SHIPPED), math.nan))
+    assert math.isnan(place_of_hits(np.linspace(90, 10, SHIPPED), math.nan))
+
+
 def test_sums_over_speakers_who_come_more_than_once() -> None:
     def one(hits: int, false: int, keywords: int, others: int) -> Curve:
         ones = np.ones(SHIPPED + 1, int)

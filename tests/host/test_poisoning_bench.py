@@ -12,9 +12,10 @@ from images import Form, make_image, with_traces, write_image
 from tones import utterance
 from tracekws import cli
 from tracekws.bench import adapting
-from tracekws.bench.poisoning import CAPTIONS, Poisoned, Poisoner, Session
+from tracekws.bench.poisoning import CAPTIONS, Poisoned, Poisoner, Session, bench_poison
 from tracekws.core import TAKES, Model
 from tracekws.data import Episode
+from tracekws.errors import DataError
 
 IMAGE = with_traces(
     make_image(
@@ -94,6 +95,9 @@ def test_what_a_session_is_made_of(poisoner: Poisoner, kind: str) -> None:
                 assert (np.diff(sound) == 1).all()
             case "silence":
                 assert not sound.any()
+    if kind == "speaker":
+        assert len({said[sound.tobytes()].speaker for sound, _ in takes}) == 1
+        assert len({sound.tobytes() for sound, _ in takes}) == 6
     if kind == "one label":
         assert len(wrong) == 2
         assert len({takes[i][1] for i in wrong}) == 1
@@ -141,3 +145,12 @@ def test_bench_poison_from_end_to_end(
     with pytest.raises(SystemExit):
         cli.main()
     assert "takes of one word" in capsys.readouterr().out
+
+
+def test_one_speaker_is_too_few(tree: Path) -> None:
+    settings = adapting.Experiment(shots=2, draws=1)
+    (tree / "one.txt").write_text("aaaaaaaa\n")
+    sources = adapting.read_sources(tree, None, tree / "one.txt", None)
+    people = sources.read(MODEL, settings, lambda done, total: None, streams=True)
+    with pytest.raises(DataError, match="one speaker alone"):
+        bench_poison(MODEL, people, [np.zeros(20000, np.int16)], settings, 1)

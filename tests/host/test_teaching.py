@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -63,6 +64,17 @@ def pupils(tree: Path, **options: Any) -> tuple[list[Pupil], Any]:
     recordings = read_recordings(read_tree(tree).clips)
     chosen: dict[str, Any] = {"draws": 2, "most": 3, "seed": 1} | options
     return draw_pupils(recordings, **chosen), recordings
+
+
+def test_silence_is_no_take(tree: Path, tmp_path: Path) -> None:
+    silent = shutil.copytree(tree, tmp_path / "tree")
+    path = silent / "word00" / "aaaaaaaa_nohash_1.wav"
+    soundfile.write(path, np.zeros(16000, np.int16), 16000)
+    drawn, recordings = pupils(silent)
+    used = {row for p in drawn for rows in (*p.learned, *p.query, p.others) for row in rows}
+    assert {recordings.clips[row].path for row in range(len(recordings.clips))} - {
+        recordings.clips[row].path for row in used
+    } == {path}
 
 
 def test_what_is_drawn(tree: Path) -> None:

@@ -8,6 +8,7 @@ worth: scenes of the same clip, and other takes of the word by the same speaker.
 before and after beside it. A keyword that is missed is corrected once, and other takes tell.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -46,6 +47,7 @@ CAPTIONS = {
     "keywords_before": "keywords heard, before",
     "keywords_once": "after one correction",
     "keywords_twice": "after both",
+    "keywords_all_before": "keywords heard, before",
     "keywords_all": "after all corrections of a speaker",
     "missed_before": "other takes of a word that was missed are heard, before",
     "missed_once": "after it was corrected once",
@@ -53,6 +55,17 @@ CAPTIONS = {
     "missed_false_once": "after",
 }
 """The rows; percent."""
+BEFORE = {
+    "again_once": "again_before",
+    "again_twice": "again_before",
+    "takes_twice": "takes_before",
+    "keywords_once": "keywords_before",
+    "keywords_twice": "keywords_before",
+    "keywords_all": "keywords_all_before",
+    "missed_once": "missed_before",
+    "missed_false_once": "missed_false",
+}
+"""Rows by those of the same scenes before."""
 
 
 def read_source(folder: Path, others: Path | None) -> tuple[list[Clip], list[Sound]]:
@@ -76,19 +89,20 @@ def read_source(folder: Path, others: Path | None) -> tuple[list[Clip], list[Sou
 
 @dataclass
 class Counts:
-    """Of one speaker: how many, and of how many, by row."""
+    """Of one speaker, who corrects: how many, and of how many, by row and by who is heard."""
 
-    happened: dict[str, int] = field(default_factory=dict)
-    of: dict[str, int] = field(default_factory=dict)
+    speaker: str
+    happened: Counter[tuple[str, str]] = field(default_factory=Counter)
+    of: Counter[tuple[str, str]] = field(default_factory=Counter)
     corrected: int = 0
     """False alarms that were corrected."""
     missed: int = 0
     """Missed words that were."""
 
-    def add(self, name: str, happened: bool) -> None:
-        """Count one."""
-        self.happened[name] = self.happened.get(name, 0) + happened
-        self.of[name] = self.of.get(name, 0) + 1
+    def add(self, name: str, happened: bool, heard: str = "") -> None:
+        """Count one; `heard` is who is heard where that need not be the one who corrects."""
+        self.happened[name, heard] += happened
+        self.of[name, heard] += 1
 
 
 @dataclass(frozen=True)
@@ -100,16 +114,23 @@ class CorrectingReport:
     false_alarms: int
     missed: int
 
+    def change(self, name: str) -> Estimate | None:
+        """Paired difference of a row to the one before it; none where there is no such row."""
+        before = self.rows.get(BEFORE.get(name, ""))
+        return self.rows[name] - before if before else None
+
     def summary(self) -> dict[str, object]:
         """Plain data for --json."""
+
+        def plain(one: Estimate | None) -> dict[str, float] | None:
+            return {"mean": one.mean, "low": one.low, "high": one.high} if one else None
+
         return {
             "speakers": self.speakers,
             "false_alarms_corrected": self.false_alarms,
             "missed_words_corrected": self.missed,
-            "rows": {
-                name: {"mean": one.mean, "low": one.low, "high": one.high}
-                for name, one in self.rows.items()
-            },
+            "rows": {name: plain(one) for name, one in self.rows.items()},
+            "changes": {name: plain(self.change(name)) for name in self.rows if name in BEFORE},
         }
 
 
@@ -164,7 +185,7 @@ class Corrector:
             rows: of the speaker's clips.
         """
         rng = np.random.default_rng([self.seed, rows[0]])
-        counts = Counts()
+        counts = Counts(self.recordings.clips[rows[0]].speaker)
         of_word: dict[str, list[int]] = {}
         for row in rows:
             of_word.setdefault(self.recordings.clips[row].word, []).append(row)
@@ -177,13 +198,14 @@ class Corrector:
                 together = self.false_alarm(row, takes, rng, counts, together)
         if together is not None:
             for sound, said in self.said(rng):
-                counts.add("keywords_all", said in self.hear(sound, together))
+                counts.add("keywords_all_before", said.word in self.hear(sound), said.speaker)
+                counts.add("keywords_all", said.word in self.hear(sound, together), said.speaker)
         return counts
 
-    def said(self, rng: np.random.Generator) -> list[tuple[NDArray[np.int16], str]]:
+    def said(self, rng: np.random.Generator) -> list[tuple[NDArray[np.int16], Clip]]:
         """Some scenes of keywords, and what is said in each."""
         chosen = rng.choice(self.keywords, min(KEYWORDS, len(self.keywords)), replace=False)
-        return [(self.scene(row, rng), self.recordings.clips[row].word) for row in chosen.tolist()]
+        return [(self.scene(row, rng), self.recordings.clips[row]) for row in chosen.tolist()]
 
     def false_alarm(
         self,
@@ -221,9 +243,9 @@ class Corrector:
                 counts.add("takes_before", bool(self.hear(sound)))
                 counts.add("takes_twice", bool(self.hear(sound, twice)))
         for sound, said in self.said(rng):
-            counts.add("keywords_before", said in self.hear(sound))
-            counts.add("keywords_once", said in self.hear(sound, once))
-            counts.add("keywords_twice", said in self.hear(sound, twice))
+            counts.add("keywords_before", said.word in self.hear(sound), said.speaker)
+            counts.add("keywords_once", said.word in self.hear(sound, once), said.speaker)
+            counts.add("keywords_twice", said.word in self.hear(sound, twice), said.speaker)
         return together
 
     def missed(
@@ -245,20 +267,26 @@ class Corrector:
                     counts.add("missed_before", word in self.hear(sound))
                     counts.add("missed_once", word in self.hear(sound, learned))
             for sound, said in self.said(rng):
-                if said != word:
-                    counts.add("missed_false", word in self.hear(sound))
-                    counts.add("missed_false_once", word in self.hear(sound, learned))
+                if said.word != word:
+                    counts.add("missed_false", word in self.hear(sound), said.speaker)
+                    counts.add("missed_false_once", word in self.hear(sound, learned), said.speaker)
             return
 
 
 def rows_of(counts: Sequence[Counts]) -> dict[str, float]:
-    """Percent of each row over some speakers."""
-    found = {}
-    for name in CAPTIONS:
-        of = sum(one.of.get(name, 0) for one in counts)
-        if of:
-            found[name] = 100 * sum(one.happened.get(name, 0) for one in counts) / of
-    return found
+    """Percent of each row over some speakers, who correct and are heard.
+
+    One who comes more than once, as in a resample, is heard as often; one who does not is not.
+    """
+    times = Counter(one.speaker for one in counts)
+    happened: Counter[str] = Counter()
+    of: Counter[str] = Counter()
+    for one in counts:
+        for (name, heard), n in one.of.items():
+            weight = times[heard] if heard else 1
+            of[name] += weight * n
+            happened[name] += weight * one.happened[name, heard]
+    return {name: 100 * happened[name] / of[name] for name in CAPTIONS if of[name]}
 
 
 def bench_correct(

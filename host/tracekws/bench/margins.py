@@ -7,6 +7,7 @@ above the threshold, and none within a second of the one before. What counts as 
 module stream.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -133,7 +134,12 @@ def threshold_at(false: NDArray[np.float64], wanted: float) -> float:
     Args:
         false: at each threshold, of which there are the fewer the higher it is.
         wanted: how many there may be.
+
+    Returns:
+        Not a number where there is nothing to count.
     """
+    if not np.isfinite(false).all():
+        return math.nan
     (fits,) = np.nonzero(false <= wanted)
     if not len(fits):
         return float(len(false) - 1)
@@ -144,7 +150,12 @@ def threshold_at(false: NDArray[np.float64], wanted: float) -> float:
 
 
 def place_of_hits(heard: NDArray[np.float64], percent: float) -> float:
-    """Place among thresholds at which so much is heard, the highest; the lowest if none is."""
+    """Place among thresholds at which so much is heard, the highest; the lowest if none is.
+
+    Not a number where one of both is none.
+    """
+    if math.isnan(percent) or np.isnan(heard).any():
+        return math.nan
     (enough,) = np.nonzero(heard >= percent)
     if not len(enough):
         return 0.0

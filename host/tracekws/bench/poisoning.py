@@ -2,8 +2,10 @@
 """Sessions of adapting whose takes are wrong: what the guard refuses, and what is heard after.
 
 Each session has as many takes of each keyword as adapting has; those that are wrong are exchanged
-for something else under the same name. The speaker's stream, as own_streams.py makes it, is heard
-by the detector as it ships before the session, and after it with and without the guard.
+for something else under the same name, or all for those of one other speaker of the list. Other
+words that are learned as keywords are said in the stream, too. The speaker's stream, as
+own_streams.py makes it, is heard by the detector as it ships before the session, and after it with
+and without the guard.
 """
 
 from collections.abc import Callable, Sequence
@@ -185,10 +187,12 @@ class Poisoner:
     ) -> tuple[list[tuple[NDArray[np.int16], int]], set[int]]:
         """The takes of a session with their classes, and places of those that are wrong."""
         pcm, clips = self.people.pcm, self.people.clips
+        if kind == "speaker":
+            draw = self.another(draw.speaker, rng)
         labels = [self.model.class_of(clips[row].word) for row in draw.support]
         right = [pcm[row] for row in draw.support]
         everything = set(range(len(right)))
-        if kind == "right":
+        if kind in ("right", "speaker"):
             return list(zip(right, labels, strict=True)), everything
         if kind in ("labels", "one label"):
             words = sorted(set(labels))
@@ -197,30 +201,29 @@ class Poisoner:
             wrong = {i for i, label in enumerate(labels) if label in chosen}
             named = [others[label] if i in wrong else label for i, label in enumerate(labels)]
             return list(zip(right, named, strict=True)), wrong
-        sounds = [self.sound(kind, draw, label, rng) for label in labels]
+        sounds = [self.sound(kind, draw, rng) for _ in labels]
         wrong = {i for i, sound in enumerate(sounds) if sound is not None}
         return [
             (right[i] if sound is None else sound, label)
             for i, (sound, label) in enumerate(zip(sounds, labels, strict=True))
         ], wrong
 
-    def sound(
-        self, kind: str, draw: Episode, label: int, rng: np.random.Generator
-    ) -> NDArray[np.int16] | None:
+    def another(self, speaker: str, rng: np.random.Generator) -> Episode:
+        """A draw of another of the speakers."""
+        others = [one for one in self.people.speakers if one != speaker]
+        other = others[int(rng.integers(len(others)))]
+        keywords = self.model.keywords
+        return episode(self.people.clips, other, keywords, self.settings.shots, 0, rng)
+
+    def sound(self, kind: str, draw: Episode, rng: np.random.Generator) -> NDArray[np.int16] | None:
         """What takes the place of a take; None where there is nothing of the kind."""
-        clips = self.people.clips
         if kind == "silence":
             return np.zeros(CLIP_SAMPLES, np.int16)
         if kind == "noise":
             noise = self.noises[int(rng.integers(len(self.noises)))]
             start = int(rng.integers(len(noise) - CLIP_SAMPLES + 1))
             return noise[start : start + CLIP_SAMPLES]
-        if kind == "other words":
-            rows = list(draw.other_words)
-        else:
-            word = self.model.labels[label]
-            rows = [i for i in self.people.others if clips[i].word == word]
-            rows = [i for i in rows if clips[i].speaker != draw.speaker]
+        rows = draw.other_words
         return self.people.pcm[int(rng.choice(rows))] if rows else None
 
 
@@ -243,12 +246,15 @@ def bench_poison(
         progress: over draws of speakers.
 
     Raises:
-        DataError: the model keeps no takes, there is no noise, or nothing to listen to.
+        DataError: the model keeps no takes, there is no noise, nothing to listen to, or one
+            speaker alone.
     """
     if not model.keeps_takes:
         raise DataError(f"{model.name} keeps no takes: nothing is guarded")
     if not noise_files:
         raise DataError("there is no noise of a second or more in _background_noise_")
+    if len(people.speakers) < 2:
+        raise DataError("there is one speaker alone: nobody else's takes can be learned")
     tasks = [(speaker, draw) for speaker in people.speakers for draw in range(settings.draws)]
     make = partial(Poisoner, model.image, people, noise_files, settings)
     found: list[dict[str, Session]] = []

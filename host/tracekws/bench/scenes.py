@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE
-from tracekws.bench.stream import Said, Sound, word_bounds
+from tracekws.bench.stream import FRAME, Said, Sound, word_bounds
 from tracekws.data import Clip, Recordings
 
 Pcm = NDArray[np.int16]
@@ -125,8 +125,11 @@ def trimmed(pcm: Pcm) -> Pcm:
 
 
 def cut(pcm: Pcm, seconds: float) -> Pcm:
-    """A clip from some time behind its word's start on; whole for 0."""
-    return pcm[word_bounds(pcm)[0] + samples(seconds) :] if seconds else pcm
+    """A clip from some time behind its word's start on; whole for 0, and never without its end."""
+    if not seconds:
+        return pcm
+    start, end = word_bounds(pcm)
+    return pcm[min(start + samples(seconds), end - FRAME) :]
 
 
 def voiced(pcm: Pcm, factor: float) -> Pcm:

@@ -124,7 +124,7 @@ def draw_pupils(recordings: Recordings, draws: int, most: int, seed: int) -> lis
     """Draw words and takes for every speaker who has enough of them.
 
     Args:
-        recordings: of all speakers.
+        recordings: of all speakers; silent ones are nobody's take.
         draws: of each speaker.
         most: takes of a word that are learned, at most; one more is needed to test with.
         seed: of all draws.
@@ -133,11 +133,12 @@ def draw_pupils(recordings: Recordings, draws: int, most: int, seed: int) -> lis
         DataError: nobody has ten such words, and others.
     """
     speakers = sorted({clip.speaker for clip in recordings.clips} - {""})
+    silent = set(recordings.silent)
     pupils: list[Pupil] = []
     for place, speaker in enumerate(speakers):
         rows: dict[str, list[int]] = {}
         for row, clip in enumerate(recordings.clips):
-            if clip.speaker == speaker:
+            if clip.speaker == speaker and clip not in silent:
                 rows.setdefault(clip.word, []).append(row)
         for draw in range(draws):
             rng = np.random.default_rng([seed, draw, place])

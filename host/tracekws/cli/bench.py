@@ -253,10 +253,13 @@ def bench_correct(
         settings = {"seed": seed, "data": recordings.digest}
         print_json({"model": model.identity, "settings": settings, **report.summary()})
         return
-    table = Table("", "percent", "95 % over speakers")
+    table = Table("", "percent", "95 % over speakers", "change", "95 %")
     for name, caption in correcting.CAPTIONS.items():
         if one := report.rows.get(name):
-            table.add_row(caption, f"{one.mean:.1f}", f"{one.low:.1f} to {one.high:.1f}")
+            cells = [f"{one.mean:.1f}", f"{one.low:.1f} to {one.high:.1f}"]
+            if change := report.change(name):
+                cells += [f"{change.mean:+.1f}", f"{change.low:+.1f} to {change.high:+.1f}"]
+            table.add_row(caption, *cells)
     out.print(table)
     out.print(
         f"{report.speakers} speakers, {report.false_alarms} false alarms and {report.missed}"
@@ -305,7 +308,10 @@ def bench_stream(
     seed: Annotated[int, typer.Option(help="Of the stream.", min=0)] = 1,
     port: Annotated[
         str | None,
-        typer.Option(help="Port of a device that runs MODEL: measure what it has learned."),
+        typer.Option(
+            help="Port of a device that runs MODEL: measure the model's words with what it has"
+            " learned; words of one's own and sounds taken back are left out."
+        ),
     ] = None,
     picture: Annotated[
         Path | None,
