@@ -256,6 +256,9 @@ def test_damaged_results_are_refused(tmp_path: Path) -> None:
         (("run", "--task", "digits", "--rule", "tp", "--set", "rate=nan"), "not a finite number"),
         (("run", "--task", "digits", "--rule", "tp", "--set", "rate=1e999"), "not a finite number"),
         (("run", "--task", "digits", "--rule", "tp", "--config", "huge"), "no config 'huge'"),
+        (("run", "--task", "digits", "--rule", "etlp", "--set", "period=0"), "period=0: steps"),
+        (("shots", "--data", "none", "--adapt", "etlp", "--adapt-set", "period=0"), "period=0: "),
+        (("shots", "--data", "none", "--adapt-set", "rate=inf"), "--adapt-set rate=inf: not a fi"),
         (("report", "missing.jsonl"), "no such file"),
     ],
 )
@@ -273,6 +276,17 @@ def test_report_draws(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "prototype" in done.stdout
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_a_run_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    results = compared(tmp_path, "readout").results
+    repeats = [replace(result, seconds=2 * result.seconds) for result in results]
+    (row,) = report.rows_of([*results, *repeats])
+    assert row.seeds == 2
+    assert [row] == report.read_rows([tmp_path / FILE]) == report.read_rows(2 * [tmp_path / FILE])
+    other = replace(results[1], test=0.0)
+    with pytest.raises(DataError, match=r"lines, readout, seed 2: two .* and \(.*, 0.0\) %; leave"):
+        report.rows_of([*results, other])
 
 
 def test_memory_is_shown_along_an_axis() -> None:

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="the lab needs torch: make setup-lab")
 
 from host_cli import tracekws, tracekws_json
-from images import make_image, write_image
+from images import Form, make_image, with_traces, write_image
 from tones import write_tree
 from tracekws.bench import adapting
 from tracekws.core import LATENT, READOUT, TRACES, Model
@@ -102,6 +102,14 @@ def test_any_number_of_processes_finds_the_same(model: Model, tree: Path) -> Non
     two, _ = learned(model, tree, 2, workers=2)
     assert one.image == two.image
     assert (weights(one) != weights(model)).any()
+
+
+def test_a_model_that_keeps_takes_moves_as_one_that_does_not(model: Model, tree: Path) -> None:
+    keeping = Model(with_traces(model.image, Form.random(24, 4, seed=2)))
+    start, _ = learned(keeping, tree, 1)
+    bare, _ = learned(model, tree, 1)
+    assert start.keeps_takes
+    assert (weights(start)[: len(weights(bare))] == weights(bare)).all()
 
 
 def test_rounds_help_those_who_were_not_there(tree: Path) -> None:

@@ -324,6 +324,9 @@ def test_settings_are_of_methods_whose_layer_learns() -> None:
         ("readout.rate=1", "METHOD is one of tp, tp+replay, tp-batch"),
         ("rate=1", "METHOD is one of"),
         ("tp.readout_rate=1", "tp has rate"),
+        ("tp.target_scale=2", "tp has rate"),  # S is the image's
+        ("tp-bank+takes.target_scale=2", "tp-bank+takes has rate"),
+        ("tp-batch+replay.target_scale=2", "tp-batch+replay has rate"),
         ("bptt+replay.rate=fast", "rate is a number"),
     ):
         with pytest.raises(DataError, match=re.escape(reason)):

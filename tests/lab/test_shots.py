@@ -16,7 +16,7 @@ from host_cli import tracekws, tracekws_json  # noqa: E402
 from speaker_tree import HELD, RECORDINGS, WORDS, make_tree  # noqa: E402
 from tracekws.cli.lab import counts_of  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
-from tracekws.lab import experiment, shots  # noqa: E402
+from tracekws.lab import experiment, runs, shots  # noqa: E402
 from tracekws.lab.data import Config  # noqa: E402
 from tracekws.lab.experiment import Plan  # noqa: E402
 from tracekws.lab.network import Constants, Dense, LabError  # noqa: E402
@@ -126,6 +126,22 @@ def test_training_goes_on_after_the_last_pass(tree: Path, tmp_path: Path) -> Non
         torch.testing.assert_close(stopped.parameters()[name], weights, rtol=0, atol=0)
 
 
+def test_standardised_networks_go_on_too(tree: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, standardised=True)
+    task = replace(TASK, configs={"small": config})
+    split, held = task.prepare(tree, 0)
+    support = held.draw(HELD, 3, 1).support
+    found = []
+    for _ in range(2):  # trained, then read
+        network = shots.trained(
+            task, "small", split, Plan("tp", {}, 1, 1), tmp_path / "a.pt", stage("")
+        )
+        rule = shots.adapted(network, Adapt("tp", {"rate": 1e-3}, 1), 1, support, config)
+        found.append(rule.network.parameters())
+    for name, weights in found[0].items():
+        torch.testing.assert_close(found[1][name], weights, rtol=0, atol=0)
+
+
 def test_nothing_is_done_twice(tree: Path, tmp_path: Path) -> None:
     first = run(tree, tmp_path)
     path = tmp_path / shots.RESULTS
@@ -162,6 +178,8 @@ def test_refusals_come_before_training(tree: Path, tmp_path: Path) -> None:
         run(tree, tmp_path, Adapt("tp", {"optimiser": "newton"}, 3))
     with pytest.raises(DataError, match="prototype learns beside the network's weights"):
         run(tree, tmp_path, Adapt("prototype", {}, 3))
+    with pytest.raises(DataError, match=r"--set codes=fitting: .* leave it out"):
+        run(tree, tmp_path, plan=Plan("device", {"codes": "fitting"}, 1, 1))
     with pytest.raises(DataError, match="no clips of speaker eeee"):
         run(tree, tmp_path, task=replace(TASK, speakers=("eeee",)))
     assert list(tmp_path.iterdir()) == []
@@ -177,10 +195,47 @@ def test_all_numbers_of_shots_are_asked_the_same_words(tree: Path, tmp_path: Pat
             assert result.query == 2 * 3 + (words == WORDS)
 
 
+@pytest.mark.parametrize(
+    ("adapt", "rates"),
+    [
+        ("readout", {"rate": 2e-4, "readout_rate": 1e-4}),
+        ("device", {"rate": 2.8e-4, "readout_rate": 1.0}),
+    ],
+)
+def test_rates_are_the_config_s_where_none_is_set(
+    tree: Path, tmp_path: Path, adapt: str, rates: dict[str, float]
+) -> None:
+    assert CONFIGS["paper"].rate == 1e-4
+    runs.run_shots(
+        tree,
+        tmp_path,
+        splitting="distinct",
+        speakers=None,
+        rule="readout",
+        given=["rate=2e-4"],
+        adapt=adapt,
+        adapt_given=[],
+        config=None,
+        epochs=1,
+        seeds=1,
+        passes=1,
+        counts=(0,),
+        repeats=None,
+        stage=stage,
+    )
+    (found,) = experiment.read_results(tmp_path / shots.RESULTS, ShotsResult)
+    assert found.settings == {"rate": 2e-4, "readout_rate": 1e-4}
+    assert found.adapt_settings == rates
+
+
+RATES = {"rate": 1e-4, "readout_rate": 1e-4}
+"""Those of the paper's config, and the defaults of Traces Propagation as well."""
+
+
 def result(seed: int, speaker: str, accuracy: float) -> ShotsResult:
     return ShotsResult(
-        config="paper", data="", rule="tp", settings={}, epochs=10, seed=seed,
-        adapt="tp", adapt_settings={}, passes=3, split="published", repeats=1,
+        config="paper", data="", rule="tp", settings=RATES, epochs=10, seed=seed,
+        adapt="tp", adapt_settings=RATES, passes=3, split="published", repeats=1,
         speaker=speaker, words=[], shots=1, accuracy=accuracy, support=4,
         query=10, repeated=5, seconds=0.0, version="",
     )  # fmt: skip
@@ -207,7 +262,8 @@ def test_spreads_are_over_speakers_and_over_seeds() -> None:
         ({"split": "distinct"}, 91.62, False),
         ({"speaker": "a"}, 91.62, False),
         ({"epochs": 2}, 91.62, False),
-        ({"settings": {"rate": 1e-3}}, 91.62, False),
+        ({"settings": RATES | {"rate": 1e-3}}, 91.62, False),
+        ({"settings": (other := RATES | {"gain": 2.0}), "adapt_settings": other}, 91.62, False),
         ({"adapt": "readout"}, None, False),
     ],
 )
@@ -215,6 +271,7 @@ def test_the_paper_is_beside_what_it_measured(
     changes: dict[str, object], figure: float | None, comparable: bool
 ) -> None:
     assert CONFIGS["paper"].epochs == 10
+    assert RULES["tp"].settings().items() >= RATES.items()
     (row,) = shots.rows_of([replace(result(1, PAPER_SPEAKER, 80.0), **changes)], Commands())
     assert (row.paper and row.paper.mean) == figure
     assert row.comparable == comparable

@@ -68,7 +68,7 @@ Picture = Annotated[
 ]
 
 
-def finite(settings: list[str] | None) -> list[str] | None:
+def finite(param: typer.CallbackParam, settings: list[str] | None) -> list[str] | None:
     """Refuse values that are no finite numbers; what else is wrong with one, the rule says."""
     for setting in settings or ():
         try:
@@ -76,7 +76,7 @@ def finite(settings: list[str] | None) -> list[str] | None:
         except ValueError:
             continue
         if not math.isfinite(value):
-            raise DataError(f"--set {setting}: not a finite number")
+            raise DataError(f"{param.opts[0]} {setting}: not a finite number")
     return settings
 
 
@@ -425,7 +425,7 @@ def shots(
         str | None, typer.Option(help="Rule that adapts it; that of training by default.")
     ] = None,
     adapt_given: Annotated[
-        list[str] | None, typer.Option("--adapt-set", help="A setting of it.")
+        list[str] | None, typer.Option("--adapt-set", callback=finite, help="A setting of it.")
     ] = None,
     split: Annotated[
         str, typer.Option(help="distinct recordings, or all names as published.")

@@ -42,7 +42,7 @@ MOST_BYTES = 64 * MIB
 MOST_NUMBER = 1e15
 """In it."""
 LAST_RATE = 0.25
-"""What is left of the rates in the last pass, after a cosine."""
+"""What is left of the rates where a cosine ends: after the last pass, whose own are higher."""
 
 RuleSettings = dict[str, Any]
 Line = TypeVar("Line")
@@ -82,7 +82,10 @@ class RunResult:
     """In percent; None for a trial."""
     seconds: float
     state_bytes: int
-    """What the rule kept at the end of the last training batch, weights aside."""
+    """What the rule kept at the end of the last training batch, weights aside.
+
+    Adam's moments and sums of gradients are among it, which memory.py leaves out.
+    """
     fixed_bytes: int
     """Of it, matrices that never change."""
     code: str = ""

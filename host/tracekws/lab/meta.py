@@ -13,7 +13,8 @@ Support and query, keywords and other words, are drawn anew each round. What lea
 in int16, and so is the change g; phi is kept in floating point, and rounded for each round. With
 the layer's weights the mean rates of the replay vectors change: they are made anew, from the same
 speakers' clips (changed, if sound is to be), for each round and for the end. So compare with a
-starting point of no rounds and the same change.
+starting point of no rounds and the same change. Thresholds, sequences to replay and the numbers by
+which takes are compared stay as they are.
 """
 
 from dataclasses import dataclass
@@ -46,8 +47,9 @@ class MetaSettings:
 
 
 def numbers(network: Network) -> Weights:
-    """A network's weights, in their own units."""
-    return np.frombuffer(network.weights, "<i2").astype(np.float64)
+    """A network's weights, in their own units, without the takes that it keeps."""
+    weights = network.weights[: network.model.weight_bytes]
+    return np.frombuffer(weights, "<i2").astype(np.float64)
 
 
 def pupils(model: Model, tree: Tree, excluded: frozenset[str], shots: int) -> tuple[str, ...]:

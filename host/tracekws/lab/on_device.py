@@ -84,7 +84,7 @@ class Method:
 
     def settable(self) -> list[str]:
         """Settings of the rule that change anything here."""
-        fixed = ("seed", "readout_rate", "readout_bias_rate")
+        fixed = ("seed", "readout_rate", "readout_bias_rate", "target_scale")  # S is the image's
         known = experiment.rule_named(self.rule).settings()
         return [name for name in known if name not in fixed] if self.batch else []
 

@@ -41,6 +41,7 @@ class RuleRow:
     seconds: float
     """Mean of a run."""
     state_bytes: int
+    """The most of a run, with Adam's moments and sums of gradients."""
     fixed_bytes: int
     code: str
     """Fingerprint of code and default settings; empty where it was not recorded."""
@@ -70,15 +71,27 @@ def deviation(values: ArrayLike) -> float | None:
 
 
 def rows_of(results: Sequence[RunResult]) -> list[RuleRow]:
-    """Rows of all results that are no trials, the best test of each task first."""
-    groups: dict[tuple[str, ...], list[RunResult]] = {}
+    """Rows of all results that are no trials, the best test of each task first.
+
+    A run that is there twice counts once.
+
+    Raises:
+        DataError: the same run has two different accuracies.
+    """
+    groups: dict[tuple[str, ...], dict[int, RunResult]] = {}
     for result in results:
         if not result.trial:
             about = (result.task, result.config, result.data, result.rule, result.epochs)
             key = (*map(str, about), str(result.settings), result.code)
-            groups.setdefault(key, []).append(result)
+            there = groups.setdefault(key, {}).setdefault(result.seed, result)
+            one, other = ((run.validation, run.test) for run in (there, result))
+            if one != other:
+                raise DataError(
+                    f"{result.task}, {result.rule}, seed {result.seed}: two results of one run, "
+                    f"validation and testing {one} and {other} %; leave one of them out"
+                )
     rows = []
-    for group in groups.values():
+    for group in (list(seeds.values()) for seeds in groups.values()):
         tests = [float(result.test or 0) for result in group]
         first = group[0]
         rows.append(
@@ -107,7 +120,8 @@ def read_rows(paths: Sequence[Path]) -> list[RuleRow]:
     """Rows of the results in files.
 
     Raises:
-        DataError: there is no such file, it is none of results, or it has none but trials.
+        DataError: there is no such file, it is none of results, or it has none but trials; or the
+            same run has two different accuracies.
     """
     results: list[RunResult] = []
     for path in paths:
@@ -167,7 +181,7 @@ def picture(rows: Sequence[RuleRow], path: Path) -> None:
         left.set_title(title)
         right.barh(names, [max(1, row.state_bytes) for row in of_task])
         right.set_xscale("log")
-        right.set_xlabel("bytes that the rule keeps for a batch")
+        right.set_xlabel("bytes that rule and optimiser keep for a batch")
         for one in (left, right):
             one.grid(alpha=0.3)
     write_figure(figure, path)

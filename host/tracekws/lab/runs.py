@@ -6,12 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracekws.data import Stage
+from tracekws.errors import DataError
 from tracekws.files import check_writable
 from tracekws.lab import experiment, report, shots
 from tracekws.lab.data import Config, Task
 from tracekws.lab.experiment import Plan, RuleSettings
 from tracekws.lab.fingerprint import fingerprint
 from tracekws.lab.tasks.commands import Commands, Splitting
+
+
+def settings_of(rule: str, given: Sequence[str]) -> RuleSettings:
+    """A rule's settings from texts key=value.
+
+    Raises:
+        DataError: no such rule or setting, or a value that it cannot have.
+    """
+    settings = experiment.settings_of(rule, given)
+    if settings.get("period", 1) < 1:
+        raise DataError(f"--set period={settings['period']}: steps between events, 1 or more")
+    return settings
 
 
 def plans_of(
@@ -63,7 +76,7 @@ def run_seeds(
         LabError: the rule does not fit the network.
     """
     name, chosen = experiment.config_of(task, config)
-    settings = experiment.with_rates(rule, chosen, experiment.settings_of(rule, given))
+    settings = experiment.with_rates(rule, chosen, settings_of(rule, given))
     plans = plans_of(rule, settings, chosen, epochs, seeds)
     check_writable(path)
     known = experiment.read_results(path, experiment.RunResult)
@@ -136,11 +149,12 @@ def run_shots(
         LabError: a rule does not fit the network.
     """
     task = Commands(splitting, None if speakers is None else tuple(speakers))
-    settings = experiment.settings_of(rule, given)
-    own = experiment.settings_of(adapt, adapt_given)
-    how = shots.Adapt(adapt, settings | own if adapt == rule else own, passes)
     name, chosen = experiment.config_of(task, config)
-    plans = plans_of(rule, settings, chosen, epochs, seeds)
+    settings, own = settings_of(rule, given), settings_of(adapt, adapt_given)
+    if adapt == rule:
+        own = settings | own
+    how = shots.Adapt(adapt, experiment.with_rates(adapt, chosen, own), passes)
+    plans = plans_of(rule, experiment.with_rates(rule, chosen, settings), chosen, epochs, seeds)
     asked = shots.SHOTS[splitting] if counts is None else counts
     outcome = shots.run(task, name, data, plans, how, asked, repeats, folder, stage)
     rows = shots.rows_of(outcome.results, task)

@@ -161,6 +161,7 @@ def save(rule: Rule, path: Path, about: RuleSettings, made: int) -> None:
         "about": json.dumps(about),
         "made": made,
         "weights": rule.network.parameters(),
+        "raw": rule.network.raw,
         "moments": rule.descent.moments,
         "steps": rule.descent.steps,
     }
@@ -187,6 +188,8 @@ def load(rule: Rule, path: Path, about: RuleSettings) -> int:
                 )
         for name, weights in rule.network.parameters().items():
             weights.copy_(state["weights"][name])
+        for name, raw in rule.network.raw.items():
+            raw.copy_(state["raw"][name])
         rule.descent.moments, rule.descent.steps = state["moments"], state["steps"]
         return int(state["made"])
     except DataError:
@@ -250,6 +253,8 @@ def run(
     for rule in {adapt.rule, *(plan.rule for plan in plans)}:
         if rule == Prototype.name:
             raise DataError(f"{rule} learns beside the network's weights, which are adapted here")
+    if any(plan.settings.get("codes") == "fitting" for plan in plans):
+        raise DataError("--set codes=fitting: a network's file does not keep codes; leave it out")
     check_folder(folder)
     name, config = experiment.config_of(task, config_name)
     adapt_code = fingerprint(
@@ -413,7 +418,8 @@ def is_paper(result: ShotsResult, task: Commands) -> bool:
     config = task.configs[result.config]
     return (
         any(figure.rule == result.rule == result.adapt for figure in config.figures)
-        and result.settings == result.adapt_settings == {}
+        and result.settings == result.adapt_settings
+        and result.settings == experiment.with_rates(result.rule, config, {})
         and (result.epochs, result.passes) == (config.epochs, PASSES)
         and (result.split, result.repeats) == ("published", 1)
         and result.speaker == PAPER_SPEAKER
