@@ -378,7 +378,8 @@ def rules_tables() -> list[str]:
         "",
         "Made by `tracekws lab compare`; `lab.jsonl` has every run. Percent on testing: the mean, "
         "and the standard deviation over seeds. Bytes are of the last training batch, with Adam's "
-        "moments and sums of gradients; rates are what it was given after the trials on validation.",
+        "moments and sums of gradients; rates are what it was given after the trials on "
+        "validation.",
     ]
     for task in dict.fromkeys(run["task"] for run in runs):
         of_task = [run for run in runs if run["task"] == task]

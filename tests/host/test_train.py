@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
+import json
 import shutil
 import time
 from dataclasses import replace
@@ -24,17 +25,17 @@ from tracekws.core import (  # noqa: E402
     Network,
 )
 from tracekws.data import KEYWORDS, read_tree  # noqa: E402
-from tracekws.errors import DataError  # noqa: E402
+from tracekws.errors import DataError, TraceKwsError  # noqa: E402
 from tracekws.sensitivity import expected  # noqa: E402
 from tracekws.train import dataset, loop  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
 from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
 from tracekws.train.export import export, replay_rows  # noqa: E402
 from tracekws.train.group import Group  # noqa: E402
-from tracekws.train.loader import Loader  # noqa: E402
+from tracekws.train.loader import Batch, Loader  # noqa: E402
 from tracekws.train.loop import StudentRun, TeacherRun, to_input  # noqa: E402
 from tracekws.train.network import SpikingNetwork, lif_layer, surrogate  # noqa: E402
-from tracekws.train.pipeline import Job, train  # noqa: E402
+from tracekws.train.pipeline import Job, train, train_with  # noqa: E402
 
 BASE = load_config("base")
 CLASSES = BASE.classes
@@ -237,6 +238,63 @@ def test_a_checkpoint_of_another_front_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "front_end_version", lambda: "another")
     with pytest.raises(DataError, match="another front end"):
         StudentRun(SMALL, WORDS, tmp_path, "clips", Group())
+
+
+class OneBatch:
+    """A loader of a batch an epoch."""
+
+    def batches(self, sampling):
+        return 1
+
+    def epochs(self, sampling, epochs):
+        labels = np.zeros(2, np.int64)
+        for _ in epochs:
+            yield iter([Batch(np.ones((2, 49, 80), np.int8), labels, labels, None)])
+
+
+def test_a_checkpoint_without_digests_of_its_content_is_taken(tmp_path):
+    """As earlier versions wrote them."""
+    made, other = {"clips": "1", "noise": "2"}, {"clips": "1", "noise": "3"}
+    config = replace(SMALL, epochs=1)
+    run = StudentRun(config, WORDS, tmp_path, "clips", Group())
+    run.bind(made)
+    held = dataset.Evaluation(np.ones((2, 49, 80), np.int8), np.zeros(2, np.int64))
+    run.train(OneBatch(), held, lambda epoch: None)
+    again = StudentRun(config, WORDS, tmp_path, "clips", Group())
+    again.bind(made)
+    with pytest.raises(DataError, match="was made from noise of another content; remove it"):
+        again.bind(other)
+    with safetensors.safe_open(run.checkpoint, "pt") as file:
+        meta = json.loads(file.metadata()["run"])
+    del meta["content"]
+    tensors = safetensors.torch.load_file(run.checkpoint)
+    safetensors.torch.save_file(tensors, run.checkpoint, {"run": json.dumps(meta)})
+    StudentRun(config, WORDS, tmp_path, "clips", Group()).bind(other)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
+    run = StudentRun(SMALL, WORDS, tmp_path, "clips", Group())
+    run.network.readout.data[:] = torch.nan
+    with pytest.raises(TraceKwsError, match="checkpoint, epoch 1: the loss is nan, no number"):
+        run.train(OneBatch(), None, lambda epoch: None)
+    assert not run.checkpoint.exists()
+
+
+def test_batches_of_teachers_that_are_not_there_need_not_fit_the_processes(tree, tmp_path):
+    config = replace(SMALL, batch=33, teachers=0)
+    job = Job(tree, tmp_path / "run", tmp_path / "none" / "x.tkws", frozenset(), 1, 1)
+
+    def refusal(config):
+        with pytest.raises(DataError) as error:
+            train_with(
+                Group(size=3), job, config, LEARNING, DETECTOR, silently, lambda e: None, print
+            )
+        return str(error.value)
+
+    assert "no such folder to write into" in refusal(config)
+    assert (
+        refusal(replace(config, teachers=1)) == "a batch of 32 clips is not for 3 processes alike"
+    )
 
 
 def test_tensorboard_and_a_picture_show_the_run(trained):
@@ -449,10 +507,12 @@ def test_a_network_that_fills_the_image_goes_without_sequences():
     assert (model.header.method, model.c.traces.rank) == (TAKES, 32)
 
 
-def test_where_no_word_has_takes_enough_the_readout_learns():
-    labels = np.arange(len(CLASSES)).repeat(3)
+@pytest.mark.parametrize(("takes", "fires"), [(3, True), (10, False)], ids=["few", "silent"])
+def test_where_takes_tell_nothing_the_readout_learns(takes, fires):
+    labels = np.arange(len(CLASSES)).repeat(takes)
     clips = np.random.default_rng(1).integers(0, 60, (len(labels), 49, 80)).astype(np.int8)
     network = SpikingNetwork(80, 8, 16, len(CLASSES))
+    network.weights.data *= fires
     image = export(
         "few", network, CLASSES, clips, labels, labels, FeatureConfig(), LEARNING, DETECTOR
     )

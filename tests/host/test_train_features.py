@@ -145,6 +145,17 @@ def test_silence_is_noise_at_a_level(noises: Noises) -> None:
     assert not apply(clips, noises, quiet, silence=True).any()
 
 
+def test_silence_of_a_recording_without_a_sound_is_silent() -> None:
+    made = Noises.of([np.zeros(40000, np.int16)], 1)
+    first, last = made.borders[0]
+    changes = drawn(64, made)
+    is_mute = (changes.noise_starts >= first) & (changes.noise_starts <= last)
+    assert 0.5 < is_mute.mean() < 0.9
+    heard = apply(np.full((64, FRAMES, 40), 1e9, np.float32), made, changes, silence=True)
+    assert not heard[is_mute].any()
+    assert heard[~is_mute & (changes.silence > 0)].any((1, 2)).all()
+
+
 def test_masks_blank_steps_and_channels_of_both_frames(noises: Noises) -> None:
     plain = np.full((50, 49, 80), 9, np.int8)
     changes = drawn(50, noises, replace(PLAIN, mask_share=1.0))

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model of own words from few recordings: its layer, its thresholds, and what it is worth."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,14 +20,22 @@ from tracekws.core import FeatureConfig, Model, Network, features  # noqa: E402
 from tracekws.data import Clip, read_recordings, read_tree, split_by_hash  # noqa: E402
 from tracekws.errors import DataError  # noqa: E402
 from tracekws.learner import Learner  # noqa: E402
-from tracekws.modelfile import arrays_of, rehearsed, sections_of, thresholds  # noqa: E402
+from tracekws.modelfile import (  # noqa: E402
+    arrays_of,
+    rehearsed,
+    sections_of,
+    thresholds,
+    with_sections,
+    with_thresholds,
+)
 from tracekws.recognizer import Recognizer  # noqa: E402
 from tracekws.train import made, own  # noqa: E402
 from tracekws.train.config import load_config  # noqa: E402
 from tracekws.train.dataset import read_training, training_clips  # noqa: E402
 from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
+from tracekws.train.loader import Batch  # noqa: E402
 from tracekws.train.network import SpikingNetwork  # noqa: E402
-from tracekws.train.pipeline import Job, train  # noqa: E402
+from tracekws.train.pipeline import Job, Trained, train  # noqa: E402
 
 WORDS = ("lamp", "radio")
 SPEAKERS = ("anna", "ben", "carla", "dan")
@@ -57,16 +67,71 @@ def silently(name):
     return lambda done, total: None
 
 
+START = "start.tkws"
+"""The layer of base behind another front end."""
+
+
+def train_in(folder: Path) -> tuple[Job, Trained, list[str]]:
+    """Train on the tree in a folder, of the start there, or go on with that."""
+    job = Job(folder / "tree", folder / "run", folder / "mine.tkws", frozenset(), 1, 1)
+    told: list[str] = []
+    config = replace(QUICK, start=START)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(own, "PARTS", 2)  # the fewest there are
+        result = train(job, config, LEARNING, DETECTOR, silently, lambda epoch: None, told.append)
+    return job, result, told
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
-    tree = write_tree(folder / "tree", (*WORDS, "_other"))
-    job = Job(tree, folder / "run", folder / "mine.tkws", frozenset(), 1, 1)
-    told: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own, "PARTS", 2)  # the fewest there are
-        result = train(job, QUICK, LEARNING, DETECTOR, silently, lambda epoch: None, told.append)
-    return job, result, told
+    write_tree(folder / "tree", (*WORDS, "_other"))
+    (folder / START).write_bytes(with_sections(Model.load("base"), {}, alpha_q15=32000))
+    return train_in(folder)
+
+
+def record_again(folder: Path) -> None:
+    write_take(folder / "tree" / "lamp" / "anna_0.wav", 1)
+
+
+def train_start_again(folder: Path) -> None:
+    start = Model.load(folder / START)
+    (folder / START).write_bytes(with_thresholds(start, thresholds(start) / 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"), [(record_again, "(clips|noise)"), (train_start_again, "start")]
+)
+def test_a_checkpoint_of_another_take_or_start_is_refused(trained, tmp_path, change, what):
+    job, _, _ = trained
+    shutil.copytree(job.run.parent, tmp_path, dirs_exist_ok=True)
+    change(tmp_path)
+    with pytest.raises(DataError, match=rf"safetensors was made from {what} of another content;"):
+        train_in(tmp_path)
+
+
+def test_the_front_end_is_that_of_the_start(trained):
+    _, result, _ = trained
+    assert result.model.front_end == replace(Model.load("base").front_end, alpha_q15=32000)
+
+
+@pytest.mark.parametrize(("batches", "lasts"), [(1, 50), (2, 2), (3, 2), (9, 2)])
+def test_the_time_is_told_by_the_batches_that_count(monkeypatch, batches, lasts):
+    """The first one lasts longer, and counts only where it is alone."""
+    now = [0]
+
+    def loss(inputs, batch):
+        now[0] += 2 if now[0] else 50
+
+    batch = Batch(np.zeros((1, 49, 80), np.int8), np.zeros(1), np.zeros(1), None)
+    loader = SimpleNamespace(
+        epochs=lambda sampling, epochs: iter([iter([batch] * batches)]),
+        batches=lambda sampling: batches,
+    )
+    monkeypatch.setattr(own, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    run = SimpleNamespace(sampling=None, epochs=6, loss=loss)
+    assert own.forecast(run, loader, Model.load("base"), 0) == 5 * 6 * batches * lasts
 
 
 def test_the_layer_and_how_traces_are_compared_are_those_of_the_start(trained):
@@ -182,6 +247,28 @@ def test_what_is_made_is_held_out_with_what_it_is_made_of(tmp_path):
     again, _ = made.completed(tree, WORDS, tmp_path / "again", 1)
     same = read_recordings(again.clips)
     assert (same.pcm == read.pcm).all()
+
+
+def test_nothing_to_train_on_is_made_of_who_is_left_out_or_held_out(tmp_path):
+    """Anna alone is trained on: the others may say anything."""
+    root, run = write_tree(tmp_path / "tree"), tmp_path / "run"
+    for split, speaker in (("validation", "carla_"), ("testing", "dan/")):
+        names = [f"{word}/{speaker}{take}.wav" for word in WORDS for take in range(TAKES)]
+        (root / f"{split}_list.txt").write_text("\n".join(names))
+    run.mkdir()
+    (run / "checkpoint.safetensors").write_bytes(b"")
+    job = Job(root, run, tmp_path / "x.tkws", frozenset({"ben"}), 1, 1)
+    config = replace(load_config("base"), words=WORDS, teachers=0)
+    babble = []
+    for _ in range(2):
+        with pytest.raises(DataError, match="damaged"):  # what is made is there by then
+            train(job, config, LEARNING, DETECTOR, silently, lambda epoch: None)
+        babble.append((run / "made" / "noise" / "babble.wav").read_bytes())
+        assert len([*run.glob("made/pieces/training-*")]) == 2 * TAKES * len(WORDS)
+        for number, clip in enumerate(read_tree(root).clips):
+            if clip.speaker != "anna":
+                write_take(clip.path, number)
+    assert babble[0] == babble[1]
 
 
 def test_words_of_the_package_that_are_learned_are_not_other_words():

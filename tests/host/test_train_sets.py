@@ -2,6 +2,7 @@
 """Training with sets beside the words: what is taken of them, and what is asked of it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +25,13 @@ from tracekws.train.dataset import Source, names_digest  # noqa: E402
 from tracekws.train.defaults import DETECTOR, LEARNING  # noqa: E402
 from tracekws.train.loader import Batch, Loader, Sampling, sampling_weights  # noqa: E402
 from tracekws.train.loop import label_loss  # noqa: E402
-from tracekws.train.pipeline import Job, train  # noqa: E402
+from tracekws.train.pipeline import Job, Trained, train  # noqa: E402
 from tracekws.train.seconds import (  # noqa: E402
     Seconds,
     alone,
     cut,
     read_seconds,
+    spoken_words,
     told_apart,
     tone,
     training_parts,
@@ -56,15 +58,22 @@ def test_seconds_follow_each_other_and_spare_what_is_left_out() -> None:
     assert cut([], [])[0].shape == (0, SECOND)
 
 
-def write_sentences(folder: Path, rows: dict[str, str], times: list[str]) -> None:
-    """A set of noise with a text each, and times of words."""
+def write_times(folder: Path, times: list[str]) -> None:
+    (folder / "words.tsv").write_text("\n".join(["file\tword\tstart\tend", *times]) + "\n")
+
+
+def write_sentences(
+    folder: Path, rows: dict[str, str], times: list[str], speakers: dict[str, str] | None = None
+) -> None:
+    """A set of noise with a text each, times of words, and of some who speaks."""
     folder.mkdir(parents=True)
     for number, name in enumerate(rows):
         write_take(folder / f"{name}.wav", number, 3 * SECOND)
-    lines = ["file\ttext", *(f"{name}\t{text}" for name, text in rows.items())]
-    (folder / "index.tsv").write_text("\n".join(lines) + "\n")
+    who = speakers or {}
+    lines = [f"{name}\t{text}\t{who.get(name, '')}" for name, text in rows.items()]
+    (folder / "index.tsv").write_text("\n".join(["file\ttext\tspeaker", *lines]) + "\n")
     if times:
-        (folder / "words.tsv").write_text("\n".join(["file\tword\tstart\tend", *times]) + "\n")
+        write_times(folder, times)
 
 
 def test_seconds_in_which_a_keyword_is_said_are_left_out(tmp_path) -> None:
@@ -145,6 +154,36 @@ def test_other_words_of_talk_are_told_apart_where_they_are_said_often(tmp_path) 
     assert seconds.weight.sum() == pytest.approx(3.0)
     none = training_parts(tmp_path, ("yes", "no"), replace(sets, words=0.0, backwards=0.0))
     assert none == []
+
+
+def test_words_behind_the_end_of_their_recording_are_left_out(tmp_path) -> None:
+    times = ["2.6\t3.0", "2.7\t3.2", "2.9\t3.3", "4.0\t4.4"]  # of three seconds
+    write_sentences(
+        tmp_path / "talk", {"training/a": "so"}, [f"training/a\tso\t{t}" for t in times]
+    )
+    spoken = spoken_words(tmp_path, ("yes",))
+    assert spoken is not None
+    assert spoken.spans == (((2.6, 3.0), (2.7, 3.2)),)
+    parts = training_parts(tmp_path, ("yes",), BASE.sets)
+    assert {part.name: part.count for part in parts} == {"talk": 1, "words": 2, "backwards": 2}
+
+
+def test_excluded_speakers_are_left_out_of_sets(tmp_path) -> None:
+    rows = {f"training/{name}": "so" for name in "abc"}
+    times = [f"{name}\tso\t1.0\t1.4" for name in rows]
+    speakers = {"training/a": "Zoe\u0308", "training/b": "ben"}
+    write_sentences(tmp_path / "talk", rows, times, speakers)
+    write_sentences(tmp_path / "phrases", rows, [], {"training/c": "Zo\u00eb"})
+    parts = training_parts(tmp_path, ("yes",), BASE.sets, frozenset({"Zo\u00eb"}))
+    assert {part.name: [one.name[-1] for one in part.recordings] for part in parts} == {
+        "talk": ["b", "c"],
+        "words": ["b", "c"],
+        "backwards": ["b", "c"],
+        "phrases": ["a", "b"],
+    }
+    spoken = spoken_words(tmp_path, ("yes",), frozenset({"Zo\u00eb", "ben"}))
+    assert spoken is not None
+    assert spoken.count == 1
 
 
 def test_without_sets_there_are_no_seconds(tree) -> None:
@@ -308,6 +347,12 @@ def test_warps_and_cuts_are_drawn_by_their_shares() -> None:
     assert set(cuts) == set(range(9))
 
 
+@pytest.mark.parametrize("cut_ms", [0, 5])
+def test_less_than_a_frame_is_not_cut(cut_ms) -> None:
+    short = replace(PLAIN, cut_share=1.0, cut_ms=cut_ms)
+    assert not augment.draw_cut(9, short, np.random.default_rng(1)).any()
+
+
 def test_a_cut_onset_is_as_quiet_as_the_clip_gets() -> None:
     clips = np.full((2, FRAMES, CHANNELS), 2.0, np.float32)
     clips[:, 30:60] = 1000
@@ -333,24 +378,71 @@ SMALL = replace(
 )
 
 
-def test_a_folder_of_sets_is_trained_on_and_named(tmp_path) -> None:
-    root = tmp_path / "sets"
-    (root / "gsc").mkdir(parents=True)
-    write_tree(root / "gsc")
-    sentences = {f"training/{n}": "hello there" for n in range(8)}
-    write_sentences(root / "talk", sentences, [f"{name}\thello\t1\t1.4" for name in sentences])
+TIMES = [f"training/{n}\thello\t1\t1.4" for n in range(9)]
+EXCLUDED = "tra00001"
+"""Speaker of the tree, and of one of the sentences."""
+
+
+def trained_on(root: Path) -> Trained | None:
+    """Train on the folder of sets in another one, or go on with that."""
+    job = Job(root / "sets", root / "run", root / "mine.tkws", frozenset({EXCLUDED}), 1, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tracekws.train.seconds.TONES", 20)
+        return train(job, SMALL, LEARNING, DETECTOR, lambda n: lambda a, b: None, lambda e: None)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, Trained | None]:
+    """A folder of sets that was trained on, in another one, and what came of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "sets" / "gsc").mkdir(parents=True)
+    write_tree(folder / "sets" / "gsc")
+    sentences = {f"training/{n}": "hello there" for n in range(9)}
+    write_sentences(folder / "sets" / "talk", sentences, TIMES, {"training/8": EXCLUDED})
+    return folder, trained_on(folder)
+
+
+def test_a_folder_of_sets_is_trained_on_and_named(whole) -> None:
+    folder, made = whole
+    root = folder / "sets"
     digest = names_digest(read_tree(root / "gsc").clips)
     assert digest == names_digest(read_tree(root / "gsc").clips, [])
     assert digest != names_digest(
         read_tree(root / "gsc").clips, training_parts(root, BASE.words, SMALL.sets)
     )
-    job = Job(root, tmp_path / "run", tmp_path / "mine.tkws", frozenset(), 1, 1)
-    made = train(job, SMALL, LEARNING, DETECTOR, lambda n: lambda a, b: None, lambda e: None)
     model = made.model
     assert isinstance(model, Model)
-    card = json.loads((tmp_path / "mine.json").read_text())
+    card = json.loads((folder / "mine.json").read_text())
     assert card["sets"] == {"talk": 8, "words": 8, "backwards": 8}
     assert model.c.traces.rank > 0
-    (root / "talk" / "index.tsv").write_text("file\ttext\ntraining/0\thello\n")
-    with pytest.raises(DataError, match="was made from other clips"):
-        train(job, SMALL, LEARNING, DETECTOR, lambda n: lambda a, b: None, lambda e: None)
+
+
+CHANGES = {
+    "fewer sentences": (
+        lambda sets: (sets / "talk/index.tsv").write_text("file\ttext\ntraining/0\thello\n"),
+        "other clips",
+    ),
+    "fewer words told apart": (lambda sets: write_times(sets / "talk", TIMES[2:]), "other clips"),
+    "another time": (
+        lambda sets: write_times(sets / "talk", [TIMES[0].replace("1.4", "1.5"), *TIMES[1:]]),
+        "sets of another content",
+    ),
+    "another take": (
+        lambda sets: write_take(sets / "gsc/yes/tra00000_nohash_2.wav", 99),
+        "clips of another content",
+    ),
+    "another noise": (
+        lambda sets: write_take(sets / "gsc/_background_noise_/hum.wav", 99, 15 * SECOND),
+        "noise of another content",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_checkpoint_of_other_recordings_is_refused(whole, tmp_path, name) -> None:
+    folder, _ = whole
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    change, said = CHANGES[name]
+    change(tmp_path / "sets")
+    with pytest.raises(DataError, match=rf"safetensors was made from {said}.*; remove it"):
+        trained_on(tmp_path)

@@ -181,9 +181,9 @@ def draw_warp(count: int, config: AugmentConfig, rng: np.random.Generator) -> ND
 
 def draw_cut(count: int, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.int64]:
     """Frames that are missing of words' starts."""
-    if not config.cut_share:
-        return np.zeros(count, dtype=np.int64)
     most = round(config.cut_ms / FRAME_MS)
+    if not (config.cut_share and most):
+        return np.zeros(count, dtype=np.int64)
     frames = rng.integers(1, most + 1, count)
     frames[rng.random(count) >= config.cut_share] = 0
     return frames
@@ -338,7 +338,8 @@ def changed(
     noise = noises.at(changes.noise_starts) * changes.noise_response[:, None, :]
     level = changes.noise_level * mean_energy(clips) / (mean_energy(noise) + 1e-9)
     unit = np.float32(noises.unit)
-    level[is_silence] = unit * changes.silence[is_silence] / mean_energy(noise[is_silence])
+    energy = np.maximum(mean_energy(noise[is_silence]), 1e-9)  # of digital silence none: it stays
+    level[is_silence] = unit * changes.silence[is_silence] / energy
     clips[is_silence] = 0
     gain = np.where(is_silence, np.float32(1), changes.gain)
     earlier = before * (changes.before_level[:, None] * changes.response)[:, None, :]

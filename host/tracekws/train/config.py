@@ -28,8 +28,11 @@ LEAST = {
     "temperature": 0.1,
     "unknown_weight": 0.01,
     "warp": 0.5,
+    "gain_db": -40.0,
+    "noise_db": -40.0,
+    "talker_db": -40.0,
 }
-"""Smallest values; of other numbers it is 0 (of those in a pair there is none)."""
+"""Smallest values; of other numbers it is 0."""
 MOST = {
     "taps": lib.TKWS_MAX_TAPS,
     "kernels": lib.TKWS_FEATURES,
@@ -53,7 +56,12 @@ MOST = {
     "shift_ms": 400,
     "cut_ms": 400,
     "warp_share": 1.0,
+    "warp": 2.0,
     "cut_share": 1.0,
+    "gain_db": 40.0,
+    "equaliser_db": 10.0,
+    "noise_db": 60.0,
+    "talker_db": 60.0,
 }
 LARGEST = (1 << 31) - 1
 """Of numbers that MOST does not name."""
@@ -168,13 +176,13 @@ class TrainConfig:
         return {name: settings[name] for name in (*names, "teacher", "augment", "sets")}
 
 
-def check_number(where: str, key: str, value: float, least: float) -> None:
+def check_number(where: str, key: str, value: float) -> None:
     """See that a number is in its range.
 
     Raises:
         DataError: it is not.
     """
-    most = MOST.get(key)
+    least, most = LEAST.get(key, 0), MOST.get(key)
     if not least <= value <= (LARGEST if most is None else most):  # nor if it is no number
         if most is not None:
             bounds = f"{least} to {most}"
@@ -183,7 +191,7 @@ def check_number(where: str, key: str, value: float, least: float) -> None:
         raise DataError(f"{where}: {key} = {value}, but {bounds} is possible")
 
 
-def converted(where: str, key: str, value: Any, model: Any, least: float = 0) -> Any:
+def converted(where: str, key: str, value: Any, model: Any) -> Any:
     """A value of the file as the dataclass has it, by the type that base.toml gives it.
 
     Raises:
@@ -194,8 +202,7 @@ def converted(where: str, key: str, value: Any, model: Any, least: float = 0) ->
         pair = key.endswith("_db") or key == "warp"
         if not isinstance(value, list) or not value or (pair and len(value) != 2):
             raise DataError(f"{where}: {key} must be a list{' of two' if pair else ''}")
-        least = -LARGEST if pair else LEAST.get(key, 0)
-        items = tuple(converted(where, key, item, model[0], least) for item in value)
+        items = tuple(converted(where, key, item, model[0]) for item in value)
         if pair and items[0] > items[1]:
             raise DataError(f"{where}: {key}: the first number is above the second")
         return items
@@ -204,7 +211,7 @@ def converted(where: str, key: str, value: Any, model: Any, least: float = 0) ->
     if not fits or isinstance(value, bool):
         raise DataError(f"{where}: {key} must be {names[wanted]}")
     if wanted is not str:
-        check_number(where, key, value, least)
+        check_number(where, key, value)
     return wanted(value)
 
 
@@ -226,7 +233,7 @@ def merged(where: str, base: dict[str, Any], given: dict[str, Any]) -> dict[str,
                 raise DataError(f"{where}: {key} is a section: [{key}]")
             out[key] = merged(f"{where}: [{key}]", model, value)
         else:
-            out[key] = converted(where, key, value, model, LEAST.get(key, 0))
+            out[key] = converted(where, key, value, model)
     return out
 
 
@@ -350,6 +357,8 @@ def load_config(name: str, **changes: Any) -> TrainConfig:
     settings["convolution"] = ConvolutionConfig(**settings["convolution"])
     check_convolution(where, settings["convolution"])
     settings["teacher"] = TeacherConfig(**settings["teacher"])
+    if not (kernel := settings["teacher"].kernel) % 2:
+        raise DataError(f"{where}: [teacher]: kernel = {kernel}, but odd numbers are possible")
     settings["augment"] = AugmentConfig(**settings["augment"])
     settings["sets"] = SetsConfig(**settings["sets"])
     return TrainConfig(**settings)

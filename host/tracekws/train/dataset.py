@@ -3,8 +3,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from tracekws.data import (
     CLIP_SAMPLES,
     NOISE_FOLDER,
     SILENCE,
+    SPLITS,
     UNKNOWN,
     Clip,
     Progress,
@@ -32,6 +34,14 @@ CLIPS_PER_SILENCE = 13
 """One made-up clip of silence is there for so many clips of words."""
 
 
+def digest_of(*arrays: NDArray[Any]) -> str:
+    """SHA-256 over numbers, 16 hexadecimal digits."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(array.data)
+    return sha.hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Source:
     """What is trained on."""
@@ -44,6 +54,16 @@ class Source:
     noises: list[NDArray[np.int16]]
     seconds: Seconds | None = None
     """Those of sets; their samples are in pcm, too."""
+
+    @property
+    def content(self) -> dict[str, str]:
+        """Digests of what is in it beside names, by what they are of."""
+        clips, rows = self.clips, len(self.pcm)
+        return {
+            "clips": digest_of(self.pcm[:clips]),
+            "sets": digest_of(self.pcm[clips:], self.words[clips:rows]),
+            "noise": digest_of(*self.noises),
+        }
 
     @property
     def clips(self) -> int:
@@ -120,6 +140,17 @@ def check_classes(
         )
 
 
+def without_speakers(tree: Tree, exclude: frozenset[str]) -> Tree:
+    """The tree without what some speakers say in its training split.
+
+    Raises:
+        DataError: none of them is there.
+    """
+    exclude = left_out(tree, exclude)
+    clips = (c for c in tree.clips if c.split != SPLITS[0] or c.speaker not in exclude)
+    return replace(tree, clips=tuple(clips))
+
+
 def training_clips(tree: Tree, exclude: frozenset[str], classes: Sequence[str]) -> tuple[Clip, ...]:
     """The training split without the excluded speakers, before any of it is read.
 
@@ -127,8 +158,7 @@ def training_clips(tree: Tree, exclude: frozenset[str], classes: Sequence[str]) 
         DataError: no list files, no noise recordings, a class without clips, or speakers to exclude
             of whom none is there.
     """
-    exclude = left_out(tree, exclude)
-    clips = tuple(clip for clip in tree.of("training") if clip.speaker not in exclude)
+    clips = without_speakers(tree, exclude).of("training")
     check_classes(tree.root, clips, classes)
     if not tree.of("validation"):
         raise DataError(

@@ -5,7 +5,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from tracekws import files
 from tracekws._core import lib
-from tracekws.errors import DataError
+from tracekws.errors import DataError, TraceKwsError
 from tracekws.train.augment import STEPS
 from tracekws.train.cache import front_end_version
 from tracekws.train.config import TrainConfig
@@ -125,7 +125,7 @@ class Run(ABC):
             network: with the weights that training begins with.
             folder: of the checkpoint.
             settings: all that the result depends on but the data; the checkpoint is bound to them.
-            clips: digest of what is trained on, which the checkpoint is bound to, too.
+            clips: digest of the names of what is trained on, which the checkpoint is bound to, too.
             sampling: how its clips are drawn.
             epochs: in all.
             learning_rate: the peak of one cycle.
@@ -140,6 +140,7 @@ class Run(ABC):
         self.checkpoint = folder / f"{name}.safetensors"
         self.settings = as_json(settings)
         self.clips = clips
+        self.content: dict[str, str] = {}
         self.sampling = sampling
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -207,20 +208,16 @@ class Run(ABC):
         size = int.from_bytes(content[:8], "little")
         meta = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["run"])
         if meta["settings"] != self.settings:
-            raise DataError(
-                f"{self.checkpoint} was made with other settings; remove it or choose another --run"
-            )
-        if meta["clips"] != self.clips:
-            raise DataError(
-                f"{self.checkpoint} was made from other clips (--data, --exclude-speakers); remove "
-                f"it or choose another --run"
-            )
+            raise self.refused("with other settings")
+        shapes = {k: v.shape for k, v in self.network.state_dict().items()}
+        network = {k: state[f"network.{k}"] for k in shapes}
+        # words that are told apart give it its shape, and those of sets have no part in the digest
+        if meta["clips"] != self.clips or shapes != {k: v.shape for k, v in network.items()}:
+            raise self.refused("from other clips (--data, --exclude-speakers)")
         if meta.get("front_end", version) != version:  # the first version did not write it
-            raise DataError(
-                f"{self.checkpoint} was made with another front end; remove it or choose another "
-                f"--run"
-            )
-        self.network.load_state_dict({k: state[f"network.{k}"] for k in self.network.state_dict()})
+            raise self.refused("with another front end")
+        self.content = dict(meta.get("content", {}))  # nor this
+        self.network.load_state_dict(network)
         self.history = [Epoch(**epoch) for epoch in meta["history"]]
         # One step on zero gradients makes the optimizers' tensors, which are then overwritten.
         for parameter in self.network.parameters():
@@ -232,6 +229,24 @@ class Run(ABC):
         self.network.load_state_dict(before)
         for name, value in self.moments().items():
             value.copy_(state[name])
+
+    def refused(self, made: str) -> DataError:
+        """What to raise of a checkpoint that is not of this run; `made` says how it was made."""
+        return DataError(f"{self.checkpoint} was made {made}; remove it or choose another --run")
+
+    def bind(self, content: Mapping[str, str]) -> None:
+        """See that what is gone on from was made of this content; checkpoints have it from here on.
+
+        Args:
+            content: digests of what is trained on, by what they are of.
+
+        Raises:
+            DataError: it was made of another.
+        """
+        for what, digest in content.items():
+            if self.content.get(what, digest) != digest:
+                raise self.refused(f"from {what} of another content")
+        self.content = dict(content)
 
     def moments(self) -> dict[str, Tensor]:
         """The optimizers' own tensors, by their names in a checkpoint."""
@@ -249,6 +264,7 @@ class Run(ABC):
         meta = {
             "settings": self.settings,
             "clips": self.clips,
+            "content": self.content,
             "front_end": front_end_version(),
             "history": [asdict(e) for e in self.history],
         }
@@ -275,14 +291,23 @@ class Run(ABC):
         return self.group.mean(total / count).item()
 
     def train(self, loader: Loader, held: Evaluation, report: Callable[[Epoch], None]) -> None:
-        """Train the epochs that are left, with a checkpoint after each."""
+        """Train the epochs that are left, with a checkpoint after each.
+
+        Raises:
+            TraceKwsError: the loss is no number any more; the checkpoint is of the epoch before.
+        """
         left = range(len(self.history), self.epochs)
         for batches in loader.epochs(self.sampling, left):
             start = time.monotonic()
             loss = self.train_epoch(batches, loader.batches(self.sampling))
             seconds = time.monotonic() - start
-            measured = self.measure(held)
             number = len(self.history) + 1
+            if not math.isfinite(loss):
+                raise TraceKwsError(
+                    f"{self.name}, epoch {number}: the loss is {loss}, no number any more; choose "
+                    f"a lower learning_rate and another --run"
+                )
+            measured = self.measure(held)
             self.history.append(Epoch(self.name, number, loss, *measured, seconds))
             if self.group.leads:
                 self.save()

@@ -4,7 +4,8 @@
 Both are written as files, so that they are read and held out like recordings. Other words are those
 of the voices that come with the package, and pieces of the tree's own words: backwards, with their
 halves exchanged between words, and cut. A voice is held out like a speaker, and a piece with the
-clip that it is made of.
+clips that it is made of. A babble is of training clips; where parts are held out in turn, which
+have the noise in common, it is of them all.
 """
 
 import io
@@ -75,8 +76,14 @@ def babble(rng: np.random.Generator, samples: int, clips: NDArray[np.int16]) -> 
     return out[:samples]
 
 
-def with_noise(tree: Tree, recordings: Recordings, folder: Path, seed: int) -> Tree:
+def with_noise(tree: Tree, clips: NDArray[np.int16], folder: Path, seed: int) -> Tree:
     """The tree with noise recordings that are made and written to a folder.
+
+    Args:
+        tree: without any.
+        clips: (n, 16000), of the babble.
+        folder: where they are written.
+        seed: of what is drawn.
 
     Raises:
         DataError: they cannot be written.
@@ -86,7 +93,7 @@ def with_noise(tree: Tree, recordings: Recordings, folder: Path, seed: int) -> T
     made = {
         "pink": pink(rng, samples),
         "hum": hum(rng, samples),
-        "babble": babble(rng, samples, recordings.pcm),
+        "babble": babble(rng, samples, clips),
     }
     files.check_folder(folder)
     for name, pcm in made.items():
@@ -142,7 +149,7 @@ def piece(
 
 
 def pieces(recordings: Recordings, words: Sequence[str], folder: Path, seed: int) -> list[Clip]:
-    """Pieces of the words' clips, each in the split of the clip that it is of.
+    """Pieces of the words' clips, each in the split of the clips that it is of.
 
     Raises:
         DataError: they cannot be written.
@@ -178,7 +185,7 @@ def completed(
     """A tree with noise and other words, made where it has none, and what to say of that.
 
     Args:
-        tree: its splits are those of its clips.
+        tree: its splits are those of its clips; what is made is of any of these.
         words: to be learned.
         folder: where what is made is written.
         seed: of what is made.
@@ -193,10 +200,11 @@ def completed(
     if tree.noises and has_others and not always:
         return tree, told
     own = read_recordings([clip for clip in tree.clips if clip.word in words])
-    if not own.clips:
-        raise DataError(f"{tree.root}: no readable clips of {', '.join(words)}")
+    not_held = np.array([clip.split not in SPLITS[1:] for clip in own.clips], dtype=bool)
+    if not not_held.any():
+        raise DataError(f"{tree.root}: no readable clips to train on of {', '.join(words)}")
     if not tree.noises:
-        tree = with_noise(tree, own, folder / "noise", seed)
+        tree = with_noise(tree, own.pcm[not_held], folder / "noise", seed)
         told.append(
             "no _background_noise_: noise is made (white, brown, pink, hum, babble); recordings of"
             " your rooms there are better"

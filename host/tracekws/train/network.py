@@ -85,7 +85,10 @@ def lif_layer(current: Tensor, recurrent: Tensor, decay: Tensor) -> Tensor:
 
 
 def as_int8(values: Tensor, bits: int) -> Tensor:
-    """The nearest numbers that int8 of so many fraction bits holds; the gradient ignores it."""
+    """The nearest numbers that int8 of so many fraction bits holds; the gradient ignores it.
+
+    Halves go to the even one, where the core's go up: of what the taps give, 1 % is one lower.
+    """
     one = float(1 << bits)
     held = torch.clamp(values, -128 / one, 127 / one)
     return held + (torch.round(held * one) / one - held).detach()
@@ -123,7 +126,10 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape.kernels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """From features (T, B, 80) as many numbers, as the core has them (convolution.h)."""
+        """From features (T, B, 80) as many numbers, as of the core (convolution.h) but for halves.
+
+        See as_int8().
+        """
         steps, batch, inputs = features.shape
         frames = features.transpose(0, 1).reshape(batch, 1, -1, lib.TKWS_CHANNELS)
         margin = self.shape.margin
@@ -171,7 +177,10 @@ class SpikingNetwork(nn.Module):
         return torch.sigmoid(self.decay_logit)
 
     def filter(self, features: Tensor) -> Tensor:
-        """Inputs of the layer from features, both (T, B, inputs), as the core has them."""
+        """Inputs of the layer from features, both (T, B, inputs), as of the core but for halves.
+
+        See as_int8().
+        """
         if self.convolution:
             features = self.convolution(features)
         taps = as_int8(self.taps, lib.TKWS_TAP_Q)

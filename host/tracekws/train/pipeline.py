@@ -28,6 +28,7 @@ from tracekws.train.dataset import (
     read_evaluation,
     read_training,
     training_clips,
+    without_speakers,
     words_of,
 )
 from tracekws.train.export import export
@@ -106,6 +107,7 @@ def train(
     Raises:
         DataError: nothing to train on, a checkpoint that is damaged or of other settings or clips,
             or a file that cannot be written; all before the work begins.
+        TraceKwsError: a loss is no number any more.
     """
     torch.set_num_threads(1 if config.start else job.threads)  # a readout is small: more would wait
     group = join()
@@ -126,7 +128,7 @@ def train_with(
     tell: Callable[[str], None],
 ) -> Trained | None:
     """See train()."""
-    for batch in (config.batch, config.teacher.batch):
+    for batch in (config.batch, config.teacher.batch if config.teachers else 0):
         if batch % group.size:
             raise DataError(f"a batch of {batch} clips is not for {group.size} processes alike")
     cards.check_output(job.output)
@@ -138,14 +140,15 @@ def train_with(
     if not has_lists:
         tree = split_by_hash(without_repeats(tree, stage("looking for repeats")))
     check_words(tree.root, tree.clips, config.words)
+    tree = without_speakers(tree, job.exclude)  # nothing is made of them, either
     tree, told = completed(tree, config.words, job.run / "made", config.augment.seed)
     for text in told if group.leads else ():
         tell(text)
-    clips = training_clips(tree, job.exclude, config.classes)
+    clips = training_clips(tree, frozenset(), config.classes)
     files.check_folder(job.run)
     files.check_folder(job.cache)
-    parts = training_parts(job.data, config.words, config.sets)
-    spoken = spoken_words(job.data, config.words)
+    parts = training_parts(job.data, config.words, config.sets, job.exclude)
+    spoken = spoken_words(job.data, config.words, job.exclude)
     talk = read_split(job.data, TALK, "validation")
     digest = names_digest(clips, parts)
     words = len(words_of(clips, config.words, told_apart(parts)))
@@ -162,8 +165,11 @@ def train_with(
     front_end = FeatureConfig()
     seconds = read_seconds(parts, config.sets, config.augment.seed)
     source, held, recordings = read_training(
-        tree, job.exclude, front_end, config.classes, stage("reading"), seconds
+        tree, frozenset(), front_end, config.classes, stage("reading"), seconds
     )
+    content = source.content
+    for run in runs:
+        run.bind(content)
     total = sum(run.epochs for run in runs)
     bar = stage("epochs")
     loader = Loader(

@@ -113,6 +113,16 @@ def alone(
     return np.clip(np.rint(second), -32768, 32767).astype(np.int16)
 
 
+def recordings_of(folder: Path, name: str, exclude: frozenset[str]) -> tuple[Recording, ...]:
+    """The recordings of a set's training part without those of some speakers; maybe none.
+
+    Raises:
+        DataError: the set is not usable.
+    """
+    found = read_split(folder, name, "training")
+    return tuple(one for one in found if normalised(one.speaker) not in exclude)
+
+
 def times_of(folder: Path) -> dict[str, list[tuple[str, Span]]]:
     """Words and when they are said, by recording: `words.tsv` of a set; nothing without it.
 
@@ -247,12 +257,17 @@ def other_words(
     least: int,
     weight: float = 0.0,
 ) -> WordPart:
-    """The words of recordings that are no keywords; told apart where they are said so often."""
+    """The words of recordings that are no keywords; told apart where they are said so often.
+
+    Times behind a recording's end, where nothing is said, are left out.
+    """
     said = [
         [
             (word, (start, end))
             for word, (start, end) in times.get(one.name, ())
-            if word not in keywords and SHORTEST_WORD <= end - start <= LONGEST_WORD
+            if word not in keywords
+            and end - start <= LONGEST_WORD
+            and min(end, one.sound.samples / SAMPLE_RATE) - start >= SHORTEST_WORD
         ]
         for one in recordings
     ]
@@ -277,20 +292,38 @@ def word_parts(
     return [part for part in (forwards, backwards) if part.count and part.weight]
 
 
-def spoken_words(folder: Path, keywords: Sequence[str]) -> WordPart | None:
+def spoken_words(
+    folder: Path, keywords: Sequence[str], exclude: frozenset[str] = frozenset()
+) -> WordPart | None:
     """The other words of talk's training part, each told apart; None where there are none.
+
+    Args:
+        folder: of sets.
+        keywords: no other words.
+        exclude: speakers that are left out.
 
     Raises:
         DataError: the set is not usable.
     """
     keywords = [word.lower() for word in keywords]
-    recordings = tuple(read_split(folder, TALK, "training"))
+    recordings = recordings_of(folder, TALK, exclude)
     part = other_words(recordings, times_of(folder / TALK), keywords, 1) if recordings else None
     return part if part and part.count else None
 
 
-def training_parts(folder: Path, keywords: Sequence[str], config: SetsConfig) -> list[Part]:
+def training_parts(
+    folder: Path,
+    keywords: Sequence[str],
+    config: SetsConfig,
+    exclude: frozenset[str] = frozenset(),
+) -> list[Part]:
     """The training parts of the sets that there are in a folder.
+
+    Args:
+        folder: of sets.
+        keywords: what is not to be in them.
+        config: how much of each.
+        exclude: speakers that are left out, by the sets' tables.
 
     Raises:
         DataError: a set is not usable.
@@ -299,7 +332,7 @@ def training_parts(folder: Path, keywords: Sequence[str], config: SetsConfig) ->
     weights = {TALK: config.talk, PHRASES: config.phrases, SOUNDS: config.sounds}
     parts: list[Part] = []
     for name, weight in weights.items():
-        recordings = tuple(read_split(folder, name, "training"))
+        recordings = recordings_of(folder, name, exclude)
         times = times_of(folder / name) if recordings else {}
         if recordings and weight:
             parts.append(Part(name, recordings, keyword_spans(times, keywords, recordings), weight))

@@ -33,7 +33,7 @@ def fit_form(
         rank: directions.
 
     Returns:
-        The form; None where no word has takes enough.
+        The form; None where no word has takes enough, or none of them differ.
     """
     counts = np.bincount(words)
     often = counts[words] >= LEAST_TAKES
@@ -44,6 +44,8 @@ def fit_form(
     np.add.at(means, words, rates)
     means /= np.maximum(1, counts)[:, None]
     variances, directions = np.linalg.eigh(np.cov((rates - means[words]).T))
+    if not variances.any():  # as of a network that does not fire
+        return None
     variances = variances[::-1] + FLOOR * variances.mean()
     rank = min(rank, len(variances) - 1)
     left = variances[rank:].mean() / variances[:rank]
