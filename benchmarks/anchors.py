@@ -286,7 +286,7 @@ def train_seed(job: Job, names: list[str], config: TrainConfig, tree: Tree) -> N
     folder, cache = job.run / f"seed-{config.seed}", job.run.parent / "cache"
     files.check_folder(folder)
     files.check_folder(cache)
-    clips = training_clips(tree, frozenset(), config.classes)
+    clips = training_clips(tree, config.classes)
     digest, words = names_digest(clips), len(words_of(clips, config.words))
     teachers = [
         TeacherRun(config, words, number, job.run, digest, Group())
@@ -297,7 +297,7 @@ def train_seed(job: Job, names: list[str], config: TrainConfig, tree: Tree) -> N
     front_end = FeatureConfig()
     print(f"seed {config.seed}: reading clips and energies", flush=True)
     source, held, recordings = read_training(
-        tree, frozenset(), front_end, config.classes, lambda done, total: None
+        tree, front_end, config.classes, lambda done, total: None
     )
     training_data = recordings.digest
     loader = Loader(source, cache, front_end, config, 1)

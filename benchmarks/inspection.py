@@ -33,7 +33,7 @@ SPOILT = 400
 FOLDER_TAKES = 4
 ROOM_RMS = 8.0
 Pcm = NDArray[np.int16]
-Maker = Callable[[Pcm, np.random.Generator], NDArray[np.float64]]
+Maker = Callable[[Pcm, np.random.Generator], NDArray[np.floating[Any]]]
 
 
 def without_padding(pcm: Pcm) -> Pcm:
@@ -49,14 +49,12 @@ def room(samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 def overdriven(db: float) -> Maker:
     """A clip so much louder than what fits."""
-    return lambda pcm, rng: (
-        pcm * np.float64(32767 / np.abs(pcm.astype(int)).max() * 10 ** (db / 20))
-    )
+    return lambda pcm, rng: pcm * (32767 / np.abs(pcm.astype(int)).max() * 10 ** (db / 20))
 
 
 def quieter(db: float) -> Maker:
     """A clip so much quieter."""
-    return lambda pcm, rng: pcm * np.float64(10 ** (-db / 20))
+    return lambda pcm, rng: pcm * 10 ** (-db / 20)
 
 
 def click(pcm: Pcm, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -93,14 +91,14 @@ BAD: dict[str, Maker] = {
     "55 dB quieter": quieter(55),
     "6 dB louder than fits": overdriven(6),
     "20 dB louder than fits": overdriven(20),
-    "an offset of a tenth": lambda pcm, rng: pcm * np.float64(0.8) + 3277,
+    "an offset of a tenth": lambda pcm, rng: pcm * 0.8 + 3277,
     "cut at the start": start_cut,
     "cut at the end": end_cut,
     "the word twice": said_twice,
 }
 
 
-def clip16(samples: NDArray[np.float64]) -> Pcm:
+def clip16(samples: NDArray[np.floating[Any]]) -> Pcm:
     """Samples as int16."""
     pcm: Pcm = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
     return pcm

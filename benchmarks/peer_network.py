@@ -65,7 +65,7 @@ def train(data: Path, run: Path, config: TrainConfig, stage: Stage) -> torch.nn.
     """
     torch.set_num_threads(1)
     tree = read_tree(data / SPEECH)
-    clips = training_clips(tree, frozenset(), config.classes)
+    clips = training_clips(tree, config.classes)
     parts = training_parts(data, config.words, config.sets)
     digest = names_digest(clips, parts)
     network = StreamRun(config, run, digest)
@@ -75,9 +75,7 @@ def train(data: Path, run: Path, config: TrainConfig, stage: Stage) -> torch.nn.
         network.teachers = [teacher.network]
         front_end = FeatureConfig()
         seconds = read_seconds(parts, config.sets, config.augment.seed)
-        source, held, _ = read_training(
-            tree, frozenset(), front_end, config.classes, stage("reading"), seconds
-        )
+        source, held, _ = read_training(tree, front_end, config.classes, stage("reading"), seconds)
         loader = Loader(source, run.parent / "cache", front_end, config, 1)
         del source, seconds  # a gigabyte, perhaps
         try:

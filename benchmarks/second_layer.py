@@ -29,7 +29,13 @@ from tracekws.errors import TraceKwsError
 from tracekws.lab import on_device
 from tracekws.lab.model import Second, filtered, float_network
 from tracekws.train.config import TrainConfig, load_config
-from tracekws.train.dataset import names_digest, read_training, training_clips, words_of
+from tracekws.train.dataset import (
+    names_digest,
+    read_training,
+    training_clips,
+    without_speakers,
+    words_of,
+)
 from tracekws.train.defaults import DETECTOR, LEARNING
 from tracekws.train.export import N_LATENT, export, replay_rows
 from tracekws.train.group import Group
@@ -141,15 +147,14 @@ def trained(
     """
     base, front_end = configs[1], FeatureConfig()
     files.check_folder(job.run)
-    clips = training_clips(tree, excluded, base.classes)
+    tree = without_speakers(tree, excluded)
+    clips = training_clips(tree, base.classes)
     digest, words = names_digest(clips), len(words_of(clips, base.words))
     runs = {
         1: StudentRun(configs[1], words, job.run / "one", digest, Group()),
         2: TwoLayersRun(configs[2], words, job.run / "two", digest, Group()),
     }
-    source, held, _ = read_training(
-        tree, excluded, front_end, base.classes, lambda done, total: None
-    )
+    source, held, _ = read_training(tree, front_end, base.classes, lambda done, total: None)
     loader = Loader(source, job.run.parent / "cache", front_end, base, 1)
     del source  # a gigabyte, perhaps
     found = {}

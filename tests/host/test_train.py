@@ -67,9 +67,8 @@ def silently(name):
 
 def read(tree, *excluded, config=SMALL):
     """Source, validation clips and recordings of a tree."""
-    return dataset.read_training(
-        read_tree(tree), frozenset(excluded), FeatureConfig(), config.classes, silently("")
-    )
+    kept = dataset.without_speakers(read_tree(tree), frozenset(excluded))
+    return dataset.read_training(kept, FeatureConfig(), config.classes, silently(""))
 
 
 class Spike(torch.autograd.Function):
@@ -136,7 +135,7 @@ def trained(tree, tmp_path_factory):
 
 def test_training_learns_the_words_and_the_core_agrees_with_torch(trained, tree):
     job, model = trained
-    clips = dataset.training_clips(read_tree(tree), frozenset(), CLASSES)
+    clips = dataset.training_clips(read_tree(tree), CLASSES)
     run = StudentRun(SMALL, words_of(clips), job.run, dataset.names_digest(clips), Group())
     assert len(run.history) == SMALL.epochs
     _, held, _ = read(tree)
@@ -300,7 +299,7 @@ def test_batches_of_teachers_that_are_not_there_need_not_fit_the_processes(tree,
 def test_tensorboard_and_a_picture_show_the_run(trained):
     job, _ = trained
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    clips = dataset.training_clips(read_tree(job.data), frozenset(), CLASSES)
+    clips = dataset.training_clips(read_tree(job.data), CLASSES)
     digest = dataset.names_digest(clips)
     student = StudentRun(SMALL, words_of(clips), job.run, digest, Group())
     teacher = TeacherRun(SMALL, words_of(clips), 0, job.run, digest, Group())
@@ -447,7 +446,7 @@ def test_a_damaged_checkpoint_is_refused_at_the_start(trained, tree, tmp_path, h
 
 
 def test_a_checkpoint_of_other_settings_or_clips_is_refused_at_the_start(tree, tmp_path):
-    clips = dataset.training_clips(read_tree(tree), frozenset(), CLASSES)
+    clips = dataset.training_clips(read_tree(tree), CLASSES)
     config = replace(BASE, neurons=16)
     StudentRun(
         config, words_of(clips), tmp_path / "run", dataset.names_digest(clips), Group()

@@ -243,7 +243,7 @@ def test_what_is_made_is_held_out_with_what_it_is_made_of(tmp_path):
     voices = {clip.speaker: clip.split for clip in whole.clips if "speech" in clip.path.parts}
     assert {*voices.values()} == {"training", "validation", "testing"}
     classes = (*WORDS, "_unknown_", "_silence_")  # as training from scratch wants them
-    assert len(training_clips(whole, frozenset(), classes)) > len(tree.of("training"))
+    assert len(training_clips(whole, classes)) > len(tree.of("training"))
     again, _ = made.completed(tree, WORDS, tmp_path / "again", 1)
     same = read_recordings(again.clips)
     assert (same.pcm == read.pcm).all()
@@ -337,9 +337,7 @@ def test_training_from_scratch_names_copies_too(tmp_path):
     (tmp_path / "validation_list.txt").write_text("lamp/9.wav\n")
     classes = ("lamp", "light", "_unknown_", "_silence_")
     with pytest.raises(DataError, match=f"no clips to train on of light .*{COPIES}"):
-        read_training(
-            read_tree(tmp_path), frozenset(), FeatureConfig(), classes, lambda done, total: None
-        )
+        read_training(read_tree(tmp_path), FeatureConfig(), classes, lambda done, total: None)
 
 
 @pytest.mark.parametrize(

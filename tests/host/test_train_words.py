@@ -121,7 +121,7 @@ def test_a_single_speaker_is_told_what_to_do(folder: Path, tmp_path: Path) -> No
         shutil.copy(path, tmp_path / path.parent.name)
     tree = split_by_hash(read_tree(tmp_path))
     with pytest.raises(DataError, match="record more speakers, or write validation_list"):
-        training_clips(tree, frozenset(), (*WORDS, "_unknown_", "_silence_"))
+        training_clips(tree, (*WORDS, "_unknown_", "_silence_"))
 
 
 def test_a_word_that_is_not_there_is_one_line(folder: Path, tmp_path: Path) -> None:

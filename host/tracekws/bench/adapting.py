@@ -524,6 +524,10 @@ class Estimate:
         """Upper end of the 95 % interval."""
         return float(np.nanpercentile(self.resampled, 97.5))
 
+    def summary(self) -> dict[str, float]:
+        """Plain data for --json."""
+        return {"mean": self.mean, "low": self.low, "high": self.high}
+
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The paired difference."""
         return Estimate(self.mean - other.mean, self.resampled - other.resampled)
@@ -575,10 +579,7 @@ class MethodRow:
         """Plain data for --json."""
 
         def plain(estimates: Estimates) -> dict[str, object]:
-            return {
-                name: e and {"mean": e.mean, "low": e.low, "high": e.high}
-                for name, e in estimates.items()
-            }
+            return {name: e and e.summary() for name, e in estimates.items()}
 
         means = {name: e and e.mean for name, e in self.columns.items()}
         return {

@@ -121,16 +121,13 @@ class CorrectingReport:
 
     def summary(self) -> dict[str, object]:
         """Plain data for --json."""
-
-        def plain(one: Estimate | None) -> dict[str, float] | None:
-            return {"mean": one.mean, "low": one.low, "high": one.high} if one else None
-
+        changes = {name: self.change(name) for name in self.rows if name in BEFORE}
         return {
             "speakers": self.speakers,
             "false_alarms_corrected": self.false_alarms,
             "missed_words_corrected": self.missed,
-            "rows": {name: plain(one) for name, one in self.rows.items()},
-            "changes": {name: plain(self.change(name)) for name in self.rows if name in BEFORE},
+            "rows": {name: one.summary() for name, one in self.rows.items()},
+            "changes": {name: one and one.summary() for name, one in changes.items()},
         }
 
 

@@ -395,10 +395,7 @@ class TeachingRow:
         """Plain data for --json."""
         return {
             "takes": self.takes,
-            **{
-                name: {"mean": one.mean, "low": one.low, "high": one.high}
-                for name, one in self.columns.items()
-            },
+            **{name: one.summary() for name, one in self.columns.items()},
         }
 
 

@@ -151,14 +151,13 @@ def without_speakers(tree: Tree, exclude: frozenset[str]) -> Tree:
     return replace(tree, clips=tuple(clips))
 
 
-def training_clips(tree: Tree, exclude: frozenset[str], classes: Sequence[str]) -> tuple[Clip, ...]:
-    """The training split without the excluded speakers, before any of it is read.
+def training_clips(tree: Tree, classes: Sequence[str]) -> tuple[Clip, ...]:
+    """The training split, before any of it is read.
 
     Raises:
-        DataError: no list files, no noise recordings, a class without clips, or speakers to exclude
-            of whom none is there.
+        DataError: no list files, no noise recordings, or a class without clips.
     """
-    clips = without_speakers(tree, exclude).of("training")
+    clips = tree.of("training")
     check_classes(tree.root, clips, classes)
     if not tree.of("validation"):
         raise DataError(
@@ -193,18 +192,17 @@ def read_evaluation(
 
 def read_training(
     tree: Tree,
-    exclude: frozenset[str],
     config: FeatureConfig,
     classes: Sequence[str],
     progress: Progress,
     seconds: Seconds | None = None,
 ) -> tuple[Source, Evaluation, Recordings]:
-    """Training clips without the excluded speakers, and the validation split.
+    """The training and the validation split.
 
     Raises:
         DataError: something is missing or not usable.
     """
-    clips = training_clips(tree, exclude, classes)
+    clips = training_clips(tree, classes)
     noises = read_noise(tree.noises, "training")
     for path, noise in zip(tree.noises, noises, strict=True):
         if len(noise) <= CLIP_SAMPLES:

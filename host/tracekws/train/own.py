@@ -351,7 +351,7 @@ class Training:
         for part in (*range(PARTS), None):
             tree = without(self.tree, part)
             source, held, _ = read_training(
-                tree, frozenset(), front_end, config.classes, lambda done, total: None
+                tree, front_end, config.classes, lambda done, total: None
             )
             trained = ReadoutRun(
                 config,

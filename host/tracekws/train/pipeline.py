@@ -144,7 +144,7 @@ def train_with(
     tree, told = completed(tree, config.words, job.run / "made", config.augment.seed)
     for text in told if group.leads else ():
         tell(text)
-    clips = training_clips(tree, frozenset(), config.classes)
+    clips = training_clips(tree, config.classes)
     files.check_folder(job.run)
     files.check_folder(job.cache)
     parts = training_parts(job.data, config.words, config.sets, job.exclude)
@@ -165,7 +165,7 @@ def train_with(
     front_end = FeatureConfig()
     seconds = read_seconds(parts, config.sets, config.augment.seed)
     source, held, recordings = read_training(
-        tree, frozenset(), front_end, config.classes, stage("reading"), seconds
+        tree, front_end, config.classes, stage("reading"), seconds
     )
     content = source.content
     for run in runs:
