@@ -78,8 +78,10 @@ int main(int argc, char **argv)
 {
     tkws_model model;
     tkws_weights weights;
-    if (argc != 4)
+    if (argc != 4) {
+        fputs("usage: learn MODEL WORD WEIGHTS < TAKE, raw samples\n", stderr);
         return 2;
+    }
     int error = tkws_model_parse(&model, image, read_file(argv[1], image, sizeof image));
     if (error == TKWS_OK)
         error = tkws_weights_init(&weights, &model, weights_memory, sizeof weights_memory);

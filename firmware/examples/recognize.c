@@ -16,8 +16,10 @@ int main(int argc, char **argv)
     tkws_model model;
     tkws_weights weights;
     FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
-    if (file == NULL)
+    if (file == NULL) {
+        fputs("usage: recognize MODEL < SOUND, raw samples\n", stderr);
         return 2;
+    }
     int error = tkws_model_parse(&model, image, fread(image, 1, sizeof image, file));
     if (error == TKWS_OK)
         error = tkws_weights_init(&weights, &model, weights_memory, sizeof weights_memory);

@@ -422,7 +422,7 @@ def _check_room(model: Model, sessions: Sequence[Session]) -> None:
     if len(own) > model.own_words:
         raise DataError(
             f"{model.name} has room for {model.own_words} words of your own, and these are"
-            f" {len(own)}: {', '.join(own)}; name those to learn by --word"
+            f" {len(own)}: {', '.join(own)}; choose some of them (`--word`)"
         )
 
 

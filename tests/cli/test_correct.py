@@ -64,10 +64,10 @@ def test_a_mistake_is_taken_back(run, board, take):
 
 
 def test_a_word_that_was_missed(run, board, take):
+    assert run("teach", "lamp", take, "--no-save", "--force", "--port", board.port).code == 0
     run("listen", take, "--port", board.port)
     said = json.loads(run("correct", "lamp", "--no-save", "--json", "--port", board.port).out)
-    assert said == {"word": "lamp", "takes": 1, "pause_seconds": 0.0, "generation": None}
-    assert "lamp" in run("words", "--port", board.port).out
+    assert said == {"word": "lamp", "takes": 2, "pause_seconds": 0.0, "generation": None}
     run("listen", take, "--port", board.port)
     assert run("correct", "no", "--no-save", "--port", board.port).code == 0
     assert json.loads(run("words", "--json", "--port", board.port).out)["takes"] == {"no": 1}
@@ -79,7 +79,7 @@ def test_a_word_that_was_missed(run, board, take):
     ("words", "told"),
     [
         (("--nothing",), "nothing was heard that could be corrected"),
-        (("lamp",), "nothing was heard that could be corrected"),
+        (("no",), "nothing was heard that could be corrected"),
         ((), "give the word that it was, or --nothing"),
         (("lamp", "--nothing"), "give the word that it was, or --nothing"),
         (("two words",), "a word is a name"),
@@ -107,6 +107,17 @@ def test_a_word_without_a_sound_is_told_how_it_is_meant(run, board, take, word):
     assert (about["generation"], about["changed"], about["own"]) == (0, False, [])
 
 
+def test_a_word_that_it_does_not_have_is_not_made(run, board, take):
+    run("listen", take, "--port", board.port)
+    said = run("correct", "noo", "--port", board.port)
+    assert said.code != 0
+    assert said.err == (
+        "error: the device has no word 'noo'; it knows yes, no, up; to teach it a new one:"
+        " tracekws teach noo\n"
+    )
+    assert json.loads(run("words", "--json", "--port", board.port).out)["own"] == []
+
+
 class Terminal(io.StringIO):
     """Standard input at which a user types."""
 
@@ -118,17 +129,19 @@ def test_a_word_that_is_typed_corrects_while_listening(
     run, built, model, take, tmp_path, monkeypatch
 ):
     """Each line corrects what was heard last; all is saved when listening ends."""
-    lines = iter([*[""] * 9, "lamp", *[""] * 9, "two words", *[""] * 9, "-"])
+    lines = iter([*[""] * 9, "lamp", "noo", *[""] * 8, "two words", *[""] * 9, "-"])
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("tracekws.cli.listen.typed_line", lambda: next(lines, ""))
     extra = ["--microphone", str(take), "--by-requests"]
     with virtual_board(model, tmp_path / "flash", extra=extra) as running:
+        assert run("teach", "lamp", take, "--force", "--port", running.port).code == 0
         said = run("listen", "--live", "--seconds", "3", "--port", running.port)
         assert said.code == 0
-        assert "kept as a take of lamp: 1 take of it; listening again in 0.0 s" in said.err
+        assert "kept as a take of lamp: 2 takes of it; listening again in 0.0 s" in said.err
+        assert "not corrected: the device has no word 'noo'; it knows" in said.err
         assert "not corrected: a word is a name" in said.err
         assert "kept as no word: 1 take of this sound" in said.err
-        assert "corrections saved as generation 1" in said.err
+        assert "corrections saved as generation 2" in said.err
         known = json.loads(run("words", "--json", "--port", running.port).out)
-    assert [one["word"] for one in known["own"]] == ["lamp"]
+    assert [(one["word"], one["takes"]) for one in known["own"]] == [("lamp", 2)]
     assert known["sounds"] == 1

@@ -97,8 +97,9 @@ def desk(board, takes, tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     shutil.copytree(takes, folder / "my_takes")
     write_take(folder / "take.wav", 1)
-    for number in (1, 2, 3):
-        write_take(folder / "lamp_takes" / f"{number}.wav", 90 + number)
+    for first, word in ((90, "lamp"), (95, "radio")):
+        for number in (1, 2, 3):
+            write_take(folder / f"{word}_takes" / f"{number}.wav", first + number)
     (folder / "DATA").mkdir()
     tree = write_tree(folder / "DATA")
     other = shutil.copytree(tree, folder / "OTHER_WORDS")

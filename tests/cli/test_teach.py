@@ -47,6 +47,21 @@ def generation(board: VirtualBoard) -> int:
         return device.info().generation
 
 
+@pytest.mark.parametrize("name", ["lamp", "yes", "_other"])
+def test_a_tree_of_words_is_not_taken_for_a_word(run, board, lamp, tmp_path, name):
+    write_take(tmp_path / "tree" / name / "1.wav", 1)
+    said = run("teach", "lamp", tmp_path / "tree", "--port", board.port)
+    assert said.code != 0
+    assert said.err.count("\n") == 1
+    assert f"a folder a word ({name})" in said.err
+    assert f"give {tmp_path / 'tree' / 'lamp'}" in said.err
+    assert generation(board) == 0
+    by_speaker = tmp_path / "my" / "lamp" / "anna"
+    by_speaker.mkdir()
+    write_take(by_speaker / "4.wav", 4)
+    assert "4 takes learned" in run("teach", "lamp", lamp, "--port", board.port).out
+
+
 def test_teach_words_and_forget(run, board, lamp, tmp_path):
     taught = run("teach", "lamp", lamp, "--json", "--port", board.port)
     assert taught.code == 0

@@ -98,7 +98,7 @@ def test_takes_are_kept_for_another_model(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
     assert run(PROGRAMS[2], capsys) == "{'yes': 2} are learned again\n"
-    assert tracekws.Profile.names() == ["anna"]
+    assert tracekws.Profile.names() == ["berta"]
 
 
 def test_adapting_a_device(

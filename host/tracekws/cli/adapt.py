@@ -13,6 +13,7 @@ import typer
 from tracekws import columns
 from tracekws.cli.console import (
     check_json,
+    count,
     out,
     picture_file,
     print_json,
@@ -22,6 +23,7 @@ from tracekws.cli.console import (
     talk,
 )
 from tracekws.cli.devices import (
+    check_known,
     columns_table,
     device_model,
     open_device,
@@ -117,9 +119,10 @@ def adapt(
             say(talk, f"warning: {warning}")
             told.add(warning)
         if not use_all:
-            talk.print(
-                f"{len(lesson.learn)} takes to learn, {len(lesson.test)} held back to test with"
-                " (--all learns them too)"
+            say(
+                talk,
+                f"{count(len(lesson.learn))} to learn, {len(lesson.test)} held back to test with:"
+                " the last of each word, and other words (--all holds none back)",
             )
 
     def as_plain(result: adaptation.Adaptation) -> dict[str, object]:
@@ -132,7 +135,7 @@ def adapt(
             if warning not in told:
                 say(talk, f"warning: {warning}")
         if picture:
-            title = f"before and after {n_learned} takes"
+            title = f"before and after {count(n_learned)}"
             columns.picture(picture, result.before, result.after, title)
         if as_json:
             longest = as_plain(replace(result, generation=2**32 - 1))
@@ -142,7 +145,7 @@ def adapt(
             if result.before.items():
                 out.print(columns_table(result.before, result.after))
             else:
-                say(out, f"{n_learned} takes learned; nothing was held back to test with")
+                say(out, f"{count(n_learned)} learned; nothing was held back to test with")
             if picture:
                 say(out, f"picture: {picture}")
 
@@ -182,11 +185,7 @@ def chosen(words: Sequence[str], known: Sequence[str]) -> Sequence[str]:
         DataError: the device does not know one.
     """
     named = [normalised(word) for word in words]
-    if strange := [word for word in named if word not in known]:
-        raise DataError(
-            f"the device has no word {strange[0]!r}; it knows {', '.join(known)}; `tracekws teach`"
-            " teaches another"
-        )
+    check_known(named, known, "; `tracekws teach` teaches another")
     return named or known
 
 
@@ -203,4 +202,4 @@ def record_guided(folder: Path, words: Sequence[str], others: bool) -> None:
         recorder=microphone.record,
         others=others,
     )
-    say(talk, f"{made} takes recorded")
+    say(talk, f"{count(made)} recorded")

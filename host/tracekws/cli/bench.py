@@ -11,7 +11,16 @@ from tracekws import data
 from tracekws.bench import adapting, cards, correcting, cost, poisoning, robust, streams, teaching
 from tracekws.bench.streams import CLEAN_DB
 from tracekws.cli.adapting import methods_of, show_adaptation
-from tracekws.cli.console import out, picture_file, print_json, say, say_left_out, stages, talk
+from tracekws.cli.console import (
+    count,
+    out,
+    picture_file,
+    print_json,
+    say,
+    say_left_out,
+    stages,
+    talk,
+)
 from tracekws.cli.devices import open_device
 from tracekws.cli.options import (
     Against,
@@ -160,7 +169,7 @@ def bench_teach(
             }
         )
         return
-    table = Table("", *(f"{row.takes} takes" for row in rows))
+    table = Table("", *(count(row.takes) for row in rows))
     for name, caption in teaching.CAPTIONS.items():
         found = [row.columns.get(name) for row in rows]
         cells = [

@@ -105,6 +105,11 @@ def say(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True)
 
 
+def count(takes: int) -> str:
+    """So many takes."""
+    return "1 take" if takes == 1 else f"{takes} takes"
+
+
 class ConversionNotice(logging.Handler):
     """Says that recordings are brought to 16 kHz mono, once, and once of those of a low rate."""
 

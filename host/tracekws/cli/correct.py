@@ -3,22 +3,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from tracekws.cli.console import check_output, out, print_json, say
-from tracekws.cli.devices import open_device, say_saved, warn_of_slots
+from tracekws.cli.console import (
+    check_output,
+    count,
+    out,
+    print_json,
+    say,
+)
+from tracekws.cli.devices import check_known, open_device, say_saved, warn_of_slots
 from tracekws.cli.options import Json, Port, Save
-from tracekws.cli.teach import count
-from tracekws.device.driver import Correction
+from tracekws.device.driver import Correction, DeviceInfo
+from tracekws.names import OTHER, is_name, normalised
 
 
 def correct(
     word: Annotated[
         str | None,
-        typer.Argument(help="The word that it was; one of your own, too.", show_default=False),
+        typer.Argument(
+            help="The word that it was, of those that `words` lists.", show_default=False
+        ),
     ] = None,
     nothing: Annotated[
         bool, typer.Option("--nothing", help="It was no word: nothing is to be heard there.")
@@ -38,9 +47,12 @@ def correct(
     if (word is None) != nothing:
         raise typer.BadParameter("give the word that it was, or --nothing")
     with open_device(port) as device:
+        about = device.info()
         if keep:
-            warn_of_slots(device.info())
+            warn_of_slots(about)
         check_output()
+        if word is not None:
+            check_word(word, about, device.words())
         result = device.correct(word)
         generation = device.save() if keep else None
     if as_json:
@@ -48,6 +60,25 @@ def correct(
         return
     say(out, standing(result))
     say_saved(generation)
+
+
+def check_word(word: str, about: DeviceInfo, own: Iterable[str]) -> None:
+    """See that what is corrected to a word makes no new one: a slip of the hand would.
+
+    What can be no word is left to the device, which says why.
+
+    Args:
+        word: as it was typed.
+        about: the device.
+        own: words of the user's own that it has.
+
+    Raises:
+        DataError: it could be a word, and is none that the device has.
+    """
+    name = normalised(word)
+    if is_name(name) and name not in (OTHER, about.unknown, about.silence):
+        hint = f"; to teach it a new one: tracekws teach {name}"
+        check_known([name], [*about.keywords, *own], hint)
 
 
 def standing(result: Correction) -> str:

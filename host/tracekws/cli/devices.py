@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.discover import NothingFound, find_port
 from tracekws.device.driver import DeviceInfo
-from tracekws.errors import NoDeviceError, TraceKwsError
+from tracekws.errors import DataError, NoDeviceError, TraceKwsError
 from tracekws.shipped import MODEL
 
 
@@ -88,6 +88,16 @@ def confirm(text: str) -> None:
     """
     if not answer(f"{text} [y/N]: ", "n"):
         raise TraceKwsError("nothing was erased: answer y, or give --yes")
+
+
+def check_known(words: Iterable[str], known: Sequence[str], hint: str = "") -> None:
+    """See that a device has words, and say which it has.
+
+    Raises:
+        DataError: it lacks one; `hint` says what to do then.
+    """
+    if strange := [word for word in words if word not in known]:
+        raise DataError(f"the device has no word {strange[0]!r}; it knows {', '.join(known)}{hint}")
 
 
 def columns_table(before: Columns, after: Columns) -> Table:

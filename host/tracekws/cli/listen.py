@@ -22,14 +22,14 @@ from tracekws.cli.console import (
     say,
     talk,
 )
-from tracekws.cli.correct import standing
+from tracekws.cli.correct import check_word, standing
 from tracekws.cli.devices import open_device
 from tracekws.cli.options import Isolated, Json, Port, Virtual
 from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import DeviceInfo
 from tracekws.device.takes import chunks
-from tracekws.errors import DeviceError
+from tracekws.errors import DataError, DeviceError
 from tracekws.recognizer import Event
 from tracekws.sensitivity import LEVELS, expected
 from tracekws.shipped import MODEL
@@ -142,7 +142,8 @@ def listen_live(
 ) -> None:
     """Show what a board hears through its own microphone, until Ctrl-C or for so many seconds."""
     typed = sys.stdin is not None and sys.stdin.isatty()
-    if typed:
+    known = (device.info(), device.words()) if typed else None
+    if known:
         say(talk, "a mistake? type the word that it was, or - for no word, and Enter")
     count = overruns = missed = corrected = 0
     try:
@@ -155,8 +156,8 @@ def listen_live(
                 if heard.overruns > overruns or heard.missed:
                     overruns = heard.overruns
                     say(talk, f"warning: samples were lost {overruns} times, and {missed} words")
-                if typed and (line := typed_line()):
-                    corrected += correct_live(device, line)
+                if known and (line := typed_line()):
+                    corrected += correct_live(device, line, *known)
                 if seconds and heard.seconds >= seconds:
                     break
     finally:
@@ -172,11 +173,14 @@ def typed_line() -> str:
     return sys.stdin.readline().strip() if ready else ""
 
 
-def correct_live(device: Device, line: str) -> int:
+def correct_live(device: Device, line: str, about: DeviceInfo, own: Iterable[str]) -> int:
     """Correct what was heard last, and say so. Give whether that was done."""
+    word = None if line == "-" else line
     try:
-        result = device.correct(None if line == "-" else line)
-    except DeviceError as error:
+        if word is not None:
+            check_word(word, about, own)
+        result = device.correct(word)
+    except (DataError, DeviceError) as error:
         say(talk, f"not corrected: {error}")
         return 0
     say(talk, f"{standing(result)}; listening again in {result.pause_seconds:.1f} s")

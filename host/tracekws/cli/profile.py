@@ -13,6 +13,7 @@ from rich.table import Table
 
 from tracekws.cli.console import (
     check_json,
+    count,
     out,
     print_json,
     printing,
@@ -28,7 +29,6 @@ from tracekws.cli.devices import (
     warn_before_learning,
 )
 from tracekws.cli.options import DeviceModel, Force, Json, Port, Save, Virtual
-from tracekws.cli.teach import count
 from tracekws.device.relearn import Relearning
 from tracekws.errors import DataError
 from tracekws.names import normalised

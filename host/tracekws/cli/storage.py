@@ -12,14 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekws.cli.console import (
+    count,
     out,
     print_json,
     say,
     stages,
 )
-from tracekws.cli.devices import confirm, open_device, warn_of_slots
+from tracekws.cli.devices import check_known, confirm, open_device, warn_of_slots
 from tracekws.cli.options import Json, Port, Virtual
-from tracekws.cli.teach import count, room_taken, taught_as_json
+from tracekws.cli.teach import room_taken, taught_as_json
 from tracekws.core import Model
 from tracekws.device.device import Device
 from tracekws.device.driver import DeviceInfo, Taught
@@ -117,9 +118,7 @@ def forget(
 def forget_word(device: Device, word: str, about: DeviceInfo, yes: bool, as_json: bool) -> None:
     """Forget one word, and say so."""
     own = device.words()
-    if word not in own and word not in about.keywords:
-        known = ", ".join([*about.keywords, *own])
-        raise DataError(f"the device has no word {word!r}; it knows {known}")
+    check_known([word], [*about.keywords, *own])
     if about.changed and not yes:
         confirm(f"Forget {word!r}? What was learned and not saved is saved with it.")
     forget_label(device, word, f"tracekws forget {word}")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tracekws.cli.console import (
     check_json,
+    count,
     out,
     print_json,
     printing,
@@ -125,11 +126,6 @@ def standing(result: Teaching) -> str:
     if result.agreement is None:
         return learned
     return f"{learned}; they agree by {result.agreement:.2f}"
-
-
-def count(takes: int) -> str:
-    """So many takes."""
-    return "1 take" if takes == 1 else f"{takes} takes"
 
 
 def record_takes(folder: Path, word: str) -> list[Path]:

@@ -17,7 +17,7 @@ from tracekws.device.takes import Take, count
 from tracekws.errors import DeviceError, TraceKwsError
 from tracekws.learner import check_refused, keeps, schedule
 
-UNLIKE = "not learned, since it sounds like another word, or like none, is"
+UNLIKE = "not learned, since they sound like another word, or like none:"
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many takes of it are done, and of how many."""
@@ -164,7 +164,14 @@ def guarded(device: Driver, method: int, force: bool) -> int | None:
 
 def refusals(names: Sequence[str]) -> list[str]:
     """What to say of takes that a device has refused; nothing where there are none."""
-    return [f"{UNLIKE} {', '.join(names)}: listen to it; --force learns it"] if names else []
+    advice = "listen to them; --force learns them"
+    return [f"{UNLIKE} {', '.join(names)}: {advice}"] if names else []
+
+
+def untaught(given: Sequence[Take], learned: Sequence[Take]) -> list[str]:
+    """What to say of words whose takes a device has all refused; nothing where there are none."""
+    words = [word for word in count(given) if word not in count(learned)]
+    return [f"nothing was learned of {', '.join(words)}: every take was refused"] if words else []
 
 
 def adapt(
@@ -211,7 +218,8 @@ def adapt(
         progress=progress,
     )
     learned = [take for i, take in enumerate(learn) if i not in refused]
-    warnings = [*warnings, *refusals([learn[i].name for i in sorted(refused)])]
+    names = [learn[i].name for i in sorted(refused)]
+    warnings = [*warnings, *refusals(names), *untaught(learn, learned)]
     with reverted_on_error(device):
         check_refused(len(refused), len(learn))
         after = columns(device, about, test, others, "after", progress)

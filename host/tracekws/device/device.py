@@ -122,8 +122,8 @@ class Device(Driver):
         """
         word = word_of(word)
         given = [takes] if isinstance(takes, Path | str) else takes
-        read = read_word([Path(path) for path in given], word, force)
         about = about or self.info()
+        read = read_word([Path(path) for path in given], word, force, about.keywords)
         known = known_model(about.model_crc, model)
         check_profile(profile, about, model)
         new: list[Take] = read

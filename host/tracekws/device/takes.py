@@ -132,10 +132,26 @@ def refuse(takes: Sequence[Take], bad: Sequence[str], force: bool, where: str = 
         raise DataError("; ".join(told))
 
 
-def read_word(paths: Sequence[Path], word: str, force: bool = False) -> list[Take]:
+def check_of_one_word(folder: Path, word: str, known: Sequence[str]) -> None:
+    """See that a folder has takes of one word, and is none with a folder a word.
+
+    Raises DataError where a folder in it has the name of the word, of a known one, or of others.
+    """
+    inside = {normalised(path.name) for path in folder.iterdir() if path.is_dir()}
+    if strange := sorted(inside & {word, OTHER, *known}):
+        raise DataError(
+            f"{folder}: it has a folder a word ({', '.join(strange)}), and takes of {word!r} alone"
+            f" are wanted: give {folder / word}"
+        )
+
+
+def read_word(
+    paths: Sequence[Path], word: str, force: bool = False, known: Sequence[str] = ()
+) -> list[Take]:
     """Read takes of one word, which no model need have, from files and folders of files.
 
-    Raises DataError: there are none; or every file that is no recording, or, unless `force`, is
+    Raises DataError: there are none; a folder is one of several words, as the names of folders in
+    it say, of `known` words or others; or every file that is no recording, or, unless `force`, is
     refused by its faults.
     """
     bad: list[str] = []
@@ -144,6 +160,7 @@ def read_word(paths: Sequence[Path], word: str, force: bool = False) -> list[Tak
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; it is to have takes of {word!r}")
         if path.is_dir():
+            check_of_one_word(path, word, known)
             takes += read_files(files_in(path), path, word, word, bad)
         else:
             takes += read_files([path], path.parent, word, word, bad)
