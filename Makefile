@@ -92,7 +92,8 @@ build/sanitized/.core: $(PACKAGE) $(wildcard host/tracekws/*.py host/tracekws/*/
 test: setup-test lint build/sanitized/.core build/sanitized/tracekws-board
 	LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
 		PYTHONMALLOC=malloc PYTHONPATH=build/sanitized/python HYPOTHESIS_PROFILE=few \
-		$(PYTHON) -m pytest -q --capture=sys -n auto tests/core -m "not toolchain"
+		$(PYTHON) -m pytest -q --capture=sys -n auto tests/core \
+		-m "not toolchain and not thorough"
 	TRACEKWS_BOARD=$(CURDIR)/build/sanitized/tracekws-board $(PYTHON) -m pytest -n auto \
 		--notices $(NOT_LINTED)
 

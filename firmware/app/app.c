@@ -205,11 +205,19 @@ static int undo(tkws_app *app, const uint8_t *body, size_t n_body)
     return store(app, tkws_app_storage_undo, true);
 }
 
+/* With what was said the sound goes that could be corrected. */
+static int forgotten(tkws_app *app, int error)
+{
+    if (error != TKWS_E_BUSY)
+        app->recognizer.templates = NULL;
+    return error;
+}
+
 static int forget(tkws_app *app, const uint8_t *body, size_t n_body)
 {
     (void)body;
     (void)n_body;
-    return store(app, tkws_app_storage_forget, true);
+    return forgotten(app, store(app, tkws_app_storage_forget, true));
 }
 
 static int forget_word(tkws_app *app, const uint8_t *body, size_t n_body)
@@ -226,7 +234,7 @@ static int forget_word(tkws_app *app, const uint8_t *body, size_t n_body)
     if (word >= 0)
         tkws_own_forget(&app->model, &app->weights, (size_t)word);
     app->changed = true;
-    return is_kept ? store(app, tkws_app_storage_save_alone, false) : TKWS_OK;
+    return forgotten(app, is_kept ? store(app, tkws_app_storage_save_alone, false) : TKWS_OK);
 }
 
 typedef struct {

@@ -151,6 +151,7 @@ static void finish(tkws_app_alone *alone, bool went_well)
 
 static void start_lesson(tkws_app_alone *alone)
 {
+    alone->n_shown = 0; /* the light is the lesson's from here on */
     if (tkws_app_lesson_start(&alone->lesson, alone->app) != TKWS_OK)
         show(alone, LIGHT_FAILED);
 }

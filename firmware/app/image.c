@@ -25,9 +25,10 @@ static size_t image_at(const tkws_board *board, uint8_t area)
 
 size_t tkws_app_image_room(const tkws_board *board)
 {
+    if (board->flash_mapped == NULL || board->image_area_bytes == 0)
+        return 0; /* what is programmed at once need not be told then */
     size_t taken = units_of(board, RECORD_BYTES);
-    bool can = board->flash_mapped != NULL && board->image_area_bytes > taken;
-    return can ? board->image_area_bytes - taken : 0;
+    return board->image_area_bytes > taken ? board->image_area_bytes - taken : 0;
 }
 
 const uint8_t *tkws_app_image_bytes(const tkws_board *board, uint8_t area)

@@ -59,7 +59,8 @@ int tkws_app_image_write(const tkws_board *board, uint8_t area, size_t offset, c
 const uint8_t *tkws_app_image_bytes(const tkws_board *board, uint8_t area);
 
 /** Write the record: from now on the image of n_bytes counts, as the newest.
- *  @return TKWS_OK; or TKWS_E_STORAGE, with the record erased, so that it does not count later */
+ *  @return TKWS_OK; or TKWS_E_STORAGE. The record is erased then, so that it does not count later; where the flash refuses
+ *  that, too, it may be whole, and the image run at the next start */
 int tkws_app_image_commit(const tkws_board *board, uint8_t area, size_t n_bytes);
 
 #endif

@@ -201,8 +201,6 @@ def recording(path: Path) -> Iterator[Recording]:
         DataError: also for what is not readable within the `with`: the file is missing, not audio,
             of no possible rate, too short, or its header does not fit what follows.
     """
-    if not os.path.exists(path):
-        raise DataError(f"{path}: there is no such file")
     check_regular(path)
     check_readable(path)
     try:
@@ -218,8 +216,9 @@ def recording(path: Path) -> Iterator[Recording]:
                 LOG.info(CONVERTED, path, opened.form)
             yield opened
     except (OSError, TypeError, ValueError, soundfile.SoundFileError) as error:
+        why = error.error_string if isinstance(error, soundfile.LibsndfileError) else error
         raise DataError(
-            f"{path}: not readable as audio ({error}): make it again, as WAV, FLAC or Ogg, or "
+            f"{path}: not readable as audio ({why}): make it again, as WAV, FLAC or Ogg, or "
             "remove it"
         ) from error
 

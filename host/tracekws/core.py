@@ -12,7 +12,7 @@ from tracekws._core import ffi, lib
 from tracekws.errors import DataError, ModelError, TraceKwsError, check, code
 from tracekws.files import MIB, read_bytes
 from tracekws.names import NAME_BYTES, OTHER, is_name
-from tracekws.shipped import SHIPPED, shipped_model
+from tracekws.shipped import SHIPPED, model_file, shipped_model
 
 FEATURES: int = lib.TKWS_FEATURES
 CHANNELS: int = lib.TKWS_CHANNELS
@@ -110,9 +110,7 @@ class Model:
         Raises:
             ModelError: there is none, or it is malformed; the message names the file.
         """
-        if path in SHIPPED:
-            path = shipped_model(str(path))
-        path = Path(path)
+        path = model_file(path)
         try:
             image = read_bytes(path, MOST_IMAGE_BYTES)
         except DataError as error:

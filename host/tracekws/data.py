@@ -259,7 +259,11 @@ def speaker_of(word: str, inside: PurePath) -> str:
 
 
 def entries(folder: Path) -> list[tuple[str, bool]]:
-    """Names of what is in a folder, in order, and whether each is a folder."""
+    """Names of what is in a folder, in order, and whether each is a folder.
+
+    Raises:
+        DataError: it cannot be read.
+    """
 
     def is_folder(entry: os.DirEntry[str]) -> bool:
         try:
@@ -267,8 +271,11 @@ def entries(folder: Path) -> list[tuple[str, bool]]:
         except OSError:  # a link to itself
             return False
 
-    with os.scandir(folder) as found:
-        return sorted((entry.name, is_folder(entry)) for entry in found)
+    try:
+        with os.scandir(folder) as found:
+            return sorted((entry.name, is_folder(entry)) for entry in found)
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}") from error
 
 
 def recordings_in(folder: Path) -> Iterator[Path]:
@@ -292,7 +299,7 @@ def scan_tree(root: Path) -> Tree:
     clips, noises = [], []
     hidden = 0
     there = set()
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    for folder in (root / name for name, is_folder in entries(root) if is_folder):
         word = normalised(folder.name)
         for path in recordings_in(folder):
             inside = path.relative_to(folder)

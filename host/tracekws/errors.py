@@ -62,7 +62,7 @@ class VersionError(ProtocolError):
 
 
 class MissingTool(TraceKwsError):
-    """A compiler or an emulator is not installed; the text says how to get it."""
+    """A package, a compiler or an emulator is not installed; the text says how to get it."""
 
 
 class NoDeviceError(TraceKwsError):

@@ -120,23 +120,27 @@ def write(path: Path, content: bytes, private: bool = False) -> None:
 def write_all(contents: Mapping[Path, bytes], private: bool = False) -> None:
     """Write files that belong together: all are on disk before the first one takes its name.
 
+    What a link points to is written, and the link stays; a file that is there keeps its mode.
     `private` files are for no other account to read.
 
     Raises:
         DataError: one cannot be written; what was there stays.
     """
-    parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
+    ends = {path: path.resolve() for path in contents}
+    parts = {path: end.with_name(f".{end.name}.{os.getpid()}.part") for path, end in ends.items()}
     path = Path()
     try:
         for path, part in parts.items():
             with part.open("wb") as file:
                 if private:
                     os.fchmod(file.fileno(), 0o600)
+                elif ends[path].exists():
+                    os.fchmod(file.fileno(), stat.S_IMODE(ends[path].stat().st_mode))
                 file.write(contents[path])
                 file.flush()
                 os.fsync(file.fileno())
         for path, part in parts.items():
-            part.replace(path)
+            part.replace(ends[path])
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     finally:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracekws._core import ffi, lib
-from tracekws.audio import is_silent
+from tracekws.audio import is_silent, loudest_second
 from tracekws.core import GUARDED, TAKES, Model, Network, OwnWord, check_pcm, own_words
 from tracekws.errors import DataError, ModelError, check, code
 from tracekws.files import check_writable, read_bytes, write
@@ -41,7 +41,7 @@ def check_refused(refused: int, takes: int) -> None:
     if refused > MOST_REFUSED * takes:
         raise DataError(
             f"{refused} of {takes} takes sound like another word than their own, or like none:"
-            " nothing was learned; are they in the right folders? --force learns them"
+            " nothing was learned; are they in the right folders? force (--force) learns them"
         )
 
 
@@ -124,8 +124,9 @@ class Learner(Network):
         """Learn takes as `tracekws adapt` teaches them to a device.
 
         Args:
-            takes: word and recording (int16, 16 kHz, mono, a second or less) of each. The word is
-                a label of the model; that of its class for unknown words takes any other speech.
+            takes: word and recording (int16, 16 kHz, mono) of each; of one that is longer than a
+                second the loudest second is the take. The word is a label of the model; that of its
+                class for unknown words takes any other speech.
             passes: over all takes; the model's by default.
             seed: of the order of takes.
             force: whether takes that sound like another word, or like none, are learned, too,
@@ -145,7 +146,8 @@ class Learner(Network):
         labels = self.model.labels
         if strange := [word for word, _ in takes if word not in labels]:
             raise DataError(f"{self.model.name} has no word {strange[0]!r}")
-        rendered = [take_features(check_pcm(pcm), self.model.front_end, True) for _, pcm in takes]
+        takes = [(word, loudest_second(check_pcm(pcm))) for word, pcm in takes]
+        rendered = [take_features(pcm, self.model.front_end, True) for _, pcm in takes]
         words = [word for word, _ in takes]
         if short := [word for word, steps in zip(words, rendered, strict=True) if not len(steps)]:
             raise DataError(f"a take of {short[0]!r} is shorter than a step of 20 ms")
@@ -214,8 +216,8 @@ class Learner(Network):
 
         Args:
             word: a name of 1 to 31 bytes; it need not be known.
-            takes: recordings of it (int16, 16 kHz, mono, a second or less), one to five; one that
-                is there twice counts once.
+            takes: recordings of it (int16, 16 kHz, mono), three to five best; of a longer one than
+                a second the loudest second is the take. One that is there twice counts once.
             force: whether takes of a word of the model's that sound like another one are learned,
                 too, and takes of another word that the profile has and that were learned before;
                 otherwise they are left out.
@@ -233,7 +235,8 @@ class Learner(Network):
         word = word_of(word)
         if not self.model.has_sound(word):
             raise DataError(f"{word!r} has no one sound: it is no word to teach")
-        heard = [take_features(check_pcm(pcm), self.model.front_end, True) for pcm in takes]
+        takes = [loudest_second(check_pcm(pcm)) for pcm in takes]
+        heard = [take_features(pcm, self.model.front_end, True) for pcm in takes]
         if not heard or not all(len(steps) for steps in heard):
             raise DataError(f"a take of {word!r} is shorter than a step of 20 ms, or there is none")
         if silent := [str(n) for n, pcm in enumerate(takes, 1) if is_silent(pcm)]:

@@ -11,7 +11,7 @@ from tracekws.audio import SAMPLE_RATE
 from tracekws.core import Model, Templates, Weights, check_pcm, network_memory, own_words
 from tracekws.errors import DataError, TraceKwsError, check
 from tracekws.names import word_of
-from tracekws.sensitivity import LEVELS, odds_q8
+from tracekws.sensitivity import odds_q8
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,6 @@ class Recognizer:
         isolated: bool | None = None,
     ) -> None:
         """Start at silence."""
-        if sensitivity not in LEVELS:
-            raise TraceKwsError(f"sensitivity {sensitivity} is none of {LEVELS[0]} to {LEVELS[-1]}")
         self.model = model
         self._odds = odds_q8(sensitivity)
         self._isolated = isolated

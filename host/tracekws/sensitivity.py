@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tracekws.core import ODDS_ONE
-from tracekws.errors import DataError
+from tracekws.errors import DataError, TraceKwsError
 from tracekws.files import parse_json, read_text
 
 MOST = 6
@@ -15,7 +15,13 @@ LEVELS = tuple(range(-MOST, MOST + 1))
 
 
 def odds_q8(level: int) -> int:
-    """What a level multiplies the thresholds' odds by, Q8."""
+    """What a level multiplies the thresholds' odds by, Q8.
+
+    Raises:
+        TraceKwsError: it is none of LEVELS.
+    """
+    if level not in LEVELS:
+        raise TraceKwsError(f"sensitivity {level} is none of {LEVELS[0]} to {LEVELS[-1]}")
     return round(ODDS_ONE * 2.0**-level)
 
 

@@ -24,6 +24,13 @@ def shipped_model(name: str) -> Path:
 
 SHIPPED = ("base", "small")
 """Names of the models that come with the package."""
+
+
+def model_file(named: Path | str) -> Path:
+    """The file of a model, which is named by it, or by one of SHIPPED."""
+    return shipped_model(str(named)) if str(named) in SHIPPED else Path(named)
+
+
 MODEL = shipped_model("base")
 """The model that is used unless another one is named; its card lies beside it."""
 SPEECH = shipped("speech")

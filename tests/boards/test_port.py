@@ -33,7 +33,7 @@ MODEL = ROOT / "models" / "base.tkws"
 TAKES = sorted((ROOT / "examples" / "speech" / "scot").glob("*/*.*"))[::6]
 SEED = 7
 METHOD = READOUT | TRACES | LATENT
-"""All that the base model can learn by: it carries no replay sequences."""
+"""All that the base model can learn by."""
 
 
 def check_hearing(device: Device, image: bytes) -> None:

@@ -689,7 +689,7 @@ def large_model(folder: Path) -> Path:
 
 
 REFUSALS = {
-    "listen-missing": ("listen", lambda f: f / "none.wav", (), 1, "no such file"),
+    "listen-missing": ("listen", lambda f: f / "none.wav", (), 1, "No such file"),
     "listen-text": ("listen", text_file, (), 1, "not readable as audio .* make it again"),
     "listen-rate": ("listen", recording(rate=3000), (), 1, "its header says 3000 Hz"),
     "listen-short": ("listen", recording(n_samples=300), (), 1, "too short.* record it again"),

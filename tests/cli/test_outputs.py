@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ import soundfile
 
 from host_cli import HANG_SECONDS
 from tracekws.boards.virtual import VirtualBoard
+from tracekws.cli import console
 from tracekws.cli.console import out
 from tracekws.device import adapt as adaptation
 from tracekws.device import microphone
 from tracekws.device.device import Device
+from tracekws.errors import TraceKwsError
 
 
 def state(board: VirtualBoard) -> tuple[bytes, int, bool]:
@@ -92,7 +95,8 @@ def test_a_result_that_nobody_takes_is_not_saved(
 
     monkeypatch.setattr(adaptation, "teach", fail)
     monkeypatch.setattr(out, "quiet", False)  # what Rich makes of it at a pipe that nobody reads
-    with open(writer, "w") as pipe, file.open("a") as there, monkeypatch.context() as patch:
+    with open(writer, "w") as pipe, file.open("r+") as there, monkeypatch.context() as patch:
+        there.seek(0, os.SEEK_END)
         patch.setattr(sys, "stdout", pipe if output == "left pipe" else there)
         result = run("adapt", takes, *options, "--port", board.port)
         if output == "full disk":
@@ -105,6 +109,26 @@ def test_a_result_that_nobody_takes_is_not_saved(
     if options:
         said = file.read_bytes().removeprefix(bytes(4000))
         assert not said or json.loads(said)["error"]["code"] == 1
+
+
+def test_a_file_that_others_append_to_is_not_cut(tmp_path, monkeypatch):
+    file = tmp_path / "log"
+    file.write_text("theirs\n")
+
+    def others(descriptor):
+        with file.open("a") as log:
+            log.write("more\n")
+        return ask(descriptor)
+
+    ask = os.fstatvfs
+    monkeypatch.setattr("os.fstatvfs", others)
+    with file.open("a") as log, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", log)
+        console.check_output(2000)
+        patch.setattr("os.fstatvfs", lambda descriptor: SimpleNamespace(f_bavail=0, f_frsize=4096))
+        with pytest.raises(TraceKwsError, match="No space left"):
+            console.check_output(2000)
+    assert file.read_text() == "theirs\nmore\n"
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -166,6 +166,7 @@ def trained(shape: tuple[int, ...]) -> bool:
     return True
 
 
+@pytest.mark.thorough
 def test_training_and_the_core_find_the_same_shapes_possible() -> None:
     possible = []
     for shape in shapes():

@@ -27,6 +27,7 @@ def allowed(character: str) -> bool:
     )
 
 
+@pytest.mark.thorough
 def test_every_character_is_allowed_or_not_as_the_rule_says() -> None:
     wrong = []
     for code in range(0x110000):

@@ -14,6 +14,7 @@ import pytest
 from images import Form, Own, join, make_image, sections, with_own_words, with_traces
 from machine import E, Machine, check, int8s, parse, random_features
 from tracekws._core import ffi, lib
+from tracekws.audio import loudest_second
 from tracekws.core import READOUT, TAKES, TRACES, Model, Network, features_and_loudness, own_words
 from tracekws.errors import DataError, ModelError, TraceKwsError
 from tracekws.learner import Learner
@@ -406,3 +407,15 @@ def test_the_section_needs_traces_and_comes_once() -> None:
     with pytest.raises(ModelError, match="ownw"):
         Model(with_own_words(IMAGE, OWN))
     assert struct.unpack("<5H", OWN.payload())[0] == Model(IMAGE).own_words == 4
+
+
+def test_of_a_longer_recording_the_loudest_second_is_the_take() -> None:
+    clip = pcm_of(3, 16000)
+    long = np.concatenate([np.zeros(20000, np.int16), clip, np.zeros(24000, np.int16)])
+    short, cut = Learner(Model(IMAGE)), Learner(Model(IMAGE))
+    short.teach("lamp", [loudest_second(long)])
+    cut.teach("lamp", [long])
+    assert cut.weights == short.weights
+    for learner, pcm in ((short, loudest_second(long)), (cut, long)):
+        learner.learn([("yes", pcm)], force=True)
+    assert cut.weights == short.weights

@@ -411,6 +411,17 @@ def test_the_led_says_when_to_speak(make: Make) -> None:
     assert well[1] == pytest.approx(LIT_SECONDS, abs=0.1)
 
 
+def test_the_light_is_of_the_lesson_that_is_asked_for_at_once(make: Make) -> None:
+    """What the last one left to show is not taken for a sign to speak."""
+    again = (int(9.0 * RATE), int(10.2 * RATE))
+    board = make(np.concatenate([lesson(*YELLOW), quiet(5)]), presses=[HOLD, again])
+    hear(board)
+    ons = [(at, at + length) for at, length in flashes(board)]
+    assert any(on < 9.9 < off for on, off in ons), "the button is held"
+    assert not any(on < 10.4 < off for on, off in ons), "and let go: it waits for quiet"
+    assert any(10.4 < on < 11.5 for on, _ in ons), "it listens"
+
+
 @pytest.mark.parametrize("at", [2.7, 4.3, 5.4])
 def test_samples_that_are_lost_between_takes_do_not_matter(make: Make, at: float) -> None:
     sound = np.concatenate([lesson(*YELLOW), quiet(2)])

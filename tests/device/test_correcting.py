@@ -113,6 +113,19 @@ def test_what_was_heard_is_gone_with_a_recording(make: Make, pcm: np.ndarray) ->
     assert refused.value.name == "NO_SOUND"
 
 
+def test_what_was_heard_is_gone_with_what_is_forgotten(make: Make, pcm: np.ndarray) -> None:
+    device = connect(make(flash=Flash()))
+    for forget in (device.forget, lambda: device.forget_word("lamp")):
+        list(device.listen([pcm]))
+        device.correct("lamp")
+        list(device.listen([pcm]))
+        forget()
+        with pytest.raises(DeviceError) as refused:
+            device.correct("lamp")
+        assert refused.value.name == "NO_SOUND"
+        assert not device.words()
+
+
 def test_a_model_that_keeps_no_takes_corrects_nothing(
     make: Make, image: bytes, pcm: np.ndarray
 ) -> None:

@@ -227,7 +227,7 @@ def test_takes_that_most_sound_wrong_are_refused_as_a_whole(
     told = relearn(device, less, model, forget_first=forget_first)
     assert told.refused == ("yes 1", "yes 2")
     assert told.learned == {"yes": 0, "no": 1, "lamp": 1}
-    assert "another word, or like none, is yes 1, yes 2" in told.warnings[0]
+    assert "another word, or like none: yes 1, yes 2" in told.warnings[0]
 
 
 def test_there_is_room_or_nothing_changes(folder: Path, wrong_words: Profile) -> None:

@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from tracekws.bench.cost import Cost
 from tracekws.boards.emulator import open_flash
 from tracekws.boards.rp2040 import FlashFile
 from tracekws.core import Model
+from tracekws.data import recordings_in, scan_tree
+from tracekws.device.takes import read_word
 from tracekws.errors import DataError, TraceKwsError
+from tracekws.files import write
 from tracekws.sensitivity import expected
 from tracekws.train import cache, config
 
@@ -242,3 +246,30 @@ def test_the_state_folder_is_never_in_the_working_folder(tmp_path, monkeypatch):
     assert files.state_folder() == tmp_path / "home/.local/state/tracekws"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert files.state_folder() == tmp_path / "state/tracekws"
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path):
+    (tmp_path / "target").write_text("before")
+    (tmp_path / "target").chmod(0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write(tmp_path / "link", b"after")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"after"
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "yes").mkdir()
+
+    def locked(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", locked)
+    told = f"{re.escape(str(tmp_path))}: Permission denied"
+    for read in (scan_tree, lambda folder: read_word([folder], "yes"), recordings_of):
+        with pytest.raises(DataError, match=told):
+            read(tmp_path)
+
+
+def recordings_of(folder):
+    return list(recordings_in(folder))

@@ -27,7 +27,8 @@ int serial_write(void *context, const uint8_t *bytes, size_t n_bytes);
 #define FLASH_IMAGE_AREA (256u * 1024u)
 #define FLASH_STORAGE (2u * (FLASH_SLOT + FLASH_IMAGE_AREA))
 
-extern const uint32_t flash_storage[]; /* where it is mapped; of the linker script */
+/* Where it is mapped; of the linker script. Not const: reads before and after a change are two. */
+extern uint32_t flash_storage[];
 void flash_start(void);
 int flash_read(void *context, size_t offset, uint8_t *bytes, size_t n_bytes);
 int flash_program(void *context, size_t offset, const uint8_t *bytes, size_t n_bytes);

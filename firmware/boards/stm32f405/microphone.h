@@ -2,7 +2,7 @@
 /** @file microphone.h  An I2S MEMS microphone (INMP441, SPH0645, ICS-43434) on I2S2, left channel.
  *
  * PB13 is the bit clock, PB9 the word select, PB15 the data; 16 kHz exactly with a 12 MHz crystal.
- * DMA1 stream 3 fills a circular buffer, whose halves an interrupt takes over every 8 ms. */
+ * DMA1 stream 3 fills a circular buffer, whose halves an interrupt takes over every 4 ms. */
 #ifndef TKWS_STM32F405_MICROPHONE_H
 #define TKWS_STM32F405_MICROPHONE_H
 

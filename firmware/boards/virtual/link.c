@@ -33,7 +33,7 @@ void link_stop(void)
     stopped = 1;
 }
 
-static void link_clear(link_state *link)
+void link_clear(link_state *link)
 {
     memset(link, 0, sizeof *link);
     link->server = -1;

@@ -33,6 +33,9 @@ typedef struct {
 #define LINK_LET_GO_MS 60000u
 #endif
 
+/** Begin with none open. */
+void link_clear(link_state *link);
+
 /** Open a pty. @return 0, or -1 with errno set */
 int link_open_pty(link_state *link);
 

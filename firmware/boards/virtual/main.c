@@ -330,9 +330,7 @@ int main(int argc, char **argv)
     }
     memset(&m, 0, sizeof m);
     m.flash.file = -1;
-    m.link.server = -1;
-    m.link.line = -1;
-    m.link.watch = -1;
+    link_clear(&m.link);
     catch_signals();
     int status = start(&m, &o);
     link_close(&m.link);

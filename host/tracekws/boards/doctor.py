@@ -150,9 +150,9 @@ def _torch() -> Check:
 
 def _torchaudio() -> Check:
     """Whether it imports beside the torch that there is, asked of a process of its own."""
-    needless = "nothing else needs it"
+    needless = "`data get` does without it, and nothing else needs it"
     if (found := _version("torchaudio")) is None:
-        return _optional("torchaudio", None, needless, f"leave it: {needless}")
+        return _optional("torchaudio", None, needless, "leave it as it is")
     try:
         done = subprocess.run(
             [sys.executable, "-c", "import torch, torchaudio"],
@@ -166,7 +166,7 @@ def _torchaudio() -> Check:
         why = str(error)
     beside = f"{found}, beside torch {_version('torch') or 'that is absent'}"
     said = f"{beside}, does not import: {why}; {needless}" if why else beside
-    return Check("torchaudio", not why, False, said, f"leave it: {needless}")
+    return Check("torchaudio", not why, False, said, "leave it as it is")
 
 
 def _sounddevice() -> Check:
@@ -222,7 +222,7 @@ def _firmware(board: str) -> Check:
     found = None
     with suppress(TraceKwsError):
         found = str(built_firmware(board))
-    purpose = f"only `tracekws board {board}` needs it"
+    purpose = "only flashing and emulating that board need it"
     return _optional(f"firmware {board}", found, purpose, make_command(f"firmware BOARD={board}"))
 
 

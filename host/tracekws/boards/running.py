@@ -18,7 +18,7 @@ from tracekws.core import Model
 from tracekws.device.announce import Ready, RunningBoard, announced, running_boards
 from tracekws.device.takes import chunks
 from tracekws.files import state_folder
-from tracekws.shipped import MODEL
+from tracekws.shipped import MODEL, model_file
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def running_board(
         ):
             yield running, _followed(running, ready, moved)
     else:
-        model = MODEL if what == "virtual" else Path(what)
+        model = MODEL if what == "virtual" else model_file(what)
         Model.load(model)
         flash = flash or kept_flash()
         with (
@@ -89,14 +89,24 @@ def kept_flash() -> Path:
     return state_folder() / "board.flash"
 
 
+def _kept_port() -> str | None:
+    """Where the virtual board is that is kept for this user, if it runs."""
+    flash = str(kept_flash().resolve())
+    return next((board.port for board in running_boards() if board.flash == flash), None)
+
+
+def kept_board_runs() -> bool:
+    """Whether the virtual board that is kept for this user runs."""
+    return _kept_port() is not None
+
+
 @contextmanager
 def kept_board() -> Iterator[str]:
     """Give the port of the virtual board that is kept for this user.
 
     It is the one that runs, or it runs until this ends. Raises as running_board() does.
     """
-    flash = str(kept_flash().resolve())
-    there = next((board.port for board in running_boards() if board.flash == flash), None)
+    there = _kept_port()
     if there is not None:
         yield there
         return

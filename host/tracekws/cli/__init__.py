@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: each command parses, calls one function of the library, renders."""
 
+import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
-from io import TextIOWrapper
+from io import TextIOWrapper, UnsupportedOperation
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +34,9 @@ from tracekws.cli import (
 from tracekws.cli.console import check_output, conversions_told, printing
 from tracekws.cli.exits import EXITS, UsageError, say_error
 from tracekws.errors import TraceKwsError
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end the program: `kill`, and a terminal that is closed."""
 
 
 def command_of(group: Any, words: Sequence[str]) -> str:
@@ -138,10 +144,41 @@ for name, group in (
     app.add_typer(group, name=name)
 
 
+class Ended(SystemExit):
+    """A signal that ends the program, which is to leave nothing behind."""
+
+    def __init__(self, number: int) -> None:
+        """Of a signal."""
+        super().__init__(128 + number)
+        self.number = number
+
+
+def end_by_signal(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that what was begun is ended; once."""
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    raise Ended(number)
+
+
 def main() -> None:
     """Entry point: errors become one line and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):  # in whatever encoding, a name stops no command
         sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, TextIOWrapper):  # nor does what is typed
+        with suppress(UnsupportedOperation):  # where a program has read of it
+            sys.stdin.reconfigure(errors="backslashreplace")
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, end_by_signal)
+    try:
+        run()
+    except Ended as end:  # by then all is tidy: whoever waits for the program is to see the signal
+        signal.signal(end.number, signal.SIG_DFL)
+        os.kill(os.getpid(), end.number)
+
+
+def run() -> None:
+    """Run the command; see main()."""
     try:
         check_output()
         try:

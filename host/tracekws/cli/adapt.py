@@ -171,7 +171,7 @@ def adapt(
                 before_learning=tell,
                 before_save=stage.aside(show),
             )
-    say_saved(result.generation)
+    say_saved(result.generation, virtual)
     if profile is not None:
         say(talk, f"takes kept in the profile {profile}")
     if as_json:
@@ -184,7 +184,7 @@ def chosen(words: Sequence[str], known: Sequence[str]) -> Sequence[str]:
     Raises:
         DataError: the device does not know one.
     """
-    named = [normalised(word) for word in words]
+    named = [*dict.fromkeys(normalised(word) for word in words)]
     check_known(named, known, "; `tracekws teach` teaches another")
     return named or known
 

@@ -46,7 +46,7 @@ from tracekws.cli.options import (
 from tracekws.core import Model
 from tracekws.errors import ModelError
 from tracekws.sensitivity import LEVELS
-from tracekws.shipped import MODEL
+from tracekws.shipped import MODEL, model_file
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
 
@@ -449,7 +449,12 @@ def bench_robust(
     ],
     model_paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Model images.", metavar="[MODEL]...", show_default=str(MODEL)),
+        typer.Argument(
+            help="Model images, or base, or small.",
+            metavar="[MODEL]...",
+            parser=model_file,
+            show_default=str(MODEL),
+        ),
     ] = None,
     picture: Annotated[
         Path | None,

@@ -25,7 +25,7 @@ from tracekws.cli.console import (
 from tracekws.cli.options import Json
 from tracekws.device.announce import RunningBoard
 from tracekws.errors import NoDeviceError, TraceKwsError
-from tracekws.shipped import MODEL
+from tracekws.shipped import MODEL, model_file
 
 
 def board(
@@ -101,7 +101,12 @@ def flash(
         typer.Option(help="Raw binary, or UF2 file; by default what `make firmware` built."),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Model image to put in place of the firmware's own.")
+        Path | None,
+        typer.Option(
+            help="Model image to put in place of the firmware's own.",
+            metavar="MODEL",
+            parser=model_file,
+        ),
     ] = None,
     probe: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 """What every command shares: where results and talk go, and progress."""
 
 import errno
+import fcntl
 import json
 import logging
 import os
@@ -163,6 +164,21 @@ def json_text(value: object, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
+def has_room(descriptor: int, room: int) -> bool:
+    """Whether so many bytes can be written behind an open file; raises OSError where it says so.
+
+    One that is appended to may be others', too, and is not touched: only the disk is asked.
+    """
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
+        disk = os.fstatvfs(descriptor)
+        return disk.f_bavail * disk.f_frsize >= room
+    end = os.fstat(descriptor).st_size
+    try:
+        return os.pwrite(descriptor, b" " * room, end) == room
+    finally:
+        os.ftruncate(descriptor, end)
+
+
 def check_output(room: int = 0) -> None:
     """See, before the work begins, that standard output takes what it will give.
 
@@ -184,14 +200,9 @@ def check_output(room: int = 0) -> None:
         raise TraceKwsError("nobody reads standard output")
     try:
         os.write(descriptor, b"")
-        if room and stat.S_ISREG(os.fstat(descriptor).st_mode):
-            end = os.fstat(descriptor).st_size
-            try:
-                written = os.pwrite(descriptor, b" " * room, end)
-            finally:
-                os.ftruncate(descriptor, end)
-            if written < room:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if room and is_file and not has_room(descriptor, room):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise TraceKwsError(f"standard output: {error.strerror}") from error
 
@@ -237,9 +248,13 @@ def print_json(value: Mapping[str, object]) -> None:
 
 
 def print_line(value: Any) -> None:
-    """Print one JSON value on a line of its own, at once."""
-    sys.stdout.write(json_text(value) + "\n")
-    sys.stdout.flush()
+    """Print one JSON value on a line of its own, at once.
+
+    Raises:
+        TraceKwsError: it cannot be written.
+    """
+    with printing():
+        print(json_text(value))
 
 
 T = TypeVar("T")

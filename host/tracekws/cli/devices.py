@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from tracekws.boards.running import kept_board, kept_flash
+from tracekws.boards.running import kept_board, kept_board_runs, kept_flash
 from tracekws.cli.console import say, talk
 from tracekws.columns import CAPTIONS, Columns
 from tracekws.core import Model
@@ -45,19 +45,38 @@ def open_device(
     """
     if virtual and port:
         raise typer.BadParameter("give --virtual or --port (or TRACEKWS_PORT), not both")
+    if not virtual and port is None:
+        try:
+            port = find_port()
+        except NothingFound as error:
+            if virtual is None:
+                raise
+            if not wants_virtual(error):
+                raise NoDeviceError(f"{error}, or use one by --virtual") from error
     with ExitStack() as stack:
-        if virtual:
-            port = stack.enter_context(kept_board())
-        elif port is None:
+        if port is None:
+            yield open_virtual(stack, needs_model)
+        else:
+            yield stack.enter_context(Device.open(port, needs_model=needs_model))
+
+
+def open_virtual(stack: ExitStack, needs_model: bool) -> Device:
+    """Open the user's virtual board, which a stack closes.
+
+    One that another command runs ends with that, perhaps while this one waits for it.
+    """
+    while True:
+        is_others = kept_board_runs()
+        with ExitStack() as tried:
+            port = tried.enter_context(kept_board())
             try:
-                port = find_port()
-            except NothingFound as error:
-                if virtual is None:
-                    raise
-                if not wants_virtual(error):
-                    raise NoDeviceError(f"{error}, or use one by --virtual") from error
-                port = stack.enter_context(kept_board())
-        yield stack.enter_context(Device.open(port, needs_model=needs_model))
+                device = tried.enter_context(Device.open(port, needs_model=needs_model))
+            except TraceKwsError:
+                if is_others and not kept_board_runs():
+                    continue
+                raise
+            stack.push(tried.pop_all())
+            return device
 
 
 def wants_virtual(missing: NoDeviceError) -> bool:
@@ -68,11 +87,16 @@ def wants_virtual(missing: NoDeviceError) -> bool:
     return answer(f"Use a virtual board? What it learns is kept in {kept_flash()} [Y/n]: ", "y")
 
 
+def read_line() -> str:
+    """The next line of standard input; empty at its end, or where it is closed."""
+    return sys.stdin.readline() if sys.stdin else ""
+
+
 def answer(question: str, default: str = "") -> bool:
     """Ask on standard error until there is a yes or a no; the end of the input is a no."""
     while True:
         talk.print(question, end="", markup=False, soft_wrap=True)
-        line = sys.stdin.readline() if sys.stdin else ""
+        line = read_line()
         if not line.endswith("\n"):
             talk.print()  # what is said next has a line of its own
         said = (line.strip() or default).lower() if line else "n"
@@ -120,18 +144,24 @@ def prompt(folder: Path) -> Callable[[str], None]:
 
     def ask(text: str) -> None:
         talk.print(f"{text}: press Enter, then speak within {seconds:.0f} seconds ", end="")
-        if not sys.stdin.readline():
+        if not read_line():
             raise TraceKwsError(f"the recording ended; what was recorded is in {folder}")
 
     return ask
 
 
-def say_saved(generation: int | None) -> None:
-    """Say what was saved and how it is taken back, or that it was not."""
-    if generation is None:
-        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
+def say_saved(generation: int | None, virtual: bool = False) -> None:
+    """Say what was saved and how it is taken back, or that it was not.
+
+    `virtual` is whether --virtual was given.
+    """
+    command = "tracekws undo --virtual" if virtual else "tracekws undo"
+    if generation is not None:
+        say(talk, f"saved as generation {generation}; `{command}` takes it back")
+    elif virtual:
+        say(talk, "not saved: a virtual board that a command starts forgets it with its end")
     else:
-        say(talk, f"saved as generation {generation}; `tracekws undo` takes it back")
+        say(talk, "not saved: `tracekws save` keeps it, a restart forgets it")
 
 
 def warn_before_learning(about: DeviceInfo, saves: bool) -> None:

@@ -19,6 +19,7 @@ from tracekws.audio import read_clip
 from tracekws.cli.console import (
     out,
     print_line,
+    printing,
     say,
     talk,
 )
@@ -32,7 +33,7 @@ from tracekws.device.takes import chunks
 from tracekws.errors import DataError, DeviceError
 from tracekws.recognizer import Event
 from tracekws.sensitivity import LEVELS, expected
-from tracekws.shipped import MODEL
+from tracekws.shipped import MODEL, model_file
 
 
 def listen(
@@ -59,7 +60,12 @@ def listen(
     ] = None,
     isolated: Isolated = None,
     model: Annotated[
-        Path, typer.Option(help="The device's model: its card says what to expect.")
+        Path,
+        typer.Option(
+            help="The device's model: its card says what to expect.",
+            metavar="MODEL",
+            parser=model_file,
+        ),
     ] = MODEL,
     port: Port = None,
     virtual: Virtual = False,
@@ -70,7 +76,8 @@ def listen(
     A second of silence follows each recording, so that a word at its end is heard. With --json
     each word is a line of its own: file, word, score, start and end in seconds. With --live no
     sound leaves the board. A sensitivity, --isolated and --connected hold for this command, and
-    nothing of them stays on the board; what to expect of a sensitivity is said first.
+    nothing of them stays on the board; what to expect of a sensitivity is said first, where words
+    in flowing speech are heard.
 
     `correct` takes back what was heard last; with --live a word that is typed does it at once.
 
@@ -86,7 +93,7 @@ def listen(
         if virtual:
             raise typer.BadParameter("--virtual has no microphone; --mic or recordings do with it")
         with open_device(port) as device:
-            if sensitivity is not None:
+            if sensitivity is not None and not isolated:
                 say_expected(device.info(), model, level)
             listen_live(device, seconds, level, isolated, as_json)
         return
@@ -97,7 +104,7 @@ def listen(
         streams = [(None, microphone.stream())]
     heard = 0
     with open_device(port, virtual) as device:
-        if sensitivity is not None:
+        if sensitivity is not None and not isolated:
             say_expected(device.info(), model, level)
         for name, stream in streams:
             if name and not as_json and len(streams) > 1:
@@ -191,5 +198,6 @@ def show_event(event: Event, file: str | None, as_json: bool) -> None:
     """Print one event as it comes."""
     if as_json:
         print_line({"file": file, **asdict(event)})
-    else:
+        return
+    with printing():
         say(out, f"{event.start:8.2f} .. {event.end:.2f} s  {event.word:12} {event.score:.2f}")

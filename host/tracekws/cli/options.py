@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tracekws.bench.changed_sound import CHANGES
+from tracekws.shipped import model_file
 
 
 def changed_sound_of(name: str) -> str:
@@ -54,7 +55,10 @@ Isolated = Annotated[
         show_default=False,
     ),
 ]
-ModelArgument = Annotated[Path, typer.Argument(help="Model image.", metavar="[MODEL]")]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(help="Model image, or base, or small.", metavar="[MODEL]", parser=model_file),
+]
 DataOption = Annotated[
     Path, typer.Option("--data", help="Tree: WORD/1.wav, WORD/SPEAKER/1.wav, or Speech Commands.")
 ]
@@ -98,7 +102,12 @@ Force = Annotated[
 ]
 Save = Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")]
 DeviceModel = Annotated[
-    Path, typer.Option(help="The device's model, if it is none that comes with this package.")
+    Path,
+    typer.Option(
+        help="The device's model, if it is none that comes with this package.",
+        metavar="MODEL",
+        parser=model_file,
+    ),
 ]
 Shots = Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)]
 Passes = Annotated[int, typer.Option(help="Passes over them.", min=1)]

@@ -32,7 +32,7 @@ from tracekws.cli.options import DeviceModel, Force, Json, Port, Save, Virtual
 from tracekws.device.relearn import Relearning
 from tracekws.errors import DataError
 from tracekws.names import normalised
-from tracekws.profile import Profile, changing, folder
+from tracekws.profile import Profile, changing, folder, path_in_folder
 from tracekws.shipped import MODEL
 
 app = typer.Typer(
@@ -125,6 +125,8 @@ def load(
 
     Example: `tracekws profile load anna --forget-first`
     """
+    if forget_first and not keep:
+        raise typer.BadParameter("--forget-first saves that all is forgotten: leave out --no-save")
     kept = Profile.load(profile)
 
     def as_plain(result: Relearning) -> dict[str, object]:
@@ -162,7 +164,7 @@ def load(
                 progress=stage.report,
                 before_save=stage.aside(show),
             )
-    say_saved(result.generation)
+    say_saved(result.generation, virtual)
     if as_json:
         print_json(as_plain(result))
 
@@ -205,7 +207,7 @@ def import_file(
     if not kept.takes:
         raise DataError(f"{file}: the profile holds no take: there is nothing to take in")
     with changing():
-        if name in Profile.names():
+        if path_in_folder(name).exists():
             raise DataError(f"there is a profile {name!r} already: give another name by --as")
         kept.save(name)
     if as_json:

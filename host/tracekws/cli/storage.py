@@ -26,6 +26,7 @@ from tracekws.device.device import Device
 from tracekws.device.driver import DeviceInfo, Taught
 from tracekws.errors import DataError, ModelError, StorageError
 from tracekws.names import normalised
+from tracekws.shipped import model_file
 
 
 def save(port: Port = None, as_json: Json = False) -> None:
@@ -49,7 +50,7 @@ def save(port: Port = None, as_json: Json = False) -> None:
 
 
 def undo(port: Port = None, virtual: Virtual = False, as_json: Json = False) -> None:
-    """Go back to the weights that were saved before the last ones: one step.
+    """Go back by one save, of takes or weights; again for the one before it.
 
     Example: `tracekws undo`
     """
@@ -154,7 +155,13 @@ def forget_label(device: Device, label: str, command: str) -> None:
 
 def load(
     model: Annotated[
-        Path | None, typer.Argument(help="Model image to load.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="Model image to load, or base, or small.",
+            metavar="[MODEL]",
+            parser=model_file,
+            show_default=False,
+        ),
     ] = None,
     factory: Annotated[
         bool, typer.Option("--factory", help="Go back to the model that the firmware came with.")
@@ -169,7 +176,7 @@ def load(
     A load that fails, or loses power, leaves the old model and what it learned. A firmware that
     comes with another model runs that one.
 
-    Example: `tracekws load models/base.tkws`
+    Example: `tracekws load base`, or `tracekws load mine.tkws`
     """
     if (model is None) != factory:
         raise typer.BadParameter("give a model image, or --factory")

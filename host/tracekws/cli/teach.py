@@ -31,7 +31,7 @@ from tracekws.cli.options import DeviceModel, Force, Json, KeepIn, Port, Save, V
 from tracekws.device import microphone
 from tracekws.device.driver import Taught
 from tracekws.device.relearn import check_profile
-from tracekws.device.teach import Teaching
+from tracekws.device.teach import Teaching, check_room
 from tracekws.errors import TraceKwsError
 from tracekws.files import check_folder
 from tracekws.names import word_of
@@ -84,6 +84,8 @@ def teach(
         about = device.info()
         warn_before_learning(about, keep)
         check_profile(profile, about, known)
+        if not takes:
+            check_room(device, [word], about)
         paths = takes or record_takes(folder, word)
         with stages() as stage:
             result = device.teach(
@@ -97,7 +99,7 @@ def teach(
                 progress=stage.report,
                 before_save=stage.aside(show),
             )
-    say_saved(result.generation)
+    say_saved(result.generation, virtual)
     if profile is not None:
         say(talk, f"takes kept in the profile {profile}")
     if as_json:

@@ -18,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from tracekws.audio import FULL_SCALE, SAMPLE_RATE, loudest_second
-from tracekws.errors import DataError, DeviceError, TraceKwsError
+from tracekws.errors import DataError, DeviceError, MissingTool, TraceKwsError
 from tracekws.files import write
 from tracekws.inspection import KINDS, faults, is_steady
 from tracekws.names import OTHER, normalised, path_of
@@ -60,15 +60,15 @@ Recorder = Callable[[float], NDArray[np.int16]]
 
 
 def sounddevice() -> Any:
-    """Import sounddevice, or raise TraceKwsError that says what to install."""
+    """Import sounddevice, or raise MissingTool, which says what to install."""
     try:
         import sounddevice as module
     except ImportError as error:
-        raise TraceKwsError(
+        raise MissingTool(
             f"the microphone needs the package sounddevice: {pip_command('sounddevice')}"
         ) from error
     except OSError as error:
-        raise TraceKwsError(
+        raise MissingTool(
             "the microphone needs the PortAudio library: sudo apt install libportaudio2"
         ) from error
     return module

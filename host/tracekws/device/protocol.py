@@ -463,7 +463,11 @@ def _events(body: bytes, at: int, n_events: int, what: str) -> tuple[RawEvent, .
 
 
 def pack_listen(sensitivity: int, isolated: bool | None = None) -> bytes:
-    """Body of LISTEN and LIVE; none for the model's own settings."""
+    """Body of LISTEN and LIVE; none for the model's own settings.
+
+    Raises:
+        TraceKwsError: there is no such sensitivity.
+    """
     if isolated is not None:
         words = _lib.TKWS_APP_WORDS_ISOLATED if isolated else _lib.TKWS_APP_WORDS_CONNECTED
         return struct.pack("<HB", odds_q8(sensitivity), words)

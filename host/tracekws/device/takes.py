@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tracekws.audio import SAMPLE_RATE, one_second, read_clip
 from tracekws.core import TAKES, FeatureConfig, Model
-from tracekws.data import recording_key, recordings_in, speaker_of
+from tracekws.data import entries, recording_key, recordings_in, speaker_of
 from tracekws.errors import DataError
 from tracekws.inspection import faults, lines, odd_ones
 from tracekws.names import OTHER, normalised
@@ -67,7 +67,7 @@ def read_takes(
     words = [label for label in labels if label not in (unknown, silence)]
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; takes are expected as {folder}/WORD/1.wav")
-    found = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."]
+    found = [folder / name for name, inside in entries(folder) if inside and name[0] != "."]
     if not found:
         raise DataError(f"{folder}: no folder of takes in it; expected {folder}/{words[0]}/1.wav")
     takes: list[Take] = []
@@ -137,7 +137,7 @@ def check_of_one_word(folder: Path, word: str, known: Sequence[str]) -> None:
 
     Raises DataError where a folder in it has the name of the word, of a known one, or of others.
     """
-    inside = {normalised(path.name) for path in folder.iterdir() if path.is_dir()}
+    inside = {normalised(name) for name, is_folder in entries(folder) if is_folder}
     if strange := sorted(inside & {word, OTHER, *known}):
         raise DataError(
             f"{folder}: it has a folder a word ({', '.join(strange)}), and takes of {word!r} alone"

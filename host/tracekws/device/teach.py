@@ -54,7 +54,7 @@ def check_room(
         return
     if not there.room:
         raise DataError(
-            f"the model {about.model_name} has no room for words of your own: load base"
+            f"the model {about.model_name} has no room for words of your own: `tracekws load base`"
         )
     back = f" and {sounds} of sounds that are no word" if sounds else ""
     raise DataError(

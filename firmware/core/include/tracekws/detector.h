@@ -54,9 +54,9 @@ void tkws_detector_set_isolated(tkws_detector *detector, bool isolated);
 
 /** Take the scores of one step.
  *  A word is an event when its smoothed posterior is the largest of all classes, unknown and silence
- *  included, and above the word's threshold, no event came in the last gap_steps and none of the same word
- *  in the last refractory_steps, and the word has faded below its threshold since its own last event. Where
- *  only words that stand by themselves are heard, the speech before must have ended as such. No event comes
+ *  included, and above the word's threshold, and no event came in the last gap_steps. The word of the last event is
+ *  one again only when refractory_steps are over and it has faded below its threshold since; this is not asked of
+ *  a word before that. Where only words that stand by themselves are heard, the speech before must have ended as such. No event comes
  *  before the window is full.
  *  @param scores    n_classes int32, Q10
  *  @param loudness  of the step, as tkws_frontend has it

@@ -59,7 +59,8 @@ int tkws_learner_init(tkws_learner *learner, tkws_network *network, void *memory
 
 /** Open a take: the network, the traces and the bank start at rest.
  *  @param method     TKWS_LEARN_* flags; 0 only listens; TKWS_LEARN_GUARDED goes with TKWS_LEARN_TAKES alone
- *  @param label      class of the take; with TKWS_LEARN_TAKES, guarded or not, and nothing else, or number of a word of the user's own (own.h)
+ *  @param label      class of the take. Where the method is TKWS_LEARN_TAKES alone, guarded or not, it may also be the number of a word of
+ *                    the user's own (own.h)
  *  @param scale_q15  share of the model's rates to learn with, 0..32767
  *  @return TKWS_OK; TKWS_E_ARGUMENT, TKWS_E_STATE (a take is open) or TKWS_E_NO_TRACES (the image keeps no takes)
  *          with nothing changed */

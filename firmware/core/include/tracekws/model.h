@@ -147,8 +147,8 @@ typedef struct {
     uint32_t sequences_per_take; /**< replayed sequences after each take, 0..4 */
     uint32_t smoothing_shift;    /**< detector: posteriors are smoothed by 1 / 2^n a step, 0..6 */
     uint32_t
-        refractory_steps; /**< detector: steps without a further event of the same word, 0..1000 */
-    uint32_t gap_steps;   /**< detector: steps without any further event, 0..1000 */
+        refractory_steps; /**< detector: steps until the word of the last event may be one again, 0..1000 */
+    uint32_t gap_steps; /**< detector: steps without any further event, 0..1000 */
     uint32_t
         isolated; /**< detector: 1 to hear words that stand alone only, as it is set at first; else 0 */
     uint32_t n_latent;       /**< latent replay vectors, 0..4096 */
