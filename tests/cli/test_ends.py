@@ -17,6 +17,9 @@ from tracekws.cli.adapt import chosen
 from tracekws.device.device import Device
 from tracekws.errors import NoDeviceError, TraceKwsError
 
+HEEDING = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); {PROGRAM}"
+"""The command, though the tests may run under nohup."""
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_a_board_that_is_ended_leaves_no_sound_and_no_name(
@@ -26,7 +29,7 @@ def test_a_board_that_is_ended_leaves_no_sound_and_no_name(
     (tmp_path / "temporary").mkdir()
     places = {"TMPDIR": str(tmp_path / "temporary"), "XDG_STATE_HOME": str(tmp_path / "state")}
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "board", "--microphone", str(tmp_path / "take.wav")],
+        [sys.executable, "-c", HEEDING, "board", "--microphone", str(tmp_path / "take.wav")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
