@@ -10,7 +10,7 @@ from tracekws.errors import MissingTool
 
 pytestmark = pytest.mark.toolchain
 
-CUTS = 4
+CUTS = 2
 
 
 @pytest.mark.thorough
