@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from host_cli import HANG_SECONDS, PROGRAM
+from host_cli import HANG_SECONDS, PROGRAM, start, tracekws
 from recordings import write_take
 from tracekws.cli import devices
 from tracekws.cli.adapt import chosen
@@ -23,18 +23,13 @@ HEEDING = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); {PROGRA
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_a_board_that_is_ended_leaves_no_sound_and_no_name(
-    built: None, tmp_path: Path, number: signal.Signals
+    built: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     write_take(tmp_path / "take.wav", 1)
     (tmp_path / "temporary").mkdir()
-    places = {"TMPDIR": str(tmp_path / "temporary"), "XDG_STATE_HOME": str(tmp_path / "state")}
-    with subprocess.Popen(
-        [sys.executable, "-c", HEEDING, "board", "--microphone", str(tmp_path / "take.wav")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | places,
-    ) as board:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with start("board", "--microphone", tmp_path / "take.wav", program=HEEDING) as board:
         assert board.stdout is not None
         assert board.stdout.readline()
         assert [*(tmp_path / "temporary").iterdir()]
@@ -46,21 +41,18 @@ def test_a_board_that_is_ended_leaves_no_sound_and_no_name(
     assert [*(tmp_path / "state" / "tracekws" / "boards").iterdir()] == []
 
 
-def test_bytes_that_are_no_text_are_no_answer(built: None, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "load", "base", "--virtual"],
-        input=b"",
-        capture_output=True,
-        timeout=HANG_SECONDS,
-        env=os.environ | {"XDG_STATE_HOME": str(tmp_path)},
-    )
+def test_bytes_that_are_no_text_are_no_answer(
+    built: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    done = tracekws("load", "base", "--virtual")
     assert done.returncode == 0, done.stderr
     asked = subprocess.run(
         [sys.executable, "-c", PROGRAM, "forget", "--virtual"],
         input=b"\xff\nn\n",
         capture_output=True,
         timeout=HANG_SECONDS,
-        env=os.environ | {"XDG_STATE_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8:strict"},
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
     )
     assert asked.returncode == 1
     assert b"Traceback" not in asked.stderr

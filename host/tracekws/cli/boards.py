@@ -22,10 +22,10 @@ from tracekws.cli.console import (
     stages,
     talk,
 )
-from tracekws.cli.options import Json
+from tracekws.cli.options import Json, model_option
 from tracekws.device.announce import RunningBoard
 from tracekws.errors import NoDeviceError, TraceKwsError
-from tracekws.shipped import MODEL, model_file
+from tracekws.shipped import MODEL
 
 
 def board(
@@ -101,12 +101,7 @@ def flash(
         typer.Option(help="Raw binary, or UF2 file; by default what `make firmware` built."),
     ] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Model image to put in place of the firmware's own.",
-            metavar="MODEL",
-            parser=model_file,
-        ),
+        Path | None, model_option("Model image to put in place of the firmware's own.")
     ] = None,
     probe: Annotated[
         str | None,
@@ -161,7 +156,7 @@ def flash(
 
 
 def doctor(
-    model: Annotated[Path, typer.Option(help="Model image to check.")] = MODEL,
+    model: Annotated[Path, model_option("Model image to check.")] = MODEL,
     as_json: Json = False,
 ) -> None:
     """Check what this machine has for TraceKWS, and say how to get what is missing.

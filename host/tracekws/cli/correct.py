@@ -9,13 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tracekws.cli.console import (
-    check_output,
-    count,
-    out,
-    print_json,
-    say,
-)
+from tracekws.cli.console import check_output, count, out, print_json, say
 from tracekws.cli.devices import check_known, open_device, say_saved, warn_of_slots
 from tracekws.cli.options import Json, Port, Save
 from tracekws.device.driver import Correction, DeviceInfo

@@ -11,13 +11,13 @@ from tracekws.audio import read_clip
 from tracekws.bench.demo import demonstrate, picture, read_said
 from tracekws.cli.console import out, picture_file, print_json, say, stages, talk
 from tracekws.cli.devices import columns_table
-from tracekws.cli.options import Json
+from tracekws.cli.options import Json, model_option
 from tracekws.errors import DataError
 from tracekws.shipped import MODEL, SPEECH
 
 
 def demo(
-    model: Annotated[Path, typer.Option(help="Model image that the board starts with.")] = MODEL,
+    model: Annotated[Path, model_option("Model image that the board starts with.")] = MODEL,
     speech: Annotated[Path, typer.Option(help="Folder that scripts/make_speech.py made.")] = SPEECH,
     image: Annotated[
         Path, typer.Option("--picture", help="Where to draw it.", callback=picture_file)

@@ -25,7 +25,7 @@ from tracekws.cli.console import (
 )
 from tracekws.cli.correct import check_word, standing
 from tracekws.cli.devices import open_device
-from tracekws.cli.options import Isolated, Json, Port, Virtual
+from tracekws.cli.options import Isolated, Json, Port, Virtual, model_option
 from tracekws.device import microphone
 from tracekws.device.device import Device
 from tracekws.device.driver import DeviceInfo
@@ -33,7 +33,7 @@ from tracekws.device.takes import chunks
 from tracekws.errors import DataError, DeviceError
 from tracekws.recognizer import Event
 from tracekws.sensitivity import LEVELS, expected
-from tracekws.shipped import MODEL, model_file
+from tracekws.shipped import MODEL
 
 
 def listen(
@@ -60,12 +60,7 @@ def listen(
     ] = None,
     isolated: Isolated = None,
     model: Annotated[
-        Path,
-        typer.Option(
-            help="The device's model: its card says what to expect.",
-            metavar="MODEL",
-            parser=model_file,
-        ),
+        Path, model_option("The device's model: its card says what to expect.")
     ] = MODEL,
     port: Port = None,
     virtual: Virtual = False,
@@ -89,11 +84,12 @@ def listen(
     if seconds and not live:
         raise typer.BadParameter("--seconds is for --live")
     level = sensitivity or 0
+    is_expected = sensitivity is not None and not isolated
     if live:
         if virtual:
             raise typer.BadParameter("--virtual has no microphone; --mic or recordings do with it")
         with open_device(port) as device:
-            if sensitivity is not None and not isolated:
+            if is_expected:
                 say_expected(device.info(), model, level)
             listen_live(device, seconds, level, isolated, as_json)
         return
@@ -104,7 +100,7 @@ def listen(
         streams = [(None, microphone.stream())]
     heard = 0
     with open_device(port, virtual) as device:
-        if sensitivity is not None and not isolated:
+        if is_expected:
             say_expected(device.info(), model, level)
         for name, stream in streams:
             if name and not as_json and len(streams) > 1:

@@ -2,7 +2,7 @@
 """Options and arguments that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,11 @@ def changed_sound_of(name: str) -> str:
     if name and name not in CHANGES:
         raise typer.BadParameter(f"'{name}' is none of {', '.join(CHANGES)}")
     return name
+
+
+def model_option(text: str) -> Any:
+    """An option for a model, a file or one of SHIPPED; `text` is its help."""
+    return typer.Option(help=text, metavar="MODEL", parser=model_file)
 
 
 Port = Annotated[
@@ -102,12 +107,7 @@ Force = Annotated[
 ]
 Save = Annotated[bool, typer.Option("--save/--no-save", help="Save what was learned.")]
 DeviceModel = Annotated[
-    Path,
-    typer.Option(
-        help="The device's model, if it is none that comes with this package.",
-        metavar="MODEL",
-        parser=model_file,
-    ),
+    Path, model_option("The device's model, if it is none that comes with this package.")
 ]
 Shots = Annotated[int, typer.Option(help="Takes of each word to learn from.", min=1)]
 Passes = Annotated[int, typer.Option(help="Passes over them.", min=1)]

@@ -170,7 +170,8 @@ def refusals(names: Sequence[str]) -> list[str]:
 
 def untaught(given: Sequence[Take], learned: Sequence[Take]) -> list[str]:
     """What to say of words whose takes a device has all refused; nothing where there are none."""
-    words = [word for word in count(given) if word not in count(learned)]
+    taught = count(learned)
+    words = [word for word in count(given) if word not in taught]
     return [f"nothing was learned of {', '.join(words)}: every take was refused"] if words else []
 
 
